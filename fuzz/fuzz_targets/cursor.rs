@@ -1,4 +1,4 @@
-//! Where a page of a list goes on.
+//! The cursors of lists' pages.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

@@ -1,11 +1,11 @@
-//! Changes what runs without a pause: a swap replaces one plugin by a new build, a reload
-//! brings everything to what the configuration says now and touches only what differs.
+//! Changes what runs without downtime: a swap replaces one plugin by a new build, a reload applies the
+//! configuration and touches only what differs.
 //!
-//! A new run starts beside the old one and takes over in one step; the old one finishes what is
-//! under way and stops. Whatever fails, everything goes back to as it was, and says why.
+//! A new run starts beside the old one and takes over in one step; the old one finishes its requests and
+//! stops. If anything fails, everything is rolled back, with the reason.
 //!
-//! One change at a time, from the first look at the configuration to its last step; the stop of
-//! all is one of them. What runs has a version, and a plan is good for the one that it was made for.
+//! One change at a time, from reading the configuration to its last step; stopping everything is a change
+//! too. What runs has a version, and a plan is valid only for the version it was made for.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,17 +21,17 @@ use crate::parts::Parts;
 use crate::run::{Entry, Run};
 use crate::runs::Runs;
 
-/// How long a change waits until those that route by the prefixes have taken them.
+/// How long a change waits until all that route by the prefixes have applied them.
 const ROUTED_WITHIN: Duration = Duration::from_secs(1);
 /// Why a plugin is stopped that cannot run beside its successor.
-const EXCHANGED: &str = "it is exchanged";
+const EXCHANGED: &str = "it is being replaced";
 
-/// A step that was taken, with what it takes to undo it.
+/// A step that was taken, with the means to undo it.
 enum Done {
-    /// It did not run before, whatever it was to run as.
+    /// It did not run before, whatever was planned.
     Started(Arc<Entry>, Arc<Planned>),
     Configured(Arc<Entry>, Arc<Planned>),
-    /// The old run goes on beside the new one, inactive.
+    /// The old run continues beside the new one, inactive.
     Swapped(Arc<Entry>, Arc<Run>),
     /// The old run had to stop before the new one could start.
     Exchanged(Arc<Entry>, Arc<Planned>),
@@ -42,7 +42,7 @@ pub(crate) struct Changes {
     parts: Arc<Parts>,
     composition: Arc<Composition>,
     runs: Arc<Runs>,
-    /// Held by the change that is under way.
+    /// Held by the change in progress.
     changing: Mutex<()>,
 }
 
@@ -51,7 +51,7 @@ impl Changes {
         Self { parts, composition, runs, changing: Mutex::default() }
     }
 
-    /// Replaces a plugin by a build that is loaded anew from its file, or from `file` instead.
+    /// Replaces a plugin by a build loaded from its file, or from `file` instead.
     ///
     /// # Errors
     /// Why nothing has changed.
@@ -68,8 +68,8 @@ impl Changes {
         Ok(format!("{name} is swapped"))
     }
 
-    /// Brings everything to what the configuration says now; `dry`: only says what would happen. With
-    /// a version only if that is the one of what runs.
+    /// Applies the configuration; `dry`: only reports what would happen. With a version only if that is the
+    /// running one.
     ///
     /// # Errors
     /// Why nothing has changed.
@@ -84,16 +84,16 @@ impl Changes {
         Ok(words(&self.apply(plan, true).await?, true))
     }
 
-    /// Begins a change, which is the only one until it lets go.
+    /// Begins a change, which is exclusive until it is dropped.
     fn begin(&self) -> Result<MutexGuard<'_, ()>, String> {
         let one = self.changing.try_lock();
         if *self.parts.phase.borrow() != Phase::Running {
-            return Err("streamgate starts or stops; try again when it runs".to_owned());
+            return Err("streamgate is starting or stopping; try again when it runs".to_owned());
         }
-        one.map_err(|_| "another change is under way; try again when it is done".to_owned())
+        one.map_err(|_| "another change is in progress; try again when it is done".to_owned())
     }
 
-    /// Stops everything for good. A change that is under way is given up and undone, and no other begins.
+    /// Stops everything permanently. A change in progress is cancelled and rolled back, and no other begins.
     pub(crate) async fn stop(&self) {
         self.parts.phase.send_replace(Phase::Stopping);
         self.parts.stopping.cancel();
@@ -122,7 +122,7 @@ impl Changes {
             if let Err(reason) = self.take(*step, entry, planned.clone(), &mut done).await {
                 self.undo(done).await;
                 tracing::error!(plugin = name, reason, "change undone");
-                return Err(format!("{name}: {reason}; everything is as it was"));
+                return Err(format!("{name}: {reason}; nothing has changed"));
             }
         }
         if whole {
@@ -150,7 +150,7 @@ impl Changes {
             let Some(entry) = old.get(name) else { continue };
             let _change = entry.change.claim().await;
             if let Some(run) = entry.run.swap(None) {
-                entry.enter(Stage::Stopping, "it is not in the configuration any more");
+                entry.enter(Stage::Stopping, "it was removed from the configuration");
                 self.parts.services.withdraw(&run.offers);
                 run.retire().await;
             }
@@ -232,7 +232,7 @@ impl Changes {
                 (Done::Exchanged(_, before), _) => {
                     _ = self.runs.exchange(entry, before.clone(), EXCHANGED).await
                 }
-                // It has failed meanwhile, and is started again: as before.
+                // It has failed meanwhile, and is being restarted: as before.
                 (Done::Configured(_, before), None) => entry.planned.store(before.clone()),
             }
         }

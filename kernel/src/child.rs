@@ -1,4 +1,4 @@
-//! What this binary does as the child of another: describe a cdylib, or run one plugin.
+//! This binary as the child of another: it describes a cdylib, or runs one plugin.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -22,7 +22,7 @@ pub(crate) fn describe(name: &str, file: &Path, shown: &Path) -> ! {
     })
 }
 
-/// Runs one plugin for as long as the host wants it.
+/// Runs one plugin for as long as the host needs it.
 pub(crate) fn run() -> ExitCode {
     loader::give_back_large_blocks();
     loader::let_faults_end_this();

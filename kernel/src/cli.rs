@@ -1,4 +1,4 @@
-//! The command line: what a person types, what they read, and the exit code.
+//! The command line: arguments, output, and exit codes.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -37,7 +37,7 @@ const COMMANDS: &str = include_str!("help/commands.txt");
 
 const CONFIGURATION: &str = include_str!("help/configuration.txt");
 
-/// Runs plugins: every capability of StreamGate is one, named in the configuration.
+/// Runs plugins: every capability of StreamGate is a plugin, named in the configuration.
 #[derive(Parser)]
 #[command(name = "streamgate", version, max_term_width = 100, after_help = format!("{COMMANDS}\n{EXIT_CODES}"), after_long_help = format!("{COMMANDS}\n{CONFIGURATION}\n{EXIT_CODES}"))]
 struct Cli {
@@ -52,7 +52,7 @@ struct Source {
     /// The configuration file [default: plugins.toml]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Set one key, over file and environment; may be given many times
+    /// Set one key, overriding file and environment; may be given many times
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     sets: Vec<String>,
 }
@@ -67,17 +67,16 @@ impl Source {
 enum Command {
     /// Start the plugins and run until SIGTERM or SIGINT
     ///
-    /// Plugins start in the order in which they need each other, those that let requests in from
-    /// outside last. The first SIGTERM or SIGINT stops them in reverse: nothing new is taken, and
-    /// what is under way is finished, within each plugin's stop_deadline. The second one ends the
-    /// process at once.
+    /// Plugins start in the order of their dependencies, those that accept requests from outside last. The
+    /// first SIGTERM or SIGINT stops them in reverse order: no new requests are accepted, and running ones
+    /// are finished, within each plugin's stop_deadline. The second one ends the process at once.
     Run,
     /// Report every problem of the configuration at once
     ///
     /// Loads the plugins to read their manifests and to check their settings. Starts nothing and
     /// writes nothing.
     Check,
-    /// List the plugins of the running streamgate, or say what one of them may do
+    /// List the plugins of the running streamgate, or show the permissions of one
     Plugins {
         /// The plugin
         name: Option<String>,
@@ -91,38 +90,36 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Print the figures of the running streamgate and its plugins, as OpenMetrics text
+    /// Print the metrics of the running streamgate and its plugins, as OpenMetrics text
     Metrics {
         /// Only of this plugin
         name: Option<String>,
     },
-    /// Replace a plugin of the running streamgate by a new build, without a pause
+    /// Replace a plugin of the running streamgate by a new build, without downtime
     ///
-    /// Loads its file anew, or FILE instead, and starts it beside the running one. Then it takes
-    /// over in one step, and the old one finishes what is under way. If it does not start, nothing
-    /// has changed.
+    /// Loads its file again, or FILE instead, and starts it beside the running one. Then it takes over in one
+    /// step, and the old one finishes its requests. If it does not start, nothing changes.
     Swap {
         /// The plugin
         name: String,
-        /// Its new cdylib; the next reload goes back to the configured one
+        /// Its new cdylib; the next reload returns to the configured one
         file: Option<PathBuf>,
     },
-    /// Bring the running streamgate to what the configuration says now, without a pause
+    /// Apply the configuration to the running streamgate, without downtime
     ///
-    /// Touches only what differs: starts, swaps and stops plugins, and hands over settings that
-    /// can be taken while a plugin runs. If anything fails, everything stays as it was. SIGHUP
-    /// does the same. The file that is read is the one that the running streamgate was started
-    /// with, under the --set of its start; another --config is refused, and --set serves only to
-    /// find its data directory.
+    /// Touches only what differs: starts, swaps and stops plugins, and passes on settings that can be applied
+    /// while a plugin runs. If anything fails, nothing changes. SIGHUP does the same. It reads the file that
+    /// the running streamgate was started with, with the --set of its start; another --config is refused, and
+    /// --set serves only to find its data directory.
     Reload {
-        /// Only say what would happen
+        /// Only show what would happen
         #[arg(long)]
         dry_run: bool,
-        /// Only if what runs is as it was when --dry-run named this version
+        /// Only if nothing has changed since --dry-run printed this version
         #[arg(long, value_name = "VERSION", conflicts_with = "dry_run")]
         if_version: Option<u64>,
     },
-    /// Start a plugin of the running streamgate anew, also out of quarantine
+    /// Restart a plugin of the running streamgate, also out of quarantine
     Restart {
         /// The plugin
         name: String,
@@ -131,22 +128,22 @@ enum Command {
     New {
         /// Its name: lower-case letters, digits and hyphens
         name: String,
-        /// Depend on the plugin API in this folder, not on that of this program's clone or repository
+        /// Depend on the plugin API in this folder, instead of that of this program's clone or repository
         #[arg(long, value_name = "FOLDER")]
         api: Option<PathBuf>,
     },
-    /// Judge a plugin's cdylib, rule by rule, by what every plugin has to do
+    /// Check a plugin's cdylib, rule by rule, against the rules for every plugin
     ///
-    /// Each rule is tried in a process of its own, so nothing that runs is touched. The rules are
-    /// those of docs/reference/plugin-rules.md. Exit code 1 if one is not met.
+    /// Each rule is checked in its own process, so nothing that runs is touched. The rules are those of
+    /// docs/reference/plugin-rules.md. Exit code 1 if one fails.
     Conformance(streamgate_conformance::Options),
-    /// Load a cdylib, tell of it and end: whether that goes well is seen by how it ends
+    /// Load a cdylib, describe it and end: a crash shows as the way it ends
     #[command(hide = true)]
     Probe { name: String, file: PathBuf, shown: PathBuf },
-    /// Run one plugin for the host that has started this process
+    /// Run one plugin for the host that started this process
     #[command(hide = true)]
     Isolated { name: String },
-    /// Tell about the configuration
+    /// Show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
     /// A command of a plugin of the running streamgate
@@ -161,9 +158,9 @@ enum ConfigCommand {
     /// Editors complete and check the file with it: save it, and put
     /// `#:schema ./streamgate.schema.json` into the file's first line.
     Schema,
-    /// Print what counts, key by key, and from where: default, file and line, variable or --set
+    /// Print the effective settings, key by key, with their origin: default, file and line, variable or --set
     ///
-    /// Secrets are hidden, and of URLs what is behind their host.
+    /// Secrets are hidden, as are the parts of URLs after their host.
     Show {
         /// Only this key and those below it, such as plugins.gateway
         #[arg(default_value = "", hide_default_value = true)]
@@ -239,7 +236,7 @@ pub fn main() -> ExitCode {
 }
 
 fn out(text: &str) {
-    // A closed pipe (`| head`) is no fault.
+    // A closed pipe (`| head`) is no error.
     let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
 }
 
@@ -247,7 +244,7 @@ fn err(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Tells why something was not done, with this exit code.
+/// Prints why something failed, with this exit code.
 fn fail(code: u8, reason: impl std::fmt::Display) -> ExitCode {
     err(format_args!("error: {reason}"));
     ExitCode::from(code)
@@ -257,7 +254,7 @@ fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
-/// `error` in red or `warning` in yellow, where somebody sees it.
+/// `error` in red or `warning` in yellow, on a terminal.
 fn tell(word: &str, problems: &[Problem]) {
     let color = if word == "error" { 31 } else { 33 };
     for problem in problems {
@@ -335,7 +332,7 @@ fn schema(sources: &Sources) -> ExitCode {
     code
 }
 
-/// Asks the running kernel and prints what `show` makes of the answer; `false` from it is exit code 1.
+/// Calls the running kernel and prints the result of `show`; `false` from it is exit code 1.
 fn ask(data_dir: &Path, path: &str, show: impl FnOnce(&Value) -> (String, bool)) -> ExitCode {
     match streamgate_control::ask(data_dir, path) {
         Ok(report) => {
@@ -351,7 +348,7 @@ fn no_answer(error: &ControlError) -> ExitCode {
     fail(if matches!(error, ControlError::NotRunning(_)) { NOT_RUNNING } else { SYSTEM }, error)
 }
 
-/// Has a plugin of the running kernel carry out a command.
+/// Has a plugin of the running kernel execute a command.
 fn plugin_command(data_dir: &Path, mut words: Vec<String>) -> ExitCode {
     let name = words.remove(0);
     let own: Vec<_> = Cli::command().get_subcommands().map(|own| own.get_name().to_owned()).collect();
@@ -365,7 +362,7 @@ fn plugin_command(data_dir: &Path, mut words: Vec<String>) -> ExitCode {
         Ok(Ok(code)) => return ExitCode::from(code),
         Ok(Err(Refused::Failed(reason))) => (PROBLEMS, reason),
         Ok(Err(Refused::Unknown { known })) => {
-            (MISUSED, format!("no such command `{name}`{near}; plugins that run here have: {known}"))
+            (MISUSED, format!("no such command `{name}`{near}; available commands: {known}"))
         }
         Err(_) if !near.is_empty() => (MISUSED, format!("no such command `{name}`{near}")),
         Err(error) => return no_answer(&error),
@@ -373,7 +370,7 @@ fn plugin_command(data_dir: &Path, mut words: Vec<String>) -> ExitCode {
     fail(code, reason)
 }
 
-/// Has the running kernel change something, unless somebody takes another file for its own.
+/// Has the running kernel change something, unless the given file is not its own.
 fn change(source: &Source, data_dir: &Path, change: &Change) -> ExitCode {
     let reads = |file: &str| err(format_args!("the running streamgate reads {file}"));
     match streamgate_control::request(data_dir, change, source.config.as_deref(), reads) {
@@ -422,7 +419,7 @@ fn run(
     });
     drop(data_dir);
     log.flush();
-    // Plugins that did not stop in time hold threads; nobody waits for them.
+    // Threads of plugins that did not stop in time are not awaited.
     runtime.shutdown_background();
     code
 }
@@ -456,10 +453,10 @@ async fn until_stopped(
             let (status, millis) = (text(&report["status"]), kernel.parts.began.elapsed().as_millis() as u64);
             match report["status"] == "healthy" {
                 true => tracing::info!(status, millis, "ready"),
-                false => tracing::warn!(status, millis, "started, but not everything is healthy"),
+                false => tracing::warn!(status, millis, "started, but some plugins are not healthy"),
             }
             let number = signals.next().await;
-            tracing::info!(signal = number, "stopping; a second signal ends at once");
+            tracing::info!(signal = number, "stopping; a second signal ends the process at once");
             ExitCode::SUCCESS
         }
         None => ExitCode::SUCCESS,

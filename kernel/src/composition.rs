@@ -1,5 +1,5 @@
-//! What should run: the plugins of the moment and their order, and how the configuration, read
-//! again, differs from them. It starts and stops nothing.
+//! What should run: the current plugins and their order, and how the configuration, read again, differs from
+//! them. It starts and stops nothing.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::edition::{Edition, Planned};
 use crate::parts::Parts;
 use crate::run::Entry;
 
-/// Where the configuration comes from, to be read again.
+/// The source of the configuration, for reading it again.
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
     pub(crate) config: PathBuf,
@@ -22,7 +22,7 @@ pub(crate) struct Origin {
 
 /// The plugins of one moment, and their order by index.
 pub(crate) struct Plugins {
-    /// Grows with every change.
+    /// Incremented with every change.
     pub(crate) version: u64,
     pub(crate) entries: Vec<Arc<Entry>>,
     pub(crate) graph: Graph,
@@ -34,12 +34,12 @@ impl Plugins {
     }
 
     /// # Errors
-    /// That there is none of this name.
+    /// If there is none of this name.
     pub(crate) fn find(&self, name: &str) -> Result<&Arc<Entry>, String> {
         self.get(name).ok_or_else(|| self.unknown(name))
     }
 
-    /// The words for a name that no plugin has.
+    /// The message for an unknown name.
     pub(crate) fn unknown(&self, name: &str) -> String {
         let names: Vec<_> = self.entries.iter().map(|entry| entry.name()).collect();
         let hint = streamgate_config::suggest(name, names.iter().map(String::as_str), "plugins");
@@ -50,7 +50,7 @@ impl Plugins {
         self.entries.iter().any(|own| Arc::ptr_eq(own, entry))
     }
 
-    /// A plugin that does not run and that this one requires, and this in words.
+    /// A required plugin that does not run, and the message about it.
     pub(crate) fn unmet(&self, entry: &Arc<Entry>) -> Option<(Arc<Entry>, String)> {
         let index = self.entries.iter().position(|other| Arc::ptr_eq(other, entry))?;
         self.graph.needs[index].iter().find_map(|&need| {
@@ -77,7 +77,7 @@ impl Plugins {
 
 /// Every plugin that differs, in the order of the steps.
 pub(crate) struct Plan {
-    /// That of the plugins from which it differs.
+    /// The version of the plugins that it differs from.
     pub(crate) version: u64,
     pub(crate) edition: Edition,
     pub(crate) steps: Vec<(Step, String)>,
@@ -104,16 +104,16 @@ impl Composition {
         self.plugins.load_full()
     }
 
-    /// Puts others in their place.
+    /// Replaces them.
     pub(crate) fn replace(&self, plugins: Plugins) {
         self.plugins.store(Arc::new(plugins));
         self.parts.services.mount(self.now().mounts());
     }
 
-    /// Reads and judges the configuration, and finds what differs. `fresh` is loaded anew.
+    /// Reads and checks the configuration, and finds what differs. `fresh` is loaded again.
     ///
     /// # Errors
-    /// What is wrong with the configuration, or why it was not judged.
+    /// The problems of the configuration, or why it was not checked.
     pub(crate) async fn plan(&self, set: Option<String>, fresh: Option<&str>) -> Result<Plan, String> {
         let plugins = self.now();
         let (current, fresh) = (plugins.clone(), fresh.map(str::to_owned));
@@ -131,7 +131,7 @@ impl Composition {
             format!("the configuration has problems; nothing has changed\n{}", lines.join("\n"))
         })?;
         if edition.kernel.data_dir != self.parts.settings.load().data_dir {
-            return Err("kernel.data_dir differs; it takes a stop and a start".to_owned());
+            return Err("kernel.data_dir differs; stop and start streamgate to change it".to_owned());
         }
         let order = edition.graph.order().into_iter();
         let steps = order.filter_map(|index| {
@@ -148,7 +148,7 @@ impl Composition {
     }
 }
 
-/// What it takes to make a plugin run as planned.
+/// The step that makes a plugin run as planned.
 fn difference(entry: &Entry, planned: &Planned) -> Option<Step> {
     let now = entry.planned.load();
     if !Arc::ptr_eq(&now.library, &planned.library) || now.keys != planned.keys || !entry.is_running() {

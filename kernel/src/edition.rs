@@ -1,7 +1,7 @@
-//! Judges a configuration: loads what it names, and finds everything that is wrong at once, in
-//! the tables, between the plugins, and as the plugins themselves see it.
+//! Checks a configuration: loads what it names, and reports all problems at once, in the tables, between the
+//! plugins, and from the plugins' own checks.
 //!
-//! It starts nothing and writes nothing. What it passes is complete and can be started.
+//! It starts nothing and writes nothing. A checked edition is complete and can be started.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use streamgate_config::{Graph, Isolation, KernelSettings, Node, PluginKeys, Prob
 
 use crate::loader::Library;
 
-/// A configuration without a fault, with everything it names.
+/// A configuration without problems, with everything it names.
 pub(crate) struct Edition {
     /// The kernel's settings.
     pub(crate) kernel: KernelSettings,
@@ -20,7 +20,7 @@ pub(crate) struct Edition {
     pub(crate) plugins: Vec<Planned>,
     /// Their order, by index.
     pub(crate) graph: Graph,
-    /// What is worth a second look.
+    /// The warnings.
     pub(crate) notices: Vec<Problem>,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Edition {
 pub(crate) struct Planned {
     /// Its name.
     pub(crate) name: String,
-    /// What the kernel has to know of its table.
+    /// The kernel's part of its table.
     pub(crate) keys: PluginKeys,
     /// The rest of its table, as JSON text.
     pub(crate) settings: String,
@@ -37,9 +37,9 @@ pub(crate) struct Planned {
 }
 
 impl Edition {
-    /// Loads and checks. `problems` are those known already; the result has them all, in the
-    /// order of the file. `copies` is where the loader may put what it loads. What is `known` is
-    /// taken instead of loading the same file again.
+    /// Loads and checks. `problems` are those known already; the result has all of them, in the order of the
+    /// file. `copies` is where the loader may put what it loads. A `known` library is reused instead of
+    /// loading the same file again.
     pub(crate) fn check(
         sources: &Sources,
         mut problems: Vec<Problem>,
@@ -85,7 +85,7 @@ impl Edition {
     }
 }
 
-/// The tables of all plugins that can be loaded, and what is wrong with the others.
+/// The tables of all loadable plugins, and the problems of the others.
 pub(crate) fn tables(sources: &Sources) -> (Vec<Table>, Vec<Problem>) {
     let (mut tables, mut problems) = (Vec::new(), Vec::new());
     for loaded in load(sources, &sources.kernel().plugin_dirs(), None, &[]) {
@@ -97,7 +97,7 @@ pub(crate) fn tables(sources: &Sources) -> (Vec<Table>, Vec<Problem>) {
     (tables, problems)
 }
 
-/// A plugin without a level of its own logs at that of all.
+/// A plugin without its own level logs at that of all.
 fn keys(table: &Table, level: &str) -> PluginKeys {
     let keys = table.keys();
     PluginKeys { log: Some(streamgate_log::quiet(keys.log.as_deref().unwrap_or(level))), ..keys }
@@ -105,7 +105,7 @@ fn keys(table: &Table, level: &str) -> PluginKeys {
 
 type Loaded = (Table, Arc<Library>);
 
-/// Loads all enabled plugins at the same time; most of it is reading files.
+/// Loads all enabled plugins concurrently; most of it is reading files.
 fn load(
     sources: &Sources,
     dirs: &[PathBuf],
@@ -119,7 +119,7 @@ fn load(
                 let load = move || {
                     let file = values.get("file").and_then(Value::as_str);
                     let sha256 = values.get("sha256").and_then(Value::as_str).filter(|it| it.len() == 64);
-                    // A word that is none of them must not open it here.
+                    // An invalid value must not open it in this process.
                     let apart = values
                         .get("isolation")
                         .map(|it| Isolation::deserialize(it).ok() != Some(Isolation::None));
@@ -156,7 +156,7 @@ fn load_one(
     Library::open(name, &path, copies, sha256, apart).map(Arc::new).map_err(|error| error.to_string())
 }
 
-/// A plugin that is there, is not enabled, and would provide this.
+/// An existing plugin that is not enabled and would provide this.
 fn provider_on_disk(capability: &str, plugins: &[Arc<Library>], dirs: &[PathBuf]) -> Option<String> {
     let others = streamgate_config::discover(dirs)
         .into_iter()

@@ -1,5 +1,5 @@
-//! The host as one plugin sees it: each call of the boundary, handed to the part of the kernel
-//! whose it is. No call blocks, and none panics: a panic that crossed would end the process.
+//! The host as seen by one plugin: each call of the boundary, passed to the responsible part of the kernel.
+//! No call blocks, and none panics: a panic that crossed would end the process.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -81,7 +81,7 @@ impl HostApi for HostSide {
         if let Err(reason) = self.guard.ask(|rights| rights.call(name)) {
             return refused(reason);
         }
-        // Commands are given by whoever may use the control socket, and by no plugin.
+        // Commands are reserved for users of the control socket; no plugin may call them.
         let name = if name.starts_with(COMMAND) { "" } else { name };
         self.run.parts.services.service(self.guard.stamp(), name)
     }

@@ -1,5 +1,5 @@
-//! The kernel of one process: what should run, what runs, and the changes from one to the other, and
-//! what the control socket may have of them.
+//! The kernel of one process: what should run, what runs, and the changes from one to the other, as exposed
+//! to the control socket.
 
 use std::sync::Arc;
 use std::time::Instant;

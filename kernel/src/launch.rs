@@ -1,6 +1,6 @@
-//! Starts a run of a plugin, in this process or in one of its own, within its deadline.
+//! Starts a run of a plugin, in this process or in its own, within its deadline.
 //!
-//! Plugin code runs on threads that may be lost to it, never on those that the kernel needs.
+//! Plugin code runs on threads that it may block, never on those that the kernel needs.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,13 +18,13 @@ use crate::host::HostSide;
 use crate::parts::Parts;
 use crate::run::{Entry, Run, Supervisor};
 
-/// How long the kernel waits for a thread that does not even look at its deadline.
+/// How long the kernel waits for a thread that ignores its deadline.
 const GRACE: Duration = Duration::from_millis(500);
-/// How much earlier than its stop_deadline a child is killed, so that it is gone when that is over.
+/// How much earlier than its stop_deadline a child is killed, so that it has ended by then.
 const BEFORE_THE_DEADLINE: Duration = Duration::from_millis(500);
 
-/// Starts a run beside the active one, `old`, and lets it take over. Without an `Ok` nothing has
-/// changed. The caller holds `entry.change`.
+/// Starts a run beside the active one, `old`, and lets it take over. Without an `Ok` nothing has changed. The
+/// caller holds `entry.change`.
 pub(crate) async fn launch(
     (parts, number): (&Arc<Parts>, u64),
     supervisor: Arc<dyn Supervisor>,
@@ -67,7 +67,7 @@ async fn start(
         let planned = run.planned.clone();
         let dir = std::path::absolute(kernel.data_dir.join(&planned.name));
         let dir = dir.and_then(|dir| streamgate_control::private_dir(&dir).map(|()| dir));
-        let dir = dir.map_err(|error| format!("its data directory cannot be made: {error}"))?;
+        let dir = dir.map_err(|error| format!("its data directory cannot be created: {error}"))?;
         let args = StartArgs {
             name: planned.name.as_str().into(),
             settings: planned.settings.as_str().into(),
@@ -89,14 +89,14 @@ async fn start(
     };
     over.cancel();
     match tokio::time::timeout(GRACE, &mut starting).await {
-        // It may have made it after all.
+        // It may have started after all.
         Ok(joined) => made(joined, &reason),
-        // It may come to life when nothing expects it any more; then it goes with its process.
-        Err(_) => Err(format!("it blocks its thread, and {reason}")),
+        // It may start when it is no longer expected; then it ends with its process.
+        Err(_) => Err(format!("it blocks its thread and {reason}")),
     }
 }
 
-/// Starts a run's plugin in a child. Should the child end by itself, the run has failed.
+/// Starts a run's plugin in a child. If the child ends unexpectedly, the run has failed.
 async fn start_apart(
     supervisor: Arc<dyn Supervisor>,
     entry: Arc<Entry>,
@@ -136,19 +136,19 @@ async fn start_apart(
     Ok(started.instance)
 }
 
-/// Why a start is given up that is under way.
+/// Why a start in progress is abandoned.
 async fn called_off(parts: &Parts, entry: &Entry) -> String {
-    // The first start goes to its end: others wait for it, and the process may depend on it.
+    // The first start is completed: others wait for it, and the process may depend on it.
     let mut phase = parts.phase.subscribe();
     let begun = phase.wait_for(|phase| *phase != Phase::Starting);
     let who = tokio::select! {
         () = parts.stopping.cancelled() => "streamgate stops",
-        () = begun.then(|_| entry.change.claimed()) => "somebody changes it",
+        () = begun.then(|_| entry.change.claimed()) => "a change of it was requested",
     };
-    format!("was given up, since {who}")
+    format!("was cancelled, because {who}")
 }
 
-/// What became of a start: `None` if it was ended for the `reason`.
+/// The result of a start: `None` if it was ended for the `reason`.
 fn made(
     joined: Result<Result<Option<Instance>, String>, JoinError>,
     reason: &str,

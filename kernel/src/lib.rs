@@ -1,6 +1,6 @@
-//! The StreamGate microkernel: it loads plugins, starts them in the order that they need, carries
-//! requests and events between them, watches their health and writes their log. It can do
-//! nothing else, and knows no capability by name.
+//! The StreamGate microkernel: it loads plugins, starts them in the order of their dependencies, carries
+//! requests and events between them, monitors their health and writes their log. It does nothing else, and
+//! knows no capability by name.
 //!
 //! ```text
 //! cli ── edition ─ loader                what a configuration names, and all that is wrong with it
@@ -10,10 +10,11 @@
 //!      └─ change                         from one to the other
 //! ```
 //!
-//! Imports between modules go in one direction: a change knows the runs, and the runs know the
-//! composition, and never the other way.
+//! Imports between modules go in one direction: changes use the runs, and the runs use the composition, never
+//! the other way.
 //!
-//! What the compiler cannot check is in `loader` alone. Nothing here waits on plugin code on a thread that others need.
+//! Code that the compiler cannot check is only in `loader`. Nothing here waits for plugin code on a thread
+//! that others need.
 
 mod change;
 mod child;

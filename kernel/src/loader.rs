@@ -1,8 +1,8 @@
-//! Opens plugins: a private copy of the cdylib, its manifest as data, the window of API versions,
-//! the layout of every type that crosses, and only then its entries.
+//! Opens plugins: a private copy of the cdylib, its manifest as data, the supported API versions, the layout
+//! of every type that crosses, and only then its entries.
 //!
-//! The one place of the kernel with `unsafe`. A library is never unloaded: code of it may run,
-//! and memory of it may be in use, as long as the process lives.
+//! The one place of the kernel with `unsafe`. A library is never unloaded: its code may run, and its memory
+//! may be in use, as long as the process lives.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -30,16 +30,16 @@ use streamgate_plugin_api::settings::SettingsProblem;
 
 use crate::VERSION;
 
-/// Why a cdylib was not taken.
+/// Why a cdylib was refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
     #[error("{path} cannot be copied for loading: {error}")]
     Copy { path: String, error: io::Error },
-    #[error("{path} has the SHA-256 {got}, and sha256 says {want}: it is not the build that was meant")]
+    #[error("{path} has the SHA-256 {got}, and sha256 says {want}: it is not the intended build")]
     Digest { path: String, want: String, got: String },
     #[error("{path} is not loaded: {how}")]
     Crash { path: String, how: String },
-    /// As the child has said that looked at it.
+    /// The message of the child that inspected it.
     #[error("{0}")]
     Refused(String),
     #[error("{path} cannot be loaded: {reason}")]
@@ -91,7 +91,7 @@ fn mend(api: (u32, u32), path: &str) -> String {
 /// A loaded plugin, not started.
 #[derive(Clone)]
 pub(crate) struct Library {
-    /// What it says of itself.
+    /// The manifest.
     pub(crate) manifest: Manifest,
     /// Where the cdylib was found.
     pub(crate) path: PathBuf,
@@ -105,18 +105,18 @@ pub(crate) struct Library {
     pub(crate) copy: PathBuf,
 }
 
-/// What this process has loaded, which stays for ever: the same build is not loaded twice.
+/// What this process has loaded, which stays forever: the same build is not loaded twice.
 static LOADED: Mutex<Vec<Library>> = Mutex::new(Vec::new());
 
 #[derive(Clone)]
 enum Code {
     /// Open in this process.
     Here(PluginModuleRef),
-    /// For processes of its own alone. What it told of its settings.
+    /// Only for child processes. The schema of its settings.
     Apart(Value),
 }
 
-/// Tells one file from another, and from what it was before: device, inode, size, change.
+/// Identifies the state of a file: device, inode, size, change time.
 type FileId = (u64, u64, u64, i64, i64);
 
 fn file_id(path: &Path) -> Option<FileId> {
@@ -125,10 +125,9 @@ fn file_id(path: &Path) -> Option<FileId> {
 }
 
 impl Library {
-    /// Loads the plugin `name` from `path`. The private copy has no name and goes away with the
-    /// process: it is on disk below `copies` if that works, else in memory.
-    /// With `sha256` the file must have that digest. With `apart`, or if the plugin itself wants to
-    /// run so, its code is not opened here.
+    /// Loads the plugin `name` from `path`. The private copy has no name and disappears with the process: it
+    /// is on disk below `copies` if that works, else in memory. With `sha256` the file must have that digest.
+    /// With `apart`, or if the plugin itself requires it, its code is not opened here.
     pub(crate) fn open(
         name: &str,
         path: &Path,
@@ -142,7 +141,7 @@ impl Library {
         let id = file_id(path);
         let in_memory = || rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC).map_err(io::Error::from);
         let mut reason = String::new();
-        // No such files there, no space, or mounted without the right to execute: then in memory.
+        // No such files there, no space, or mounted noexec: then in memory.
         for file in copies.and_then(unnamed).map(Ok).into_iter().chain(std::iter::once_with(in_memory)) {
             let mut file = File::from(file.map_err(copy_error)?);
             let Ok(got) = copy(path, &mut file) else { continue };
@@ -173,7 +172,7 @@ impl Library {
             };
             match library {
                 Ok(library) => {
-                    // Open for ever: dlopen knows a library by its path, which must not come to mean
+                    // Never closed: dlopen identifies a library by its path, which must not come to mean
                     // another file, and a backtrace finds its symbols through it.
                     let _ = file.into_raw_fd();
                     let library = Self { file: id, sha256: got, copy: elsewhere, ..library? };
@@ -189,14 +188,14 @@ impl Library {
         Err(LoadError::Open { path: shown(), reason: reason.replace("/proc/self/fd/", "descriptor ") })
     }
 
-    /// Loads a plugin from `file` as it stands, for a process that may crash. People know it as `shown`.
+    /// Loads a plugin from `file` unchecked, for a process that may crash. Messages name it `shown`.
     pub(crate) fn open_untried(name: &str, file: &Path, shown: &Path) -> Result<Self, LoadError> {
         let library = dlopen(&file.display().to_string())
             .map_err(|reason| LoadError::Open { path: shown.display().to_string(), reason })?;
         Self::of(name, shown, library)
     }
 
-    /// One of which a child has told, where `of` has looked at it.
+    /// From a child's description; `of` is the file's state when it was inspected.
     fn apart(name: &str, path: &Path, told: Description) -> Self {
         let manifest = Manifest { name: name.to_owned(), ..told.manifest };
         Self::new(manifest, path, told.api, Code::Apart(told.schema))
@@ -209,9 +208,9 @@ impl Library {
     fn of(name: &str, path: &Path, library: RawLibrary) -> Result<Self, LoadError> {
         let shown = path.display().to_string();
         let symbol = format!("{}{name}", ManifestBlob::SYMBOL_PREFIX);
-        // SAFETY: a symbol of this name is a `ManifestBlob`, whose layout never changes; whoever
-        // puts something else under it puts code into our process anyway. The library, and so
-        // the static, lives as long as the process.
+        // SAFETY: a symbol of this name is a `ManifestBlob`, whose layout never changes; an author who
+        // exports something else under it runs code in our process anyway. The library, and so the static,
+        // lives as long as the process.
         let blob: &'static ManifestBlob = unsafe {
             let blob = library.get::<*const ManifestBlob>(symbol.as_bytes());
             let not_this = || LoadError::NotThis { path: shown.clone(), name: name.to_owned(), symbol };
@@ -236,12 +235,12 @@ impl Library {
         Ok(Self::new(manifest, path, api, Code::Here(module)))
     }
 
-    /// Whether it was loaded from this file as it is now.
+    /// Whether it was loaded from this file in its current state.
     pub(crate) fn is_of(&self, path: &Path) -> bool {
         self.path == path && self.file.is_some() && self.file == file_id(path)
     }
 
-    /// Whether its code is for processes of its own alone.
+    /// Whether its code is only for child processes.
     pub(crate) fn is_apart(&self) -> bool {
         matches!(self.code, Code::Apart(_))
     }
@@ -256,7 +255,7 @@ impl Library {
         }
     }
 
-    /// What is wrong with settings that fit the schema. Starts nothing, writes nothing.
+    /// The problems of settings that match the schema. Starts nothing, writes nothing.
     pub(crate) fn check(&self, settings: &str) -> Vec<SettingsProblem> {
         let problems = match &self.code {
             Code::Here(module) => {
@@ -270,7 +269,7 @@ impl Library {
             },
         };
         problems.unwrap_or_else(|error| {
-            vec![SettingsProblem::new("", format!("the plugin's check answered nonsense: {error}"))]
+            vec![SettingsProblem::new("", format!("the plugin's check returned an invalid answer: {error}"))]
         })
     }
 
@@ -279,7 +278,7 @@ impl Library {
         match &self.code {
             Code::Here(module) => (module.start())(host, args),
             Code::Apart(_) => {
-                let reason = "it runs in a process of its own, and is not open in this one";
+                let reason = "it runs in its own process, and is not open in this one";
                 std::future::ready(RResult::RErr(reason.into())).into_ffi()
             }
         }
@@ -291,35 +290,35 @@ fn read_manifest(blob: &ManifestBlob) -> Result<Manifest, String> {
     streamgate_config::from_toml(text)
 }
 
-/// The entries, after abi_stable has compared its own version and the layouts of all types. Its
-/// check of crate versions is left out: the window above is ours.
+/// The entries, after abi_stable has compared its own version and the layouts of all types. Its check of
+/// crate versions is left out: the version check above replaces it.
 fn module(header: *const LibHeader, minor: u32) -> Result<PluginModuleRef, String> {
     if header.is_null() {
         return Err("it has no library header".into());
     }
     // SAFETY: an `AbiHeaderRef` is a pointer to a header's beginning, which this points to; its
-    // `upgrade` looks at the magic bytes and the version there before anything else. (Not
+    // `upgrade` checks the magic bytes and the version there before anything else. (Not
     // `lib_header_from_path`: the symbol is not abi_stable's, so that cdylibs linked into one
     // process as rlibs do not clash.)
     let header = unsafe { std::mem::transmute::<*const LibHeader, AbiHeaderRef>(header) };
     let header = header.upgrade().map_err(|error| shortened(&error.to_string()))?;
     let (theirs, ours) = (header.layout().ok_or("it has no layout")?, PluginModuleRef::LAYOUT);
-    // Only the second one may have more fields. `LibHeader::check_layout` would put the host first,
-    // and refuse whatever is older than the host.
+    // Only the second one may have more fields. `LibHeader::check_layout` would put the host first, and
+    // refuse everything older than the host.
     let (older, newer) = if minor.cmp(&API_MINOR).is_lt() { (theirs, ours) } else { (ours, theirs) };
     check_layout_compatibility(older, newer).map_err(|error| shortened(&error.to_string()))?;
     // SAFETY: the layouts are those of a `PluginModuleRef` of this version or the one before it.
     unsafe { header.unchecked_layout() }.map_err(|error| error.to_string())
 }
 
-/// What abi_stable says without both layouts in full, which it shows before.
+/// The message of abi_stable without both layouts in full, which it shows first.
 fn shortened(text: &str) -> String {
     let text = text.find("Error:").map_or(text, |at| &text[at..]);
     let lines: Vec<_> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).take(24).collect();
     lines.join("\n           ")
 }
 
-/// A file without a name, in the nearest directory that is there.
+/// A file without a name, in the nearest existing directory.
 fn unnamed(below: &Path) -> Option<OwnedFd> {
     let dir = below.ancestors().find(|dir| dir.is_dir() || dir.as_os_str().is_empty())?;
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
@@ -327,7 +326,7 @@ fn unnamed(below: &Path) -> Option<OwnedFd> {
     rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR).ok()
 }
 
-/// Copies, and answers the SHA-256 in hexadecimal digits.
+/// Copies, and returns the SHA-256 in hexadecimal digits.
 fn copy(path: &Path, to: &mut File) -> io::Result<String> {
     let mut digest = Sha256::new();
     let mut from = File::open(path)?;
@@ -352,11 +351,10 @@ fn dlopen(path: &str) -> Result<RawLibrary, String> {
     })
 }
 
-/// Lets large blocks of memory go back to the system as soon as they are freed. After a few of
-/// them glibc would otherwise raise its own threshold and keep all later ones in the heap, where
-/// one small block behind them holds hundreds of megabytes. Plugins share this allocator. Buffers of
-/// connections (up to 408 KiB) are not large: mapping them anew each time doubles the processor
-/// time of whoever reads a long body.
+/// Returns large blocks of memory to the system as soon as they are freed. Otherwise glibc raises its own
+/// threshold after a few of them and keeps all later ones in the heap, where one small block after them holds
+/// hundreds of megabytes. Plugins share this allocator. Buffers of connections (up to 408 KiB) are not large:
+/// mapping them each time doubles the processor time of reading a long body.
 pub(crate) fn give_back_large_blocks() {
     const LARGE: libc::c_int = 512 << 10;
     // SAFETY: sets a parameter of the allocator, and touches no memory of ours.
@@ -366,8 +364,8 @@ pub(crate) fn give_back_large_blocks() {
     };
 }
 
-/// Lets a fault end this process at once, by whichever side it was sent: Rust's own handler lets
-/// the first one pass that it did not cause. It would tell of an overflowing stack, no more.
+/// Lets a fault end this process at once, whatever its origin: Rust's own handler ignores the first one that
+/// it did not cause. It would only report a stack overflow.
 pub(crate) fn let_faults_end_this() {
     for signal in [libc::SIGSEGV, libc::SIGBUS] {
         // SAFETY: the default action runs no code of ours.

@@ -1,5 +1,5 @@
-//! What the whole kernel uses: its parts that are crates of their own, the settings of the moment,
-//! and how far the process is.
+//! Shared by the whole kernel: its parts that are separate crates, the current settings, and the phase of the
+//! process.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// How long `publish` waits for a full subscription, and how much data an event has at most.
+/// How long `publish` waits for a full subscription, and the maximum size of an event's data.
 const PUBLISH_DEADLINE: Duration = Duration::from_secs(30);
 const MAX_EVENT: usize = 1 << 20;
 
@@ -34,7 +34,7 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// Of a kernel that has started nothing yet. `runtime` is its own.
+    /// For a kernel that has started nothing yet. `runtime` is its own.
     pub(crate) fn new(settings: KernelSettings, log: Arc<Log>, began: Instant, runtime: Handle) -> Arc<Self> {
         Arc::new(Self {
             settings: Arc::new(settings).into(),
@@ -49,7 +49,7 @@ impl Parts {
         })
     }
 
-    /// Runs plugin code on a thread that may be lost to it.
+    /// Runs plugin code on a thread that it may block.
     pub(crate) fn on_own_thread<T: Send + 'static>(&self, future: FfiFuture<T>) -> JoinHandle<T> {
         let runtime = self.runtime.clone();
         self.runtime.spawn_blocking(move || runtime.block_on(future))

@@ -1,5 +1,5 @@
-//! What the kernel can tell of itself and its plugins, as JSON: the same for `streamgate
-//! plugins --json`, for `streamgate health --json` and for a plugin that asks.
+//! The kernel's report about itself and its plugins, as JSON: the same for `streamgate plugins --json`, for
+//! `streamgate health --json` and for a plugin that requests it.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
@@ -53,7 +53,7 @@ pub(crate) fn report(parts: &Parts, plugins: &Plugins) -> Value {
 
 /// Health alone.
 pub(crate) fn health(parts: &Parts, plugins: &Plugins) -> Value {
-    // Looked at once: what is said of a plugin is of one moment.
+    // Read once, so that a plugin's state is consistent.
     let states: Vec<_> = plugins.entries.iter().map(|entry| entry.state.borrow().clone()).collect();
     let seen = plugins.entries.iter().zip(states).enumerate().map(|(index, (entry, state))| Seen {
         name: entry.name(),
@@ -66,7 +66,7 @@ pub(crate) fn health(parts: &Parts, plugins: &Plugins) -> Value {
     summary(phase, &seen.collect::<Vec<_>>())
 }
 
-/// What a plugin says of itself, and what the kernel saw of it.
+/// A plugin's own report, and the kernel's observations.
 fn components(parts: &Parts, entry: &Entry) -> Vec<Component> {
     let mut components = parts.health.components(entry.number());
     if let Some((at, fault)) = &*entry.last_fault.lock()

@@ -1,6 +1,6 @@
-//! A plugin and its runs. A plugin is started any number of times; each start is a [`Run`] with a
-//! number of its own, from the moment when it takes over to its end, each step with a deadline.
-//! What a run gives to others is theirs once it is active.
+//! A plugin and its runs. A plugin is started any number of times; each start is a [`Run`] with a unique
+//! number, from its takeover to its end, each step with a deadline. A run's services take effect once it is
+//! active.
 //!
 //! It starts nothing (`launch` does), and decides nothing about failures: a [`Supervisor`] does.
 
@@ -20,21 +20,21 @@ use tokio_util::sync::CancellationToken;
 use crate::edition::Planned;
 use crate::parts::Parts;
 
-/// Decides what follows from the faults of a run.
+/// Decides what follows from the failures of a run.
 pub(crate) trait Supervisor: Send + Sync {
     /// The report of the whole kernel, as JSON text.
     fn report(&self) -> String;
     /// The run panicked: where, and with which message.
     fn panicked(self: Arc<Self>, entry: &Arc<Entry>, run: &Run, panic: (&str, &str), in_request: bool);
-    /// The run does not work any more.
+    /// The run has failed.
     fn failed(self: Arc<Self>, entry: &Arc<Entry>, run: &Run, reason: String);
 }
 
-/// One plugin and what the kernel knows of it.
+/// One plugin and the kernel's state of it.
 pub(crate) struct Entry {
-    /// As it is to run; what was handed to it while it runs is in it.
+    /// As planned, including settings applied while it runs.
     pub(crate) planned: ArcSwap<Planned>,
-    /// The run that is active.
+    /// The active run.
     pub(crate) run: ArcSwapOption<Run>,
     pub(crate) state: watch::Sender<State>,
     /// Held to start, stop or replace it.
@@ -74,7 +74,7 @@ impl Entry {
         self.state.send_replace(State::new(stage, reason));
     }
 
-    /// Remembers a fault for the report.
+    /// Records a failure for the report.
     pub(crate) fn fault(&self, text: String) {
         *self.last_fault.lock() = Some((SystemTime::now(), text));
     }
@@ -82,7 +82,7 @@ impl Entry {
 
 /// One start of a plugin.
 pub(crate) struct Run {
-    /// The first is 1; 0 is none.
+    /// The first is 1; 0 means none.
     pub(crate) number: u64,
     pub(crate) parts: Arc<Parts>,
     pub(crate) planned: Arc<Planned>,
@@ -108,7 +108,7 @@ impl Run {
         entry.enter(Stage::Running, "");
     }
 
-    /// Hands it new settings. `false`: it cannot take them while it runs.
+    /// Passes it new settings. `false`: it cannot apply them while it runs.
     pub(crate) async fn configure(&self, planned: &Planned) -> Result<bool, String> {
         let Some(instance) = self.instance() else { return Ok(false) };
         let limit = planned.keys.start_deadline.unwrap_or(self.parts.settings.load().start_deadline).get();
@@ -117,11 +117,11 @@ impl Run {
             Ok(Ok(RResult::ROk(taken))) => Ok(taken),
             Ok(Ok(RResult::RErr(reason))) => Err(reason.into()),
             Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("it did not take its settings within {limit:?} (start_deadline)")),
+            Err(_) => Err(format!("it did not apply its settings within {limit:?} (start_deadline)")),
         }
     }
 
-    /// Pings it again and again until it is retired.
+    /// Pings it periodically until it is retired.
     pub(crate) async fn keep_asking(self: Arc<Self>) {
         let Some(instance) = self.instance() else { return };
         let settings = self.parts.settings.load_full();
@@ -159,10 +159,9 @@ impl Run {
         }
     }
 
-    /// Lets the requests that are under way come to their end, up to a limit, and stops it. Others
-    /// have taken over before.
+    /// Lets its requests finish, up to a limit, and stops it. Another run has taken over before.
     pub(crate) async fn retire(&self) {
-        // What is queued can still be read.
+        // Queued events can still be read.
         self.parts.bus.remove_run(self.number);
         let deadline = self.parts.settings.load().drain_deadline.get();
         if let Some(instance) = self.instance() {
@@ -173,13 +172,13 @@ impl Run {
             let drained = tokio::time::timeout(deadline, drained).await;
             if drained.is_err() {
                 let plugin = &self.planned.name;
-                tracing::warn!(plugin, "requests are cut off that took longer than kernel.drain_deadline");
+                tracing::warn!(plugin, "requests that took longer than kernel.drain_deadline are cut off");
             }
         }
         let _ = self.end().await;
     }
 
-    /// Stops it within its deadline, and takes back all that it gave to others.
+    /// Stops it within its deadline, and removes all its services.
     pub(crate) async fn end(&self) -> Result<(), String> {
         let Some(instance) = self.instance.lock().take() else { return Ok(()) };
         self.retired.cancel();
@@ -203,7 +202,7 @@ impl Run {
         result
     }
 
-    /// Takes back all that it gave to others.
+    /// Removes all its services.
     pub(crate) fn withdraw(&self) {
         self.retired.cancel();
         self.parts.services.forget(&self.offers);

@@ -1,9 +1,9 @@
-//! What runs: starts the plugins in the order of the graph and stops them in reverse. A plugin that
-//! fails while it runs, or does not start, is started anew after pauses, or quarantined, as its
-//! record says; those that need it do not start. What a plugin does wrong stays its own.
+//! What runs: starts the plugins in the order of the graph and stops them in reverse. A plugin that fails
+//! while it runs, or does not start, is restarted after pauses, or quarantined, according to its record;
+//! those that require it do not start. A plugin's failures affect no other.
 //!
-//! Restart, swap and stop have precedence: nothing is held while a plugin waits for its next start,
-//! and a start that is under way is given up for them.
+//! Restart, swap and stop have precedence: no lock is held while a plugin waits for its next start, and a
+//! start in progress is cancelled for them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -28,9 +28,9 @@ use crate::run::{Entry, Run, Supervisor};
 pub(crate) struct Runs {
     parts: Arc<Parts>,
     composition: Arc<Composition>,
-    /// What brings old runs to their end.
+    /// The tasks that end old runs.
     retiring: TaskTracker,
-    /// So many have begun.
+    /// The number of runs so far.
     begun: AtomicU64,
 }
 
@@ -39,11 +39,11 @@ impl Runs {
         Arc::new(Self { parts, composition, retiring: TaskTracker::new(), begun: AtomicU64::new(0) })
     }
 
-    /// Starts all plugins; answers when each runs or has failed, at the latest after the
-    /// deadlines of those that wait for each other. The error is about one that is `required`.
+    /// Starts all plugins; returns when each runs or has failed, at the latest after the deadlines of those
+    /// that wait for each other. The error is about one that is `required`.
     pub(crate) async fn start(self: &Arc<Self>) -> Result<(), String> {
         let plugins = self.composition.now();
-        // Tasks, which go on when nothing waits for this any more: each brings its plugin to an end.
+        // Tasks, which continue if this is dropped: each brings its plugin to an end.
         let spawn = |index| self.parts.runtime.spawn(self.clone().start_one(plugins.clone(), index));
         let mut starting: FuturesUnordered<_> = (0..plugins.entries.len()).map(spawn).collect();
         while starting.next().await.is_some() {
@@ -84,8 +84,8 @@ impl Runs {
         }
     }
 
-    /// Starts a run beside the active one, `old`, and lets it take over. Without an `Ok` nothing
-    /// has changed. The caller holds `entry.change`.
+    /// Starts a run beside the active one, `old`, and lets it take over. Without an `Ok` nothing has changed.
+    /// The caller holds `entry.change`.
     pub(crate) async fn bring_up(
         self: &Arc<Self>,
         entry: &Arc<Entry>,
@@ -96,16 +96,15 @@ impl Runs {
         launch((&self.parts, number), self.clone(), entry, planned, old).await
     }
 
-    /// Lets a run finish what is under way in the background; another has taken over.
+    /// Lets a replaced run finish its requests in the background.
     pub(crate) fn retire(&self, run: Arc<Run>) {
         self.retiring.spawn_on(async move { run.retire().await }, &self.parts.runtime);
     }
 
-    /// Stops a plugin and starts it as `planned`; requests wait meanwhile. The caller holds
-    /// `entry.change`.
+    /// Stops a plugin and starts it as `planned`; requests wait meanwhile. The caller holds `entry.change`.
     ///
     /// # Errors
-    /// Why it did not start; it is tried again.
+    /// Why it did not start; it is retried.
     pub(crate) async fn exchange(
         self: &Arc<Self>,
         entry: &Arc<Entry>,
@@ -125,7 +124,7 @@ impl Runs {
         started.inspect_err(|reason| self.not_started(entry, reason))
     }
 
-    /// Starts a plugin anew on request, with a clean record.
+    /// Restarts a plugin on request, with a clean record.
     ///
     /// # Errors
     /// Why it does not run.
@@ -143,13 +142,13 @@ impl Runs {
         }
         entry.record.clear();
         // Requests wait instead of failing, as long as it takes.
-        let restarted = self.exchange(entry, entry.planned.load_full(), "somebody restarts it").await;
+        let restarted = self.exchange(entry, entry.planned.load_full(), "a restart was requested").await;
         restarted.map_err(|reason| format!("{name} did not start: {reason}"))?;
         Ok(format!("{name} runs"))
     }
 
-    /// Stops all plugins in reverse order and answers when each has stopped or its deadline is over.
-    /// The caller has called off whatever starts.
+    /// Stops all plugins in reverse order and returns when each has stopped or its deadline is over. The
+    /// caller has cancelled all starts.
     pub(crate) async fn stop(&self) {
         let plugins = self.composition.now();
         join_all((0..plugins.entries.len()).map(|index| stop_one(&plugins, index))).await;
@@ -157,14 +156,14 @@ impl Runs {
         self.retiring.wait().await;
     }
 
-    /// Says why a plugin did not start, and begins to try it again. The caller holds `entry.change`.
+    /// Reports why a plugin did not start, and begins to retry. The caller holds `entry.change`.
     pub(crate) fn not_started(self: &Arc<Self>, entry: &Arc<Entry>, reason: &str) {
         if self.parts.stopping.is_cancelled() {
             return entry.enter(Stage::Stopped, "");
         }
         entry.enter(Stage::Failed, reason);
         let budgets = self.budgets(entry);
-        // A start that was given up for a change says nothing of the plugin.
+        // A start that was cancelled for a change says nothing about the plugin.
         if entry.change.is_claimed() {
             return self.start_again(entry, Some(budgets.pause));
         }
@@ -172,8 +171,8 @@ impl Runs {
         self.start_again(entry, Some(entry.record.not_started(budgets)));
     }
 
-    /// Begins to start a plugin that does not run, after a pause and when what it requires runs; not
-    /// at all without a pause, or once its state changes otherwise. The caller holds `entry.change`.
+    /// Begins to start a stopped plugin, after a pause and when its requirements run; not at all without a
+    /// pause, or once its state changes otherwise. The caller holds `entry.change`.
     fn start_again(self: &Arc<Self>, entry: &Arc<Entry>, pause: Option<Duration>) {
         let planned = entry.planned.load();
         self.parts.services.expect(&planned.name, &planned.library.manifest.provides, pause);
@@ -195,7 +194,7 @@ impl Runs {
             let _ = need.state.subscribe().wait_for(|state| state.stage == Stage::Running).await;
         }
         let (runs, entry) = (self.clone(), entry.clone());
-        // A task: what it does itself to the state must not end it.
+        // A task: its own changes of the state must not end it.
         self.parts.runtime.spawn(async move {
             let _change = entry.change.wait().await;
             if state.has_changed().unwrap_or(true) || runs.parts.stopping.is_cancelled() {
@@ -207,7 +206,7 @@ impl Runs {
         });
     }
 
-    /// Ends what is left of a plugin whose active run has failed, and begins to start it anew.
+    /// Ends the rest of a plugin whose active run has failed, and begins to restart it.
     async fn recover(self: Arc<Self>, entry: Arc<Entry>, number: u64, reason: String) {
         let _change = entry.change.wait().await;
         if !entry.is_running() || entry.number() != number {
@@ -221,7 +220,7 @@ impl Runs {
         let pause = match entry.record.failed(self.budgets(&entry)) {
             Next::Anew(pause) => {
                 let millis = pause.as_millis() as u64;
-                tracing::warn!(plugin, reason, millis, "plugin is started anew");
+                tracing::warn!(plugin, reason, millis, "plugin is restarted");
                 pause
             }
             Next::Quarantine(time) => {
@@ -230,7 +229,7 @@ impl Runs {
                 let reason = format!("{reason}; {words}`streamgate restart {plugin}`{rest}");
                 entry.enter(Stage::Quarantined, &reason);
                 self.start_again(&entry, time);
-                // Said when it is so: a reader may query at once.
+                // Logged when it is true: a reader may query at once.
                 return tracing::error!(plugin, reason, "plugin quarantined");
             }
         };
@@ -242,7 +241,7 @@ impl Runs {
         Budgets {
             failures: settings.restart_budget,
             pause: settings.restart_pause.get(),
-            // What it broke went with its process.
+            // Its damage ended with its process.
             quarantine: planned.library.is_apart().then(|| settings.quarantine.get()),
         }
     }
@@ -253,9 +252,8 @@ impl Supervisor for Runs {
         report(&self.parts, &self.composition.now()).to_string()
     }
 
-    /// Counts the panic, remembers it for the report, and begins to start the plugin anew if there
-    /// were too many. One that a request ran into is that request's end, and no more than that as
-    /// long as nothing says that the plugin does not work.
+    /// Counts the panic, records it for the report, and restarts the plugin if there were too many. A panic
+    /// of a request ends only that request as long as the plugin is otherwise healthy.
     fn panicked(
         self: Arc<Self>,
         entry: &Arc<Entry>,
@@ -283,7 +281,7 @@ impl Supervisor for Runs {
     }
 }
 
-/// Stops a plugin after all that come after it.
+/// Stops a plugin after all that depend on it.
 async fn stop_one(plugins: &Plugins, index: usize) {
     let later = plugins.graph.after.iter().zip(&plugins.entries);
     for (_, other) in later.filter(|(after, _)| after.contains(&index)) {

@@ -1,5 +1,5 @@
-//! One bad plugin beside good ones: the host stays up, it says what is wrong with the bad one, and
-//! the good ones answer throughout.
+//! One bad plugin beside good ones: the host stays up and reports the problem, and the good ones answer
+//! throughout.
 #![allow(clippy::unwrap_used)]
 
 mod server;
@@ -33,14 +33,14 @@ fn scene(bad: &str) -> Scene {
     Scene { place, server, address }
 }
 
-/// The status of an answer; none if it broke off.
+/// The status of a response; `None` if it was interrupted.
 fn status(address: &str, path: &str) -> Option<u16> {
     asked(address, path, "").map(|answer| answer.status)
 }
 
 impl Scene {
-    /// Does something while echo is asked again and again; all answers must be good. Afterwards
-    /// the server still stops in good order.
+    /// Does something while echo is called continuously; all responses must be good. Afterwards the server
+    /// still stops cleanly.
     fn while_echo_answers<T>(mut self, work: impl FnOnce(&Self) -> T) -> T {
         let stop = AtomicBool::new(false);
         let (stop, address) = (&stop, self.address.as_str());
@@ -52,7 +52,7 @@ impl Scene {
                     answers += 1;
                 }
             });
-            // Also when it panics, or the other thread would go on for ever.
+            // Also when it panics, or the other thread would continue forever.
             let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&self)));
             stop.store(true, Relaxed);
             asking.join().unwrap();
@@ -115,14 +115,14 @@ fn a_panic_that_a_request_runs_into_is_counted_and_ends_that_request_alone_in_ei
 }
 
 #[test]
-fn a_panic_in_a_task_is_logged_and_the_plugin_goes_on() {
+fn a_panic_in_a_task_is_logged_and_the_plugin_continues() {
     scene("mode = \"panic-in-task\"").while_echo_answers(|scene| {
         scene.bad_is("running", "");
         assert_eq!(status(&scene.address, "/bad"), Some(200));
     });
 }
 
-/// What the log says once the server has been told to stop with this plugin in it.
+/// The log after the server was told to stop with this plugin in it.
 fn log_of_its_end(bad: &str) -> Vec<Value> {
     let mut scene = scene(bad);
     scene.server.wait_for("ready");
@@ -134,7 +134,7 @@ fn log_of_its_end(bad: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_plugin_that_panics_or_hangs_at_its_end_is_told_of_and_the_others_end_in_good_order() {
+fn a_plugin_that_panics_or_hangs_at_its_end_is_reported_and_the_others_end_cleanly() {
     for (bad, said) in [
         ("mode = \"panic-in-stop\"", "bad panics in stop"),
         ("mode = \"panic-in-drop\"", "bad panics in a drop"),
@@ -196,7 +196,7 @@ fn a_request_that_ends_the_process_of_its_plugin_ends_nothing_else() {
     }
 }
 
-/// What `streamgate run` says of a file that names such a plugin, which it does not start.
+/// The output of `streamgate run` for a file with such a plugin, which it does not start.
 fn refused(fixtures: &[&str], table: &str) -> Vec<String> {
     let place = Place::new(&format!("[plugins.fixture-echo]\n{GATE}{table}"));
     for fixture in fixtures {

@@ -1,4 +1,4 @@
-//! Restart, swap and reload of what runs, as seen from outside.
+//! Restart, swap and reload, through the binary.
 #![allow(clippy::unwrap_used)]
 
 mod server;
@@ -136,7 +136,7 @@ fn a_hundred_swaps_of_the_same_build_leave_nothing_and_those_of_others_their_lib
         std::fs::rename(&copy, &lib).unwrap();
         assert_eq!(scene.command(&["swap", "fixture-echo"]).1, "fixture-echo is swapped");
     };
-    // The first ones fill what is filled once: each thread's share of the allocator, too.
+    // The first ones fill one-time caches: also each thread's share of the allocator.
     (0..25).for_each(|_| swap(false));
     let before = scene.server.used();
     (0..100).for_each(|_| swap(false));
@@ -167,7 +167,7 @@ fn swaps_and_restarts_of_a_plugin_in_a_process_of_its_own_leave_nothing_in_the_s
         change("restart");
     }
     assert_eq!(scene.say("you"), "hello you");
-    // The last one's process may not have been waited for yet.
+    // The last one's process may not have been reaped yet.
     let after = scene.server.used();
     assert_eq!(after.mapped, before.mapped);
     assert!(after.resident - before.resident < 5 << 20, "{} became {}", before.resident, after.resident);
@@ -196,7 +196,7 @@ fn a_build_that_is_no_plugin_or_does_not_start_changes_nothing() {
     write(&scene.place, "mode = \"fail\"", CALLER);
     let (code, _, error) = scene.command(&["swap", "fixture-echo"]);
     assert_eq!(code, 1);
-    assert_eq!(error, "error: fixture-echo: the disk is on fire; everything is as it was");
+    assert_eq!(error, "error: fixture-echo: the disk is on fire; nothing has changed");
     assert_eq!(scene.runs(), runs);
     assert_eq!(scene.say("you"), "hello you");
 }
@@ -207,10 +207,10 @@ fn a_reload_touches_only_what_differs() {
     let [echo, caller, gate] = scene.runs();
     write(&scene.place, "greeting = \"howdy\"", CALLER);
     let plan = scene.command(&["reload", "--dry-run"]).1;
-    let step = "give fixture-echo its new settings, or swap it if it cannot take them";
+    let step = "give fixture-echo its new settings, or swap it if it cannot apply them";
     assert_eq!(plan.lines().next(), Some(step));
     assert_eq!(scene.say("you"), "hello you");
-    // Settings that it takes while it runs.
+    // Settings that it applies while it runs.
     assert_eq!(scene.command(&["reload"]).1, "gave fixture-echo its new settings");
     assert_eq!(scene.say("you"), "howdy you");
     assert_eq!(scene.runs(), [echo.clone(), caller.clone(), gate.clone()]);
@@ -242,7 +242,7 @@ fn a_level_of_the_log_is_taken_while_all_run() {
     std::fs::write(&path, format!("{text}[kernel.log]\nlevel = \"debug,streamgate_kernel=trace\"\n"))
         .unwrap();
     assert_eq!(scene.command(&["reload"]).1, "swapped fixture-caller\nswapped fixture-gate");
-    // What has a level of its own goes on.
+    // A plugin with its own level is unaffected.
     assert_eq!(scene.runs()[0], echo);
     std::fs::write(&path, format!("{text}[kernel.log]\nlevel = \"off\"\n")).unwrap();
     assert_eq!(scene.command(&["reload"]).0, 0);
@@ -257,8 +257,8 @@ fn a_reload_that_fails_half_way_is_undone() {
     let scene = scene("");
     let [echo, caller, gate] = scene.runs();
     for (line, reason) in [
-        ("mode = \"fail\"", "fixture-echo: the disk is on fire; everything is as it was"),
-        ("greeting = \"later\"", "fixture-echo: not that greeting; everything is as it was"),
+        ("mode = \"fail\"", "fixture-echo: the disk is on fire; nothing has changed"),
+        ("greeting = \"later\"", "fixture-echo: not that greeting; nothing has changed"),
         ("mood = 1", "nothing has changed"),
     ] {
         write(&scene.place, line, CALLER);
@@ -274,7 +274,7 @@ fn a_reload_that_fails_half_way_is_undone() {
     std::fs::write(scene.place.dir.path().join("plugins.toml"), text).unwrap();
     let (code, _, error) = scene.command(&["reload"]);
     assert_eq!(code, 1);
-    assert!(error.contains("fixture-gate: ") && error.contains("everything is as it was"), "{error}");
+    assert!(error.contains("fixture-gate: ") && error.contains("nothing has changed"), "{error}");
     assert_eq!(scene.runs()[0], echo);
     assert_eq!(scene.say("you"), "hello you");
     assert_eq!(ask(&scene.address, "/caller/x", "").body, "it called");
@@ -292,7 +292,7 @@ fn a_plugin_past_its_panic_budget_is_started_anew_then_quarantined_until_somebod
     panic(2);
     assert_eq!(scene.plugin("fixture-echo")["run"], first);
     panic(1);
-    scene.server.wait_for("plugin is started anew");
+    scene.server.wait_for("plugin is restarted");
     scene.place.wait_for("plugins", |report| {
         let echo =
             report["plugins"].as_array().and_then(|all| all.iter().find(|it| it["name"] == "fixture-echo"));

@@ -1,4 +1,4 @@
-//! `streamgate check` finds every mistake, names it as a person would, and touches nothing.
+//! `streamgate check` finds every mistake, describes it for people, and changes nothing.
 #![allow(clippy::unwrap_used)]
 
 mod server;
@@ -9,7 +9,7 @@ use streamgate_plugin_api::abi::{API_MAJOR, API_MINOR};
 const ALL: &str = "[plugins.fixture-echo]\n[plugins.fixture-caller]\n[plugins.fixture-gate]\n";
 
 #[test]
-fn a_good_file_is_told_so_with_the_order_of_start_and_nothing_is_written() {
+fn a_good_file_is_reported_with_the_start_order_and_nothing_is_written() {
     let place = Place::new(ALL);
     let output = place.output(&["check"]);
     assert_eq!(
@@ -93,7 +93,7 @@ fn set_goes_over_the_environment_and_that_over_the_file() {
     let place = Place::new("[plugins.fixture-echo]\ncount = 99\n");
     let mut command = place.command(&["check", "--set", "plugins.fixture-echo.count=3"]);
     command.env("STREAMGATE_PLUGINS__FIXTURE_ECHO__COUNT", "many");
-    // Kubernetes sets such ones for a service of our name.
+    // Kubernetes sets such variables for a service of our name.
     command.env("STREAMGATE_SERVICE_HOST", "10.0.0.1").env("STREAMGATE_PORT", "tcp://10.0.0.1:80");
     assert_eq!(command.output().unwrap().status.code(), Some(0));
 }
@@ -129,7 +129,7 @@ fn a_missing_requirement_names_the_plugin_that_would_provide_it() {
     );
 }
 
-/// Changes the manifest's text in place, which stays as long as it was.
+/// Changes the manifest's text in place, keeping its length.
 fn rewrite(from: &'static str, to: &'static str) -> impl FnOnce(&mut [u8]) {
     move |bytes| {
         let to = format!("{to:width$}", width = from.len());
@@ -165,7 +165,7 @@ fn capabilities_and_prefixes_have_one_provider_and_needs_make_no_circle() {
     assert_eq!(
         place.problems(&[]),
         [
-            "plugins.toml:4:10: plugins.fixture-caller: is part of a circle: requires `fixture-echo`, which requires `fixture-caller`; none of them can start first"
+            "plugins.toml:4:10: plugins.fixture-caller: is part of a cycle: requires `fixture-echo`, which requires `fixture-caller`; none of them can start first"
         ]
     );
 }
@@ -183,13 +183,13 @@ fn two_settings_do_not_take_the_same_address() {
     );
 }
 
-/// The lines of the one problem with a fixture that is refused.
+/// The lines of the one problem with a refused fixture.
 fn refusal(fixture: &str) -> Vec<String> {
     let place = Place::new(&format!("[plugins.fixture-{fixture}]\n"));
     place.link(fixture);
     let problems = place.problems(&[]);
     assert_eq!(problems.len(), 1, "{problems:#?}");
-    // Nothing runs with it, and whoever asks what does is told why.
+    // Nothing runs with it, and other commands state why.
     let plugins = place.output(&["plugins"]);
     assert_eq!(plugins.status.code(), Some(3));
     let said = String::from_utf8(plugins.stderr).unwrap();

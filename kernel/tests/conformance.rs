@@ -1,4 +1,4 @@
-//! `streamgate conformance`: good plugins pass, and each bad one fails by the rule that it breaks.
+//! `streamgate conformance`: good plugins pass, and each bad one fails the rule that it violates.
 #![allow(clippy::unwrap_used)]
 
 mod server;
@@ -6,7 +6,7 @@ mod server;
 use serde_json::Value;
 use server::Place;
 
-/// Judges a fixture; its exit code and what came out of each rule.
+/// Checks a fixture; its exit code and the finding of each rule.
 fn judge(fixture: &str, more: &[&str]) -> (i32, Value) {
     let place = Place::new("");
     if !["echo", "caller", "gate"].contains(&fixture) {
@@ -46,7 +46,7 @@ fn what_a_plugin_cannot_show_without_its_neighbours_is_not_held_against_it() {
     assert_eq!(code, 0);
 }
 
-/// The rule that a mode breaks, and words of the finding.
+/// The rule that a mode violates, and words of the finding.
 fn breaks(mode: &str, id: &str, words: &str) {
     let (code, report) = judge("bad", &["--deadline", "2s", "--set", &format!("mode=\"{mode}\"")]);
     let (outcome, detail) = rule(&report, id);
@@ -92,7 +92,7 @@ fn floods_prints_and_leaks_are_counted() {
 
 #[test]
 fn what_the_manifest_promises_and_what_start_gives_are_compared() {
-    breaks("silent", "health.component", "it tells no health");
+    breaks("silent", "health.component", "it reports no health");
     breaks("undeclared", "services.declared", "uses: [\"other\"]");
     breaks("undeclared-events", "events.declared", "subscribes: [\"content.*.deleted\"]");
     breaks("undeclared-mounts", "mounts.declared", "ingress: true");
@@ -116,7 +116,7 @@ fn a_cdylib_that_does_not_load_breaks_the_first_rule_and_shows_no_other() {
 }
 
 #[test]
-fn of_what_is_no_plugin_people_read_that_and_no_more() {
+fn a_file_that_is_not_a_plugin_has_only_that_finding() {
     let place = Place::new("");
     let output = place.output(&["conformance", "lib/nope.so"]);
     assert_eq!(output.status.code(), Some(2));
@@ -136,7 +136,7 @@ fn people_read_a_line_for_each_rule_and_the_reason_below() {
     let output =
         place.output(&["conformance", file, "--cycles", "2", "--set", "mode=\"silent\"", "--deadline", "2s"]);
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("NOT MET    health.component   tells the health"), "{text}");
-    assert!(text.contains("it tells no health; call host.health"), "{text}");
+    assert!(text.contains("NOT MET    health.component   reports the health"), "{text}");
+    assert!(text.contains("it reports no health; call host.health"), "{text}");
     assert!(text.trim_end().ends_with(", 1 not met, 1 not shown"), "{text}");
 }

@@ -1,4 +1,4 @@
-//! Changes that meet another change, a stop, or a plugin that does not start, as seen from outside.
+//! Changes that meet another change, a stop, or a plugin that does not start, through the binary.
 #![allow(clippy::unwrap_used)]
 
 mod server;
@@ -24,7 +24,7 @@ struct Scene {
     address: String,
 }
 
-/// A command of somebody, under way.
+/// A command in progress.
 struct Given(Receiver<(i32, String, String)>);
 
 impl Given {
@@ -50,7 +50,7 @@ fn write(place: &Place, kernel: &str, plugins: &str) {
     std::fs::write(place.dir.path().join("plugins.toml"), text).unwrap();
 }
 
-/// The table of the fixture with these files, which lie where the server runs.
+/// The table of the fixture with these files, which are in the server's directory.
 fn only(files: &[(&str, &str)]) -> String {
     let lines = files.iter().map(|(key, name)| format!("{key} = \"{name}\"\n"));
     format!("[plugins.fixture-only]\nstart_deadline = \"1h\"\n{}", lines.collect::<String>())
@@ -105,7 +105,7 @@ impl Scene {
         self.wait_until("answering", || ask(&self.address, "/only", "").body == "only");
     }
 
-    /// Ends what runs by itself, and what comes after it.
+    /// Crashes the plugin, and the runs after it.
     fn fail(&self) {
         assert_eq!(ask(&self.address, "/only/fail", "").status, 200);
     }
@@ -122,7 +122,7 @@ fn a_reload_does_not_undo_another_one_that_was_made_while_it_looked_at_the_confi
     scene.touch("go");
     let (first, ..) = first.end();
     assert_eq!((first, code), (0, 1), "one of both is refused");
-    assert!(error.contains("another change is under way; try again when it is done"), "{error}");
+    assert!(error.contains("another change is in progress; try again when it is done"), "{error}");
     assert_eq!(scene.give(&["reload"]).end().1, "started fixture-caller\nstopped fixture-only");
     assert_eq!(ask(&scene.address, "/caller/x", "").body, "it called");
     assert_eq!(ask(&scene.address, "/only", "").status, 404);
@@ -133,7 +133,7 @@ fn a_plan_that_was_made_before_another_change_is_not_carried_out() {
     let scene = scene("", "");
     let plan = |version: u64| {
         format!(
-            "start fixture-only\n`streamgate reload --if-version {version}` does it unless something else is changed before"
+            "start fixture-only\n`streamgate reload --if-version {version}` applies it unless something else changes before"
         )
     };
     write(&scene.place, "", &only(&[]));
@@ -163,7 +163,7 @@ fn a_stop_stops_what_a_reload_is_starting() {
     scene.wait_for_file("go.awaited");
     assert!(scene.file("held").exists());
     scene.server.signal(Signal::TERM);
-    scene.server.wait_for("stopping; a second signal ends at once");
+    scene.server.wait_for("stopping; a second signal ends the process at once");
     scene.touch("go");
     assert_eq!(scene.server.end(), Some(0));
     assert!(!scene.file("held").exists(), "it ended in good order: {:#?}", scene.server.seen);
@@ -185,7 +185,7 @@ fn a_stop_does_not_wait_for_a_reload_that_hangs() {
 }
 
 #[test]
-fn whoever_has_the_cure_does_not_wait_for_the_pause_of_a_plugin_that_fails_again_and_again() {
+fn a_fix_does_not_wait_for_the_pause_of_a_plugin_that_fails_repeatedly() {
     let pause = KERNEL.replace("10ms", "1m");
     for cure in ["restart", "swap", "reload"] {
         let table = only(&[("fails_if", "fire")]);
@@ -198,7 +198,7 @@ fn whoever_has_the_cure_does_not_wait_for_the_pause_of_a_plugin_that_fails_again
 }
 
 #[test]
-fn whoever_has_the_cure_does_not_wait_for_a_start_that_hangs() {
+fn a_fix_does_not_wait_for_a_start_that_hangs() {
     for cure in ["restart", "swap", "reload"] {
         let table = only(&[("hangs_if", "swamp")]);
         let mut scene = scene(KERNEL, &table);
@@ -210,7 +210,7 @@ fn whoever_has_the_cure_does_not_wait_for_a_start_that_hangs() {
 }
 
 #[test]
-fn a_restart_that_hangs_holds_nobody_and_gives_way_to_whoever_has_the_cure() {
+fn a_restart_that_hangs_gives_way_to_a_fix() {
     let mut scene = scene(KERNEL, &only(&[("hangs_if", "swamp")]));
     scene.touch("swamp");
     let restart = scene.give(&["restart", "fixture-only"]);
@@ -220,14 +220,14 @@ fn a_restart_that_hangs_holds_nobody_and_gives_way_to_whoever_has_the_cure() {
     let (code, _, error) = restart.end();
     assert_eq!(code, 1);
     assert!(
-        error.contains("fixture-only did not start: it was given up, since somebody changes it"),
+        error.contains("fixture-only did not start: it was cancelled, because a change of it was requested"),
         "{error}"
     );
 }
 
 impl Scene {
-    /// Somebody does away with the cause and says so; or, where the file says what to change, leaves
-    /// the cause where it is.
+    /// An operator fixes the cause and requests a change; or, where the file names the change, leaves the
+    /// cause.
     fn cured_by(&self, cure: &str, cause: &str, kernel: &str) {
         match cure {
             "reload" => write(&self.place, kernel, &only(&[])),
@@ -237,7 +237,7 @@ impl Scene {
         let (code, _, error) = self.give(words).end();
         assert_eq!(code, 0, "{cure}: {error}");
         assert_eq!(ask(&self.address, "/only", "").body, "only", "{cure}");
-        // Nothing is left of what was under way.
+        // The interrupted start has left nothing behind.
         let run = self.plugin("fixture-only")["run"].clone();
         assert_eq!(self.give(&["swap", "fixture-echo"]).end().0, 0);
         assert_eq!(self.plugin("fixture-only")["run"], run);
@@ -245,7 +245,7 @@ impl Scene {
 }
 
 #[test]
-fn a_cure_that_is_none_leaves_a_plugin_that_is_started_again_by_itself() {
+fn a_fix_that_fails_leaves_a_plugin_that_is_restarted_automatically() {
     let table = only(&[("hangs_if", "swamp"), ("fails_if", "fire")]);
     let mut scene = scene(KERNEL, &table);
     scene.touch("swamp");
@@ -253,17 +253,14 @@ fn a_cure_that_is_none_leaves_a_plugin_that_is_started_again_by_itself() {
     scene.server.wait_for("only hangs");
     scene.touch("fire");
     let (code, _, error) = scene.give(&["swap", "fixture-only"]).end();
-    assert_eq!(
-        (code, error.as_str()),
-        (1, "error: fixture-only: the disk is on fire; everything is as it was")
-    );
+    assert_eq!((code, error.as_str()), (1, "error: fixture-only: the disk is on fire; nothing has changed"));
     scene.remove("swamp");
     scene.remove("fire");
     scene.only_answers();
 }
 
 #[test]
-fn an_exclusive_plugin_whose_new_and_old_build_do_not_start_comes_back_by_itself() {
+fn an_exclusive_plugin_whose_new_and_old_build_do_not_start_recovers_automatically() {
     let table = only(&[("fails_if", "fire")]);
     let scene = scene(KERNEL, &table);
     scene.touch("fire");
@@ -276,20 +273,20 @@ fn an_exclusive_plugin_whose_new_and_old_build_do_not_start_comes_back_by_itself
 }
 
 #[test]
-fn a_plugin_that_a_reload_had_started_and_then_undid_is_started_again_by_itself() {
+fn a_plugin_that_a_reload_had_started_and_rolled_back_is_restarted_automatically() {
     let table = only(&[("fails_if", "fire")]);
     let scene = scene(KERNEL, &table);
     scene.touch("fire");
     scene.fail();
     scene.only_is("failed");
-    // Cures it, and then cannot listen where somebody else does.
+    // Fixes it, and then cannot listen because the port is taken.
     write(&scene.place, KERNEL, &only(&[]));
     let config = scene.file("plugins.toml");
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, text.replace("127.0.0.1:0", &scene.address)).unwrap();
     let (code, _, error) = scene.give(&["reload"]).end();
     assert_eq!(code, 1);
-    assert!(error.contains("fixture-gate: ") && error.contains("everything is as it was"), "{error}");
+    assert!(error.contains("fixture-gate: ") && error.contains("nothing has changed"), "{error}");
     assert_ne!(scene.plugin("fixture-only")["state"], "running");
     assert_eq!(ask(&scene.address, "/only", "").status, 503);
     scene.remove("fire");
@@ -318,7 +315,7 @@ fn the_event_streams_of_a_plugin_that_was_swapped_end_at_once() {
             text.push_str(std::str::from_utf8(&piece[..read]).unwrap());
         }
         assert_eq!(scene.give(&["swap", "fixture-echo"]).end().0, 0);
-        // It would go on for ever.
+        // It would continue forever.
         let mut rest = String::new();
         stream.read_to_string(&mut rest).expect("the stream ends, and in good order");
         assert_eq!(rest, "");

@@ -1,5 +1,5 @@
-//! A plugin in a process of its own, as seen from outside: nothing differs, but that its end is
-//! not the end of the others.
+//! A plugin in its own process, through the binary: everything is the same, except that its crash does not
+//! affect the others.
 #![allow(clippy::unwrap_used)]
 
 mod server;
@@ -58,7 +58,7 @@ fn a_plugin_in_its_own_process_serves_is_asked_logs_takes_settings_and_stops_lik
     let child = scene.child();
     assert!(lives(child));
     assert_eq!(ask(&scene.address, "/echo/x", "you").body, "hello you");
-    // Another plugin asks it through the host.
+    // Another plugin calls it through the host.
     assert_eq!(ask(&scene.address, "/caller/x", "").body, "it called");
     let said = scene.server.seen.iter().find(|record| record["message"] == "echo is there").unwrap();
     assert_eq!((&said["plugin"], &said["fields"]["count"]), (&"fixture-echo".into(), &1.into()));
@@ -85,7 +85,7 @@ fn a_child_that_dies_is_started_anew_with_its_reason_shown_and_the_others_go_on(
     let mut scene = scene("");
     let first = scene.child();
     kill_process(first, Signal::SEGV).unwrap();
-    let anew = scene.server.wait_for("plugin is started anew");
+    let anew = scene.server.wait_for("plugin is restarted");
     let reason = anew["fields"]["reason"].as_str().unwrap();
     assert!(reason.contains("its process was killed by SIGSEGV"), "{reason}");
     let echo =
@@ -129,7 +129,7 @@ fn a_plugin_that_does_not_start_in_its_process_is_reported_like_any_other() {
     assert!(reason.contains("did not start within 300ms (start_deadline)"), "{reason}");
 }
 
-/// The cdylibs that a process has open: copies, which have no name.
+/// The cdylibs that a process has open: copies without a name.
 fn opened(pid: u32) -> usize {
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
     let copies = maps.lines().filter(|line| line.contains(" r-xp ") && line.ends_with("(deleted)"));
@@ -156,7 +156,7 @@ fn a_misspelt_isolation_is_a_problem_and_opens_nothing_in_the_host() {
     let before = opened(scene.server.id());
     let text = format!("[kernel]\nplugin_dirs = [\"lib\"]\n{}", config("").replace("process", "proces"));
     std::fs::write(scene.place.dir.path().join("plugins.toml"), text).unwrap();
-    // Another build, so that it is looked at anew.
+    // Another build, so that it is inspected again.
     scene.place.patch("echo", |_| {});
     let refused = scene.place.output(&["reload"]);
     assert_eq!(refused.status.code(), Some(1));
@@ -186,7 +186,7 @@ fn check_names_wrong_limits_of_a_process() {
 }
 
 #[test]
-fn the_quarantine_of_a_plugin_with_a_process_of_its_own_ends_by_itself_and_retry_after_says_when() {
+fn the_quarantine_of_a_plugin_in_its_own_process_ends_automatically_and_retry_after_says_when() {
     let config = config("").replace("restart_budget = 1", "restart_budget = 0\nquarantine = \"2s\"");
     let place = Place::new(&config);
     let mut server = place.run(&[]);

@@ -1,4 +1,4 @@
-//! `streamgate metrics` prints what the host and its plugins count, wherever a plugin runs.
+//! `streamgate metrics` prints the metrics of the host and its plugins, wherever a plugin runs.
 #![allow(clippy::unwrap_used)]
 
 mod server;
@@ -21,7 +21,7 @@ fn figures_of_the_host_and_of_plugins_are_printed_from_this_process_and_from_oth
         let mut server = place.run(&[]);
         let address = server.wait_for("listening")["fields"]["address"].as_str().unwrap().to_owned();
         server.wait_for("ready");
-        // The ingress and the caller have asked before; what is counted is what comes on top.
+        // The ingress and the caller have made calls before; only the increase is checked.
         let echoes = |lines: &[String]| -> u64 {
             let value = lines.iter().find_map(|line| line.strip_prefix("fixture_echo_echoes_total "));
             value.unwrap_or_else(|| panic!("no echoes in {lines:#?}")).parse().unwrap()

@@ -22,7 +22,7 @@ fn next_host() -> PathBuf {
             "--offline",
             "--locked",
         ]);
-        // As the workspace is built for its tests, so that nearly all of it is there already.
+        // With the workspace's test profile, so that nearly everything is built already.
         cargo.args(["--workspace", "--example", "streamgate_next", "--features", "streamgate-kernel/next"]);
         cargo.arg("--target-dir").arg(out.parent().unwrap());
         if out.ends_with("release") {

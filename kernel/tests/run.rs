@@ -1,4 +1,4 @@
-//! `streamgate run`: order, deadlines, health, signals, as seen from outside.
+//! `streamgate run`: order, deadlines, health, signals, through the binary.
 #![allow(clippy::unwrap_used)]
 
 mod server;
@@ -50,14 +50,14 @@ fn a_plugin_that_does_not_start_is_reported_and_takes_only_its_dependents_along(
         ("fail", "the disk is on fire"),
         ("panic", "it panicked: echo panics on purpose"),
         ("hang-in-start", "it did not start within 100ms (start_deadline)"),
-        ("block-in-start", "it blocks its thread, and did not start within 100ms (start_deadline)"),
+        ("block-in-start", "it blocks its thread and did not start within 100ms (start_deadline)"),
     ] {
         let place = Place::new(ALL);
         let mode = format!("plugins.fixture-echo.mode={mode}");
         let deadline = if reason.contains("100ms") { "100ms" } else { "1h" };
         let deadline = format!("plugins.fixture-echo.start_deadline={deadline}");
         let mut server = place.run(&["--set", &mode, "--set", &deadline]);
-        server.wait_for("started, but not everything is healthy");
+        server.wait_for("started, but some plugins are not healthy");
         let report = place.wait_for("plugins", |report| report["ready"] == true);
         let echo = plugin(&report, "fixture-echo");
         assert_eq!((&echo["state"], &echo["status"]), (&"failed".into(), &"unhealthy".into()));
@@ -87,7 +87,7 @@ fn the_process_ends_with_a_code_of_its_own_when_a_required_plugin_does_not_start
 }
 
 #[test]
-fn a_plugin_that_no_longer_answers_is_unhealthy_by_itself() {
+fn a_plugin_that_no_longer_answers_becomes_unhealthy() {
     let place = Place::new(&format!("ping_interval = \"50ms\"\nping_deadline = \"100ms\"\n{ALL}"));
     let mut server = place.run(&[
         "--set",
@@ -103,14 +103,14 @@ fn a_plugin_that_no_longer_answers_is_unhealthy_by_itself() {
         "ping: it does not answer within 100ms (kernel.ping_deadline)"
     );
     server.signal(Signal::TERM);
-    server.wait_for("stopping; a second signal ends at once");
+    server.wait_for("stopping; a second signal ends the process at once");
 }
 
 #[test]
 fn what_a_plugin_says_of_itself_degrades_those_that_need_it_and_counts_if_it_is_required() {
     let place = Place::new(ALL);
     let mut server = place.run(&["--set", "plugins.fixture-echo.mode=sick"]);
-    server.wait_for("started, but not everything is healthy");
+    server.wait_for("started, but some plugins are not healthy");
     let report = place.wait_for("health", |report| report["ready"] == true);
     assert_eq!(report["status"], "degraded");
     assert_eq!(plugin(&report, "fixture-echo")["reason"], "voice: a sore throat");
@@ -171,7 +171,7 @@ fn a_second_signal_ends_the_process_at_once() {
     let mut server = place.run(&["--set", "plugins.fixture-echo.mode=hang-in-stop"]);
     server.wait_for("ready");
     server.signal(Signal::TERM);
-    server.wait_for("stopping; a second signal ends at once");
+    server.wait_for("stopping; a second signal ends the process at once");
     server.signal(Signal::TERM);
     assert_eq!(server.end(), Some(143));
 }
@@ -227,12 +227,12 @@ fn each_plugin_logs_at_its_own_level_and_no_setting_is_logged() {
 #[test]
 fn a_plugin_whose_first_start_fails_is_tried_again_and_what_waits_for_it_follows() {
     let place = Place::new(&format!("restart_pause = \"10ms\"\n{ALL}"));
-    // Where its data directory has to be.
+    // The location of its data directory.
     let data = place.dir.path().join("data");
     std::fs::create_dir(&data).unwrap();
     std::fs::write(data.join("fixture-echo"), "").unwrap();
     let mut server = place.run(&[]);
-    server.wait_for("started, but not everything is healthy");
+    server.wait_for("started, but some plugins are not healthy");
     let report = place.wait_for("plugins", |report| plugin(report, "fixture-echo")["state"] == "failed");
     assert_eq!(plugin(&report, "fixture-caller")["state"], "blocked");
     std::fs::remove_file(data.join("fixture-echo")).unwrap();

@@ -1,8 +1,8 @@
-//! Addresses: of the client that sent a request, and which are on the public internet, for plugins
-//! that connect to where somebody else says: a URL may name what only this machine can reach.
+//! Addresses: of the client that sent a request, and which ones are on the public internet, for plugins that
+//! connect to addresses from untrusted input: a URL may name something that only this machine can reach.
 //!
-//! A name may resolve to anything, and to something else a moment later. So judge the address that
-//! a connection is made to, each time that one is made, and not the name.
+//! A name may resolve to anything, and to something else a moment later. So check the address of each
+//! connection, not the name.
 //!
 //! ```
 //! use streamgate_plugin_api::address::not_public;
@@ -17,11 +17,11 @@ use http::{HeaderMap, HeaderName};
 
 use crate::caller::may_tell_sender;
 
-/// The client's address, put on by the ingress alone, as all fields of [`crate::principal::PREFIX`].
+/// The client's address, set only by the ingress, as all fields of [`crate::principal::PREFIX`].
 pub const CLIENT: HeaderName = HeaderName::from_static("x-streamgate-client");
 
-/// The address of the client that sent a request, as the ingress determined it: that of the
-/// connection, or the one that the proxies named which the operator trusts.
+/// The address of the client that sent a request, as the ingress determined it: that of the connection, or
+/// the one stated by trusted proxies.
 pub fn client(headers: &HeaderMap) -> Option<IpAddr> {
     if !may_tell_sender(headers) {
         return None;
@@ -29,8 +29,8 @@ pub fn client(headers: &HeaderMap) -> Option<IpAddr> {
     headers.get(CLIENT)?.to_str().ok()?.parse().ok()
 }
 
-/// What counts as one client where places are shared: an IPv4 address, or the /64 of an IPv6 one,
-/// which is what one customer gets at least (RFC 6177 §2).
+/// What counts as one client where slots are shared: an IPv4 address, or the /64 of an IPv6 one, which is the
+/// minimum of one customer (RFC 6177 §2).
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(six) => Ipv6Addr::from_bits(six.to_bits() & !u128::from(u64::MAX)).into(),
@@ -38,16 +38,16 @@ pub fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// IANA's special-purpose registry for IPv4 (RFC 6890), as far as it is not globally reachable,
-/// multicast (RFC 5771), and the relays of 6to4 (RFC 7526).
+/// IANA's special-purpose registry for IPv4 (RFC 6890), as far as it is not globally reachable, multicast
+/// (RFC 5771), and the relays of 6to4 (RFC 7526).
 const V4: [(Ipv4Addr, u32, &str); 15] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8, "an unspecified address"),
-    // RFC 1918, as the other private ones.
+    // RFC 1918, like the other private ones.
     (Ipv4Addr::new(10, 0, 0, 0), 8, "a private address"),
     // RFC 6598.
     (Ipv4Addr::new(100, 64, 0, 0), 10, "an address of a carrier's own network"),
     (Ipv4Addr::new(127, 0, 0, 0), 8, "a loopback address"),
-    // RFC 3927. Clouds tell a machine its secrets at 169.254.169.254.
+    // RFC 3927. Clouds serve instance credentials at 169.254.169.254.
     (Ipv4Addr::new(169, 254, 0, 0), 16, "a link-local address"),
     (Ipv4Addr::new(172, 16, 0, 0), 12, "a private address"),
     (Ipv4Addr::new(192, 0, 0, 0), 24, "an address for protocols"),
@@ -72,8 +72,8 @@ const V6: [(Ipv6Addr, u32, &str); 4] = [
     (Ipv6Addr::new(0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0), 48, "an address for protocols"),
 ];
 
-/// Why an address is none of the public internet: what it is, in words such as `a loopback
-/// address`. None when it is public. An IPv6 address that stands for an IPv4 one is judged by that.
+/// Why an address is not on the public internet: its kind, such as `a loopback address`. `None` if it is
+/// public. An IPv6 address that represents an IPv4 one is checked as that.
 pub fn not_public(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(address) => not_public_v4(address),
@@ -108,8 +108,8 @@ fn not_public_v6(address: Ipv6Addr) -> Option<&'static str> {
     }
 }
 
-/// The IPv4 address that packets to this one end at: IPv4-mapped (RFC 4291), NAT64 (RFC 6052)
-/// and 6to4 (RFC 3056). A translator's own prefix (RFC 8215) is no global unicast address.
+/// The IPv4 address that packets to this one reach: IPv4-mapped (RFC 4291), NAT64 (RFC 6052) and 6to4 (RFC
+/// 3056). A translator's own prefix (RFC 8215) is not a global unicast address.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let from = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
     match address.segments() {

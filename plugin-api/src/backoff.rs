@@ -18,20 +18,20 @@ use std::time::Duration;
 pub struct Backoff {
     /// The step after the first failure.
     pub first: Duration,
-    /// No step is longer.
+    /// The maximum step.
     pub longest: Duration,
 }
 
 impl Backoff {
-    /// The step after this many failures in a row; that of the first after none.
+    /// The step after this many consecutive failures; that of the first after none.
     #[must_use]
     pub fn after(self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(31);
         self.first.saturating_mul(1 << doublings).min(self.longest)
     }
 
-    /// Anything from half the step to the whole of it, by a `chance` of 0 to 1: what failed together does not come
-    /// back together.
+    /// A delay from half the step to the whole of it, by a `chance` of 0 to 1: so that concurrent failures
+    /// are not retried together.
     #[must_use]
     pub fn spread(self, failures: u32, chance: f64) -> Duration {
         let half = self.after(failures) / 2;

@@ -18,7 +18,7 @@ use crate::{abi, guard, panics};
 /// Any error, for bounds.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Why a body broke off.
+/// Why a body was interrupted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BodyError {
     reason: String,
@@ -30,8 +30,8 @@ impl BodyError {
         Self { reason: reason.into(), too_long: false }
     }
 
-    /// Whether it has more bytes than [`Body::collect_bytes`] was to take; else its sender broke it off,
-    /// or broke the rules of its framing.
+    /// Whether it exceeds the limit of [`Body::collect_bytes`]; otherwise its sender interrupted it, or
+    /// violated its framing.
     pub fn is_too_long(&self) -> bool {
         self.too_long
     }
@@ -93,10 +93,10 @@ impl Body {
         ))
     }
 
-    /// The whole body, if it has no more than `limit` bytes. Trailers are dropped.
+    /// The whole body, if it has at most `limit` bytes. Trailers are dropped.
     ///
     /// # Errors
-    /// When it is longer, or breaks off.
+    /// If it is longer, or is interrupted.
     pub async fn collect_bytes(mut self, limit: usize) -> Result<Bytes, BodyError> {
         let too_long =
             || BodyError { reason: format!("the body is longer than {limit} bytes"), too_long: true };
@@ -127,7 +127,7 @@ impl Body {
     }
 }
 
-/// The whole chain of causes; the far side sees only text.
+/// The whole chain of causes; the other side sees only text.
 pub(crate) fn describe(error: BoxError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -142,8 +142,8 @@ pub(crate) fn describe(error: BoxError) -> String {
     text
 }
 
-/// Makes a body ready to cross. What is there already crosses as one piece, without a stream; a
-/// stream keeps `open` to its end.
+/// Prepares a body to cross. Bytes in memory cross as one piece, without a stream; a stream keeps `open`
+/// until its end.
 pub(crate) fn to_abi<B>(body: B, context: Option<TraceContext>, open: Option<Open>) -> abi::Body
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -154,7 +154,7 @@ where
         match own.take().unwrap_or_default().0 {
             Inner::Empty => return abi::Body::empty(),
             Inner::Full(data) => return abi::Body::full(data),
-            // It goes on to a third party as it came; this side need not be in between.
+            // It is passed on to a third side unchanged; this side need not be in between.
             Inner::Crossed(body) => return body,
             boxed @ Inner::Boxed(_) => return boxed_to_abi(Body(boxed), context, open),
         }
@@ -178,7 +178,7 @@ where
         return abi::Body::stream(None, Source { inner: Some(body), context, _open: open }, &hint);
     }
     let mut slot = Some(body);
-    // What most handlers answer with needs no further box to be polled.
+    // The usual types of handlers need no further box to be polled.
     if let Some(own) = (&mut slot as &mut dyn Any).downcast_mut::<Option<axum::body::Body>>()
         && let Some(body) = own.take()
     {
@@ -187,8 +187,8 @@ where
     slot.map_or(abi::Body::empty(), |body| sized_to_abi(Box::pin(body), &hint, context, open))
 }
 
-/// A body that knows its length often has it at hand. Whoever reads the stream polls it again with
-/// a waker of its own, so that nothing is lost by asking once without.
+/// A body with a known length often has its bytes in memory. The reader of the stream polls it again with its
+/// own waker, so polling once without one loses nothing.
 fn sized_to_abi<B>(
     mut body: B,
     hint: &SizeHint,

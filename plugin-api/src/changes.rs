@@ -1,21 +1,21 @@
-//! What people on the server's machine changed of the running host: a swap, a reload, a restart, and
-//! those that failed. The host writes each down before it answers, and publishes it again and again
-//! until a plugin says that it has put it where it stays, such as an audit log.
+//! Changes to the running host by local users: a swap, a reload, a restart, including failed ones. The host
+//! stores each before it answers, and publishes it repeatedly until a plugin acknowledges that it is stored
+//! permanently, for example in an audit log.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{BusError, Event};
 
-/// Where [`HostChanged`] is published.
+/// The subjects of [`HostChanged`].
 pub const HOST_CHANGED: &str = "host.changed";
 /// CloudEvents `type` of [`HostChanged`].
 pub const TYPE_HOST_CHANGED: &str = "streamgate.host.changed.v1";
-/// What the host subscribes to, to learn which changes stay somewhere.
+/// The subjects of acknowledgements.
 pub const HOST_CHANGE_KEPT_ANY: &str = "host.changed.*.kept";
-/// CloudEvents `type` of what says that a change stays somewhere.
+/// CloudEvents `type` of an acknowledgement.
 pub const TYPE_HOST_CHANGE_KEPT: &str = "streamgate.host.change.kept.v1";
 
-/// Somebody on this machine had the host change something, or tried to.
+/// A local user had the host change something, or tried to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostChanged {
     /// A UUIDv7 of this change: it may come more than once.
@@ -26,20 +26,20 @@ pub struct HostChanged {
     pub action: String,
     /// The plugin; empty: all of them.
     pub plugin: String,
-    /// Who asked, such as `uid:1000`; empty: not known.
+    /// The user, such as `uid:1000`; empty: unknown.
     pub by: String,
-    /// How they asked, such as `control socket`.
+    /// The interface, such as `control socket`.
     pub through: String,
-    /// Whether it was done; if not, everything is as it was.
+    /// Whether it succeeded; if not, nothing changed.
     pub done: bool,
-    /// What changed, or why nothing did.
+    /// What changed, or why it failed.
     pub detail: String,
 }
 
-/// Says that a change stays somewhere: the host need not tell of it again.
+/// Acknowledges that a change is stored: the host need not publish it again.
 ///
 /// # Errors
-/// When the event cannot be written.
+/// If the event cannot be serialized.
 pub fn kept(id: &str) -> Result<Event, BusError> {
     Event::json(format!("{HOST_CHANGED}.{id}.kept"), TYPE_HOST_CHANGE_KEPT, &serde_json::json!({ "id": id }))
 }

@@ -20,15 +20,15 @@ use crate::{Body, Problem, abi, grpc, panics, problems};
 
 /// A handle to a service of another plugin: a tower service, and so a channel for tonic clients.
 ///
-/// A call carries the `traceparent` of the request that is being handled, unless the request has
-/// one of its own, and the time that is left of it ([`deadline`](crate::deadline)). While nobody provides the service, it answers 503; a gRPC client gets that and
-/// every other problem as a gRPC status with the problem's words.
+/// A call carries the `traceparent` of the request being handled, unless it has its own, and the time left
+/// ([`deadline`](crate::deadline)). Without a provider it answers 503; a gRPC client gets that and every
+/// other problem as a gRPC status with the problem's text.
 #[derive(Debug, Clone)]
 pub struct Client {
     service: abi::Service,
 }
 
-/// The other side broke the rules of the boundary.
+/// The other side violated the boundary's protocol.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(transparent)]
 pub struct ClientError(#[from] abi::HeadError);
@@ -39,16 +39,16 @@ impl Client {
         Self { service: service.into_abi() }
     }
 
-    /// A client of what the host handed out.
+    /// A client of a handle from the host.
     pub fn from_abi(service: abi::Service) -> Self {
         Self { service }
     }
 
-    /// Sends a request. The answer comes with its head; its body may still be streaming.
+    /// Sends a request. The response is returned with its head; its body may still be streaming.
     ///
     /// # Errors
-    /// Only when the other side breaks the rules of the boundary. A provider that is missing or
-    /// panicked is a response of status 503 or 500.
+    /// Only if the other side violates the boundary's protocol. A missing or panicked provider is a response
+    /// of status 503 or 500.
     pub fn send<B>(&self, request: http::Request<B>) -> ResponseFuture
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -90,14 +90,14 @@ where
     }
 }
 
-/// The response to come.
+/// The future response.
 pub struct ResponseFuture {
     inner: FfiFuture<abi::Response>,
-    /// The provider has the same; it may hang, or not be there yet.
+    /// The provider has the same deadline; it may hang, or be missing.
     timer: Timer,
-    /// Whether the request was one of gRPC.
+    /// Whether the request was gRPC.
     is_grpc: bool,
-    /// A problem that is put into words of gRPC.
+    /// A problem being converted to gRPC.
     failure: Option<BoxFuture<'static, http::Response<Body>>>,
 }
 
@@ -124,8 +124,8 @@ impl Future for ResponseFuture {
     }
 }
 
-/// What answers requests: an axum `Router`, or any other tower service from a request to a
-/// response that cannot fail, clones and may be called from any thread.
+/// Anything that answers requests: an axum `Router`, or any other tower service from a request to a response
+/// that is infallible, clones and may be called from any thread.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot answer requests across the boundary",
     note = "it takes an axum `Router`, or a tower `Service<http::Request<Body>>` with `Error = Infallible` \
@@ -180,7 +180,7 @@ where
 {
     fn call(&self, request: abi::Request) -> FfiFuture<abi::Response> {
         let Some(service) = self.service.clone() else {
-            return std::future::ready(panicked("its service is gone")).into_ffi();
+            return std::future::ready(panicked("its service was dropped")).into_ffi();
         };
         let open = self.requests.as_ref().map(Open::new);
         // In one expression: each function in between would move it once more.
@@ -199,8 +199,8 @@ where
 }
 
 pin_project_lite::pin_project! {
-    /// The answer to one request. By hand, since it is moved while it is made: as an `async` block
-    /// it would be twice as large. For the same reason the request is read where it is handed on.
+    /// The response to one request. Written by hand, because it is moved while it is built: as an `async`
+    /// block it would be twice as large.
     struct Answer<S> where S: Service<http::Request<Body>> {
         #[pin]
         state: State<S>,
@@ -308,7 +308,7 @@ where
 fn panicked(message: &str) -> abi::Response {
     tracing::error!(%message, "a request handler panicked; the request is answered with 500");
     Problem::of(problems::INTERNAL_ERROR)
-        .detail("The request ran into a fault of the server, which has been logged.")
+        .detail("The request caused an internal error, which has been logged.")
         .into_abi()
 }
 

@@ -1,10 +1,10 @@
-//! Commands that a plugin adds to the command line: `streamgate NAME WORD…` asks the running server,
-//! over its control socket, for the capability `command-NAME`, which a plugin provides with
-//! [`router`]. What it prints comes as it is printed, so a command may run for long.
+//! Commands that a plugin adds to the command line: `streamgate NAME WORD…` calls the running server, over
+//! its control socket, for the capability `command-NAME`, which a plugin provides with [`router`]. Output is
+//! streamed as it is printed, so a command may run for long.
 //!
-//! On the wire that is `POST /` with the words as a JSON list, and an answer in [`LINES`].
+//! On the wire that is `POST /` with the words as a JSON list, and a response in [`LINES`].
 //!
-//! Only the user of the server's data directory can call it; nobody comes over the network.
+//! Only the user of the server's data directory can call it; it is not reachable over the network.
 //!
 //! ```no_run
 //! use streamgate_plugin_api::command::{self, Output};
@@ -43,36 +43,36 @@ use tokio::sync::mpsc;
 
 use crate::{Body, Client, runtime};
 
-/// What the name of each capability begins with.
+/// The prefix of these capabilities.
 pub const PREFIX: &str = "command-";
-/// The exit code of a command that was called in a way that it does not know.
+/// The exit code of a usage error.
 pub const USAGE: u8 = 2;
-/// Lines that wait for the command line to take them.
+/// Lines buffered for the command line.
 const QUEUE: usize = 64;
-/// Bytes of lines that [`printed`] takes.
+/// Maximum bytes of lines that [`printed`] accepts.
 const MOST_PRINTED: usize = 16 << 20;
 
-/// The media type of an answer that comes line by line: one [`Line`] as JSON in each.
+/// The media type of a response in lines: one [`Line`] as JSON in each.
 pub const LINES: &str = "application/x-ndjson";
 
-/// One line of a command's answer.
+/// One line of a command's output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Line {
     /// For standard output.
     Out(String),
-    /// For standard error: progress, and what is wrong.
+    /// For standard error: progress and errors.
     Err(String),
     /// The last line: the exit code.
     Exit(u8),
 }
 
-/// The command line has gone away: nobody reads any more.
+/// The command line has disconnected: output is no longer read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("nobody reads what the command prints any more")]
+#[error("the command's output is no longer read")]
 pub struct Gone;
 
-/// Where a command prints. It waits while nobody reads.
+/// A command's output. It waits while it is not read.
 #[derive(Debug, Clone)]
 pub struct Output(mpsc::Sender<Line>);
 
@@ -80,7 +80,7 @@ impl Output {
     /// A line for standard output.
     ///
     /// # Errors
-    /// When nobody reads any more.
+    /// If the output is no longer read.
     pub async fn line(&self, text: impl Into<String>) -> Result<(), Gone> {
         self.0.send(Line::Out(text.into())).await.map_err(|_| Gone)
     }
@@ -88,14 +88,14 @@ impl Output {
     /// A line for standard error.
     ///
     /// # Errors
-    /// When nobody reads any more.
+    /// If the output is no longer read.
     pub async fn error(&self, text: impl Into<String>) -> Result<(), Gone> {
         self.0.send(Line::Err(text.into())).await.map_err(|_| Gone)
     }
 }
 
-/// What to provide as `command-NAME`: `run` gets the words, prints, and answers the exit code, of
-/// which 3, 4, 5 and those above 127 have a meaning of `streamgate`'s own.
+/// The service to provide as `command-NAME`: `run` gets the words, prints, and returns the exit code, of
+/// which 3, 4, 5 and those above 127 are reserved for `streamgate`.
 pub fn router<R, F>(run: R) -> Router
 where
     R: Fn(Vec<String>, Output) -> F + Send + Sync + 'static,
@@ -112,8 +112,8 @@ where
 {
     let (sender, lines) = mpsc::channel(QUEUE);
     let work = run(words, Output(sender.clone()));
-    // A task, so that it goes on printing while the lines before are read. It ends by itself when
-    // nobody reads.
+    // A task, so that it continues to print while earlier lines are read. It ends when the output is no
+    // longer read.
     runtime::handle().spawn(async move {
         let code = work.await;
         let _ = sender.send(Line::Exit(code)).await;
@@ -127,10 +127,10 @@ where
     ([(header::CONTENT_TYPE, LINES)], axum::body::Body::new(Body::from_stream(lines))).into_response()
 }
 
-/// Runs a command to its end, as tests of its plugin want it: all that it prints, the exit code last.
+/// Runs a command to its end, for tests of its plugin: its whole output, the exit code last.
 ///
 /// # Panics
-/// When the answer is not one of [`router`].
+/// If the response is not one of [`router`].
 pub async fn printed(command: Router, words: &[&str]) -> Vec<Line> {
     let request = http::Request::post("http://command/")
         .header(header::CONTENT_TYPE, "application/json")

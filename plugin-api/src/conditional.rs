@@ -1,28 +1,27 @@
-//! Preconditions of requests (RFC 9110 §13) against the validators of what is asked for. Pure: never
-//! does I/O.
+//! Preconditions of requests (RFC 9110 §13) against the validators of the resource. Pure: never does I/O.
 
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// What the preconditions of a `GET` or `HEAD` come to.
+/// The result of the preconditions of a `GET` or `HEAD`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// They hold, or there are none.
     Holds,
-    /// 304: the client has it already.
+    /// 304: the client has the current state.
     NotModified,
-    /// 412: it is not what the client thinks.
+    /// 412: it is not the state that the client expects.
     Failed,
 }
 
-/// What tells one state of a thing from another (RFC 9110 §8.8).
+/// What identifies a state of a resource (RFC 9110 §8.8).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Validators<'a> {
     /// Its entity tag, with its quotes. Without one it matches no tag.
     pub etag: Option<&'a HeaderValue>,
-    /// When it was last modified, in whole seconds. Without it conditions on dates are ignored
-    /// (§13.1.3, §13.1.4).
+    /// When it was last modified, in whole seconds. Without it conditions on dates are ignored (§13.1.3,
+    /// §13.1.4).
     pub modified: Option<SystemTime>,
 }
 
@@ -44,7 +43,7 @@ impl Validators<'_> {
         if known { Verdict::NotModified } else { Verdict::Holds }
     }
 
-    /// Whether a range is of this state (§13.1.5); without `If-Range` it is of any.
+    /// Whether a range applies to this state (§13.1.5); without `If-Range` it does.
     pub fn has_range(&self, request: &HeaderMap) -> bool {
         let Some(condition) = request.get(header::IF_RANGE) else { return true };
         let tag = condition.to_str().unwrap_or_default();
@@ -52,7 +51,7 @@ impl Validators<'_> {
         same_tag || self.modified.is_some_and(|modified| date(condition) == Some(modified))
     }
 
-    /// Whether a list of tags, which may stand on several lines (§5.3), names this one.
+    /// Whether a list of tags, possibly on several lines (§5.3), contains this one.
     fn named(&self, request: &HeaderMap, field: HeaderName, same: fn(&str, &str) -> bool) -> bool {
         let etag = self.etag.and_then(|etag| etag.to_str().ok());
         let lines = request.get_all(field);
@@ -136,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_condition_goes_before_what_is_known() {
+    fn a_failed_condition_takes_precedence_over_not_modified() {
         assert_eq!(known(&[("if-match", "\"a\""), ("if-none-match", "\"tag\"")]), Verdict::Failed);
     }
 

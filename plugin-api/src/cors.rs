@@ -1,5 +1,5 @@
-//! Which pages of other origins may read and change what a plugin answers (Fetch standard §3.2). Who the caller is
-//! and what they may do is decided elsewhere.
+//! Which pages of other origins may call a plugin and read its answers (Fetch standard §3.2). Authentication
+//! and authorization happen elsewhere.
 
 use http::{HeaderMap, HeaderValue, header};
 
@@ -16,12 +16,12 @@ pub struct Cors {
     pub fields: HeaderValue,
     /// `Access-Control-Expose-Headers`.
     pub exposed: HeaderValue,
-    /// Seconds that a browser may remember a preflight for: `Access-Control-Max-Age`.
+    /// Seconds for which a browser may cache a preflight: `Access-Control-Max-Age`.
     pub max_age: HeaderValue,
 }
 
 impl Cors {
-    /// On any answer but that to a preflight. `origin` is what [`allowed`] says.
+    /// Added to any answer except that to a preflight. `origin` is from [`allowed`].
     pub fn expose(&self, origin: Option<HeaderValue>, answer: &mut HeaderMap) {
         if let Some(origin) = origin {
             answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -29,7 +29,7 @@ impl Cors {
         }
     }
 
-    /// On the answer to a preflight. `origin` is what [`allowed`] says.
+    /// Added to the answer to a preflight. `origin` is from [`allowed`].
     pub fn preflight(&self, origin: Option<HeaderValue>, answer: &mut HeaderMap) {
         if let Some(origin) = origin {
             answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -40,7 +40,8 @@ impl Cors {
     }
 }
 
-/// `Access-Control-Allow-Origin` of an answer to a page of `origin`, if it is among these. `*` is every origin.
+/// `Access-Control-Allow-Origin` of an answer to a page of `origin`, if it is in the list. `*` is every
+/// origin.
 pub fn allowed(origins: &[String], origin: Option<&HeaderValue>) -> Option<HeaderValue> {
     if is_any(origins) {
         return Some(ANY);
@@ -49,26 +50,27 @@ pub fn allowed(origins: &[String], origin: Option<&HeaderValue>) -> Option<Heade
     origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
 }
 
-/// Whether every origin is among these.
+/// Whether the list contains every origin.
 pub fn is_any(origins: &[String]) -> bool {
     origins.iter().any(|origin| origin == "*")
 }
 
-/// Caches keep the answers to different origins apart.
+/// Caches must keep the answers to different origins apart.
 pub fn vary(answer: &mut HeaderMap) {
     answer.append(header::VARY, HeaderValue::from_static("Origin"));
 }
 
-/// Scripts of any origin may read this answer, unless it says otherwise.
+/// Scripts of any origin may read this answer, unless it states otherwise.
 pub fn allow_any(answer: &mut HeaderMap) {
     answer.entry(header::ACCESS_CONTROL_ALLOW_ORIGIN).or_insert(ANY);
 }
 
-/// What is wrong with a setting that lists origins: each is `*`, or a scheme, a host and perhaps a port (RFC 6454
-/// §6.2).
+/// The problem of a setting that lists origins, if any: each is `*`, or a scheme, a host and optionally a
+/// port (RFC 6454 §6.2).
 pub fn check<'a>(key: &'a str, origins: &'a [String]) -> impl Iterator<Item = SettingsProblem> + 'a {
     origins.iter().filter(|origin| !is_origin(origin)).map(move |origin| {
-        let text = format!("`{origin}` is no origin; write \"*\" or, for example, \"https://example.org\"");
+        let text =
+            format!("`{origin}` is not an origin; write \"*\" or, for example, \"https://example.org\"");
         SettingsProblem::new(key, text)
     })
 }
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_that_is_allowed_is_told_what_it_may_send_and_read() {
+    fn an_allowed_origin_gets_the_headers_it_may_send_and_read() {
         for (origins, said) in [(["*"], "*"), (["https://a.example"], "https://a.example")] {
             let [preflight, other] = answers(&origins, Some("https://a.example"));
             assert_eq!(preflight[header::ACCESS_CONTROL_ALLOW_ORIGIN], said);

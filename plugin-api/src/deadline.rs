@@ -1,9 +1,9 @@
-//! Until when the answer to a request is wanted, as gRPC says it: `grpc-timeout`, the time that is left, so that
-//! clocks need not agree.
+//! The deadline of a request, in the form of gRPC: `grpc-timeout`, the time left, so that clocks need not
+//! agree.
 //!
-//! The SDK reads it from every request that comes in: past it the handler is dropped and the answer is 504. Calls that
-//! the handler makes meanwhile carry what is left, or less if they ask for less. Bodies that stream on after the head,
-//! and tasks that were spawned, have no deadline.
+//! The SDK reads it from every incoming request: after it the handler is dropped and the answer is 504. Calls
+//! that the handler makes meanwhile carry the time left, or less if they state less. Bodies that stream on
+//! after the head, and spawned tasks, have no deadline.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -17,13 +17,13 @@ use tokio::time::Sleep;
 
 use crate::Problem;
 
-/// The field that carries it ("Timeout" in gRPC's protocol over HTTP/2).
+/// The field name ("Timeout" in gRPC's protocol over HTTP/2).
 pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
-/// The most digits that a timeout has.
+/// The maximum number of digits of a timeout.
 const DIGITS: usize = 8;
 
-/// A moment of this process's monotonic clock.
+/// An instant of this process's monotonic clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);
 
@@ -31,30 +31,30 @@ thread_local! {
     static CURRENT: Cell<Option<Deadline>> = const { Cell::new(None) };
 }
 
-/// That of the request that is being handled now.
+/// The deadline of the request being handled.
 pub fn current() -> Option<Deadline> {
     CURRENT.get()
 }
 
 impl Deadline {
-    /// So long from now.
+    /// This long from now.
     pub fn within(time: Duration) -> Self {
         let now = Instant::now();
-        // What overflows is as good as never: longer than eight digits of hours.
+        // An overflow is effectively never: longer than eight digits of hours.
         Self(now.checked_add(time).unwrap_or(now + Duration::from_secs(u32::MAX.into())))
     }
 
-    /// That of a request with these fields, if it has one.
+    /// The deadline of a request with these fields, if it has one.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         read(headers.get(GRPC_TIMEOUT)?.as_bytes()).map(Self::within)
     }
 
-    /// How much is left; zero once it has passed.
+    /// The time left; zero once it has passed.
     pub fn remaining(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
 
-    /// Puts it on a request, unless that has an earlier one; answers the one that counts.
+    /// Sets it on a request, unless that has an earlier one; returns the effective one.
     pub fn put_on(self, headers: &mut HeaderMap) -> Self {
         if let Some(own) = Self::of(headers).filter(|own| *own <= self) {
             return own;
@@ -63,7 +63,7 @@ impl Deadline {
         self
     }
 
-    /// Puts that of the present request on one that is made for it; answers the one that counts.
+    /// Sets the deadline of the current request on one that is made for it; returns the effective one.
     pub(crate) fn pass_on(headers: &mut HeaderMap) -> Option<Self> {
         match current() {
             Some(current) => Some(current.put_on(headers)),
@@ -90,7 +90,7 @@ fn read(value: &[u8]) -> Option<Duration> {
     }
 }
 
-/// In the finest unit that has the room.
+/// In the finest unit that fits.
 fn written(time: Duration) -> HeaderValue {
     const MOST: u128 = 99_999_999;
     let (number, unit) = match (time.as_micros(), time.as_millis(), time.as_secs()) {
@@ -102,7 +102,7 @@ fn written(time: Duration) -> HeaderValue {
     HeaderValue::try_from(format!("{number}{unit}")).expect("digits and a letter are a header value")
 }
 
-/// Waits for a deadline. Most answers are there before it is looked at twice: only then it is a timer.
+/// Waits for a deadline. Most answers are ready before the second poll: only then it creates a timer.
 pub(crate) enum Timer {
     Never,
     At(Deadline),
@@ -114,7 +114,7 @@ impl Timer {
         deadline.map_or(Self::Never, Self::At)
     }
 
-    /// Makes its deadline the current one, until what comes back is dropped.
+    /// Makes its deadline the current one, until the returned guard is dropped.
     pub(crate) fn enter(&self) -> Option<Entered> {
         let deadline = match self {
             Self::Never => return None,
@@ -138,7 +138,7 @@ impl Timer {
     }
 }
 
-/// Restores the deadline that was there before, when dropped.
+/// Restores the previous deadline on drop.
 pub(crate) struct Entered(Option<Deadline>);
 
 impl Drop for Entered {
@@ -149,8 +149,8 @@ impl Drop for Entered {
 
 /// The answer to a request whose deadline has passed.
 pub(crate) fn exceeded() -> Problem {
-    Problem::new(StatusCode::GATEWAY_TIMEOUT, "deadline-exceeded", "No answer in time").detail(
-        "The deadline of the request passed before its answer was there. Whether it took effect is unknown.",
+    Problem::new(StatusCode::GATEWAY_TIMEOUT, "deadline-exceeded", "Gateway timeout").detail(
+        "The deadline of the request passed before its answer was ready. Whether it took effect is unknown.",
     )
 }
 

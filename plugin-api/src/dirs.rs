@@ -1,24 +1,23 @@
-//! Directories that are still there after a loss of power. A directory's own entry lies in the one
-//! above it, and is on the disk when that one was synced.
+//! Directories that survive a power loss. A directory's own entry is in its parent, and is on disk when that
+//! was synced.
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// Makes a directory and those above it, if they are not there, and puts the entries of all of them
-/// on the disk; also of those that were there, since whoever made them may have been killed before
-/// it came to that. Blocks.
+/// Creates a directory and its missing parents, and syncs the entries of all of them; also of existing ones,
+/// because their creator may have been killed before it could. Blocks.
 ///
 /// # Errors
-/// What the system refused. A directory that was there before and cannot be synced, as one above
-/// that belongs to others, is none.
+/// The system's error. An existing directory that cannot be synced, such as a parent that belongs to another
+/// user, is no error.
 pub fn make_durable(path: &Path) -> io::Result<()> {
     let made = path.ancestors().take_while(|it| !it.as_os_str().is_empty() && !it.exists()).count();
     std::fs::create_dir_all(path)?;
     sync_above(&path.canonicalize()?, made, |directory| File::open(directory)?.sync_all())
 }
 
-/// Syncs the directories above `path`, from its parent up, of which those above the lowest `made` ones have to be.
+/// Syncs the directories above `path`, from its parent up; those above the lowest `made` ones are required.
 fn sync_above(path: &Path, made: usize, mut sync: impl FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
     for (level, above) in path.ancestors().skip(1).enumerate() {
         match sync(above) {
@@ -35,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_directory_above_is_synced_from_the_parent_up_whoever_made_it() {
+    fn every_directory_above_is_synced_from_the_parent_up_even_an_existing_one() {
         let mut synced = Vec::new();
         let path = Path::new("/a/b/c");
         let sync = |directory: &Path| {

@@ -1,6 +1,5 @@
-//! How many requests of others one run is answering, their bodies included: what the host waits for
-//! before it stops a plugin that another one has replaced. It would wait in vain for the streams of
-//! events, which end of themselves for nobody: they are ended as the drain begins.
+//! The number of requests that one run is answering, bodies included: the host waits for it before it stops a
+//! replaced plugin. Event streams never end on their own: they are ended when the drain begins.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -20,10 +19,10 @@ const EVENT_STREAM: &str = "text/event-stream";
 /// The requests of one run.
 #[derive(Debug)]
 pub struct Requests {
-    /// Cancelled when none of them may go on for ever.
+    /// Cancelled when endless responses must end.
     pub(crate) draining: CancellationToken,
     open: AtomicUsize,
-    /// How many wait for the last of them.
+    /// How many callers wait for the last of them.
     waiting: AtomicUsize,
     idle: Notify,
 }
@@ -37,7 +36,7 @@ impl Open {
         Self(requests.clone())
     }
 
-    /// All of the same run.
+    /// All requests of the same run.
     pub(crate) fn requests(&self) -> &Requests {
         &self.0
     }
@@ -51,7 +50,7 @@ impl Drop for Open {
     }
 }
 
-/// Counts one who waits until it is dropped.
+/// Counts a waiting caller until it is dropped.
 struct Waiting<'a>(&'a Requests);
 
 impl Drop for Waiting<'_> {
@@ -61,8 +60,8 @@ impl Drop for Waiting<'_> {
 }
 
 pin_project_lite::pin_project! {
-    /// A stream of events, which ends between two of its pieces once its plugin is drained: whoever
-    /// reads it comes back, to the run that has taken over.
+    /// An event stream, which ends between two of its pieces once its plugin is drained: its client
+    /// reconnects, to the run that has taken over.
     pub(crate) struct Events<B> {
         #[pin]
         events: B,
@@ -88,13 +87,13 @@ impl<B: http_body::Body> http_body::Body for Events<B> {
 }
 
 impl Requests {
-    /// Those of a run that is over, at the latest, with `shutdown`.
+    /// Event streams of an ended run, at the latest, with `shutdown`.
     pub(crate) fn new(shutdown: &CancellationToken) -> Self {
         let (open, waiting, idle) = Default::default();
         Self { draining: shutdown.child_token(), open, waiting, idle }
     }
 
-    /// The body of an answer with these headers, if it is a stream of events.
+    /// The body of a response with these headers, if it is an event stream.
     pub(crate) fn events<B>(&self, headers: &HeaderMap, body: B) -> Result<Events<B>, B> {
         let kind = headers.get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
         match kind.get(..EVENT_STREAM.len()) {
@@ -114,7 +113,7 @@ impl Requests {
             if self.open.load(SeqCst) == 0 {
                 return;
             }
-            // Made before the look at the count, so that no change in between is missed.
+            // Created before the count is checked, so that no change in between is missed.
             idle.await;
         }
     }
@@ -148,7 +147,7 @@ mod tests {
                 let Ok(body) = requests.events(&of_kind(kind), endless()) else { panic!("{kind}") };
                 let mut body = Box::pin(body);
                 assert!(body.frame().await.unwrap().unwrap().is_data());
-                assert!(body.frame().now_or_never().is_none(), "it goes on");
+                assert!(body.frame().now_or_never().is_none(), "it continues");
                 events.push(body);
             }
             match begins {

@@ -16,9 +16,9 @@ use crate::{abi, trace};
 pub struct Event {
     /// Unique within its source.
     pub id: String,
-    /// Who published it: the plugin's name; the SDK fills it in when it is empty.
+    /// The publisher: the plugin's name; the SDK fills it in when it is empty.
     pub source: String,
-    /// What kind of thing happened, such as `streamgate.content.uploaded`.
+    /// The type of the event, such as `streamgate.content.uploaded`.
     pub r#type: String,
     /// Where it is published: dot-separated tokens, such as `content.42.uploaded`.
     pub subject: String,
@@ -26,19 +26,19 @@ pub struct Event {
     pub time: String,
     /// The media type of `data`.
     pub datacontenttype: String,
-    /// What happened, in detail.
+    /// The payload.
     pub data: Bytes,
     /// The request that caused it.
     pub traceparent: Option<String>,
 }
 
-/// An event was not published, or a subscription not made.
+/// An event was not published, or a subscription failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BusError {
     /// The bus refused; the text says why.
     #[error("{0}")]
     Refused(String),
-    /// The payload cannot be written as JSON.
+    /// The payload cannot be serialized as JSON.
     #[error("the event's data is not JSON: {0}")]
     Data(String),
 }
@@ -47,7 +47,7 @@ impl Event {
     /// An event of now, with `data` as JSON.
     ///
     /// # Errors
-    /// When `data` cannot be written as JSON.
+    /// If `data` cannot be serialized as JSON.
     pub fn json<T: Serialize>(
         subject: impl Into<String>,
         r#type: impl Into<String>,
@@ -77,16 +77,16 @@ impl Event {
         }
     }
 
-    /// The data, read as JSON.
+    /// The data, parsed as JSON.
     ///
     /// # Errors
-    /// When it is not JSON of this type.
+    /// If it is not JSON of this type.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(&self.data)
     }
 }
 
-/// A UUID of version 7 (RFC 9562 section 5.7). The system is not asked for randomness each time.
+/// A UUID of version 7 (RFC 9562 section 5.7). The system's randomness is not read each time.
 fn new_id(now: SystemTime) -> String {
     let millis = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
     let mut random = [0; 10];
@@ -127,15 +127,15 @@ impl From<abi::Event> for Event {
     }
 }
 
-/// What to subscribe to, and how.
+/// The parameters of a subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscribeOptions {
     /// A subject; `*` stands for one token, `>` at the end for one or more.
     pub subject: String,
     /// Each event goes to one member of the group.
     pub queue: Option<String>,
-    /// How many events wait here before a publisher does. Up to an eighth more may have been taken
-    /// for the reader.
+    /// How many events wait here before a publisher does. Up to an eighth more may have been taken for the
+    /// reader.
     pub capacity: usize,
 }
 
@@ -146,7 +146,7 @@ impl SubscribeOptions {
     }
 }
 
-/// Events as they come. Read it promptly: while it is full, those who publish to it wait.
+/// Incoming events. Read it promptly: while it is full, publishers to it wait.
 pub struct Subscription(pub(crate) abi::Subscription);
 
 impl Subscription {

@@ -1,10 +1,11 @@
-//! Places between two durable steps where a test ends or holds the process. A release build has none.
+//! Points between two durable steps where a test kills or holds the process. A release build has none.
 //!
 //! The variable `FAILPOINTS` names a directory. The file `POINT` in it arms a point: `kill` ends the process
 //! the next time it gets there, `kill 3` the third time, `hold` stops it there. The point renames its file to
-//! `POINT.reached` and so fires once, whatever starts anew. A held process goes on when that file is removed.
+//! `POINT.reached` and so fires once, whatever is restarted. A held process continues when that file is
+//! removed.
 
-/// Ends or holds the process here if a test armed this point.
+/// Kills or holds the process here if a test armed this point.
 #[inline]
 pub fn failpoint(point: &str) {
     #[cfg(debug_assertions)]
@@ -34,7 +35,7 @@ mod armed {
     pub(super) fn reach(point: &str) {
         match DIRECTORY.as_deref().and_then(|directory| take(directory, point)) {
             None => {}
-            // As `kill -9` does it: nothing is unwound, dropped or flushed.
+            // Like `kill -9`: nothing is unwound, dropped or flushed.
             Some(Action::Kill) => std::process::abort(),
             Some(Action::Hold(reached)) => {
                 while reached.exists() {

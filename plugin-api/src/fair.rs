@@ -1,8 +1,8 @@
-//! Places that callers share fairly: connections, event streams, uploads at a time.
+//! Slots that callers share fairly: connections, event streams, concurrent uploads.
 //!
-//! A bound alone lets whoever comes first keep everybody else out. Here each holder has a bound of
-//! its own, and when all places are taken, a newcomer displaces the oldest place of whoever holds
-//! the most. So a crowd that holds several places each never keeps out one who holds none.
+//! A limit alone lets the first callers keep all others out. Here each holder has its own limit, and when all
+//! slots are taken, a new caller displaces the oldest slot of the holder with the most. So holders of several
+//! slots never keep out one that has none.
 //!
 //! ```
 //! use streamgate_plugin_api::fair::{Full, Holder, Places};
@@ -30,14 +30,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Principal, address};
 
-/// Who holds a place.
+/// The holder of a slot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Holder {
-    /// Somebody who is signed in, by the principal's id.
+    /// A signed-in principal, by its id.
     Principal(String),
     /// An address, as [`address::network`] gives it.
     Address(IpAddr),
-    /// Nothing is known of the caller: all such callers share.
+    /// The caller is unknown: all such callers share.
     Unknown,
 }
 
@@ -52,18 +52,18 @@ impl Holder {
     }
 }
 
-/// Why there is no place.
+/// Why there is no slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Full {
-    /// The holder has as many as one may have.
-    #[error("{0} are open already, which is the most for one caller")]
+    /// The holder has reached its own limit.
+    #[error("{0} are open already, which is the limit for one caller")]
     Share(usize),
-    /// All are taken, and nobody holds more than the caller would.
+    /// All are taken, and no holder has more than the caller would.
     #[error("all {0} are taken")]
     All(usize),
 }
 
-/// The places; clones share them.
+/// The slots; clones share them.
 #[derive(Debug, Clone)]
 pub struct Places(Arc<Shared>);
 
@@ -80,12 +80,12 @@ struct State {
     next: u64,
     /// Of each holder, oldest first.
     held: HashMap<Holder, BTreeMap<u64, Arc<Displacement>>>,
-    /// Holders by how much they hold.
+    /// Holders by how many they hold.
     ranks: BTreeSet<(usize, Holder)>,
 }
 
 impl State {
-    /// Changes what a holder holds, and its rank with that.
+    /// Changes a holder's slots, and its rank.
     fn change(&mut self, holder: &Holder, change: impl FnOnce(&mut BTreeMap<u64, Arc<Displacement>>)) {
         let held = self.held.entry(holder.clone()).or_default();
         let before = held.len();
@@ -104,16 +104,15 @@ impl State {
 }
 
 impl Places {
-    /// As many as `capacity` in all, and `per_holder` for each holder.
+    /// `capacity` in total, and `per_holder` for each holder.
     pub fn new(capacity: usize, per_holder: usize) -> Self {
         Self(Arc::new(Shared { capacity, per_holder, state: Mutex::default() }))
     }
 
-    /// Takes a place, which is free again with its drop.
+    /// Takes a slot, which is freed on drop.
     ///
     /// # Errors
-    /// When `holder` has its share, or when all are taken and nobody holds at least two more than
-    /// `holder` does.
+    /// If `holder` has reached its limit, or all are taken and no holder has at least two more than `holder`.
     pub fn take(&self, holder: Holder) -> Result<Place, Full> {
         let mut state = self.0.state();
         let own = state.held.get(&holder).map_or(0, BTreeMap::len);
@@ -148,7 +147,7 @@ impl Shared {
     }
 }
 
-/// One place.
+/// One slot.
 #[derive(Debug)]
 pub struct Place {
     shared: Arc<Shared>,
@@ -157,10 +156,10 @@ pub struct Place {
     displaced: Arc<Displacement>,
 }
 
-/// Whether a place is somebody else's by now.
+/// Whether the slot was given to another holder.
 #[derive(Debug, Default)]
 struct Displacement {
-    /// Beside the token, which takes a lock to be asked: connections ask with each request.
+    /// Beside the token, which takes a lock to check: connections check with each request.
     came: AtomicBool,
     token: CancellationToken,
 }
@@ -173,7 +172,7 @@ impl Displacement {
 }
 
 impl Place {
-    /// Comes when somebody else has the place: end what it was for.
+    /// Resolves when the slot was given to another holder: end what it was for.
     pub async fn displaced(&self) {
         self.displaced.token.cancelled().await;
     }
@@ -183,14 +182,14 @@ impl Place {
         self.displaced.token.clone()
     }
 
-    /// Whether somebody else has the place. Costs next to nothing.
+    /// Whether the slot was given to another holder. Very cheap.
     #[inline]
     pub fn is_displaced(&self) -> bool {
         self.displaced.came.load(Ordering::Acquire)
     }
 
-    /// Runs `work` to its end, or until somebody else has the place; then it is dropped, and the answer is none.
-    /// However often `work` is polled, the place costs next to nothing.
+    /// Runs `work` to its end, or until the slot is given to another holder; then it is dropped, and the
+    /// result is `None`. Polling it adds almost no cost.
     pub async fn hold<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let (mut work, mut displaced) = (pin!(work), pin!(self.displaced()));
         let mut told: Option<Waker> = None;
@@ -198,7 +197,7 @@ impl Place {
             if let Poll::Ready(done) = work.as_mut().poll(cx) {
                 return Poll::Ready(Some(done));
             }
-            // Asked once to wake this task, and then only when it is true.
+            // Polled once to wake this task, and then only when the flag is set.
             if self.is_displaced() || told.as_ref().is_none_or(|known| !known.will_wake(cx.waker())) {
                 told = Some(cx.waker().clone());
                 return displaced.as_mut().poll(cx).map(|()| None);
@@ -230,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_with_several_places_each_keeps_nobody_out() {
+    fn holders_of_several_slots_keep_no_other_out() {
         let places = Places::new(1000, 50);
         let crowd: Vec<_> = (0..200)
             .flat_map(|one| (0..5).map(move |_| one))
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn callers_are_told_apart_by_principal_then_by_network() {
+    fn callers_are_distinguished_by_principal_then_by_network() {
         let mut headers = HeaderMap::new();
         assert_eq!(Holder::of(&headers), Holder::Unknown);
         for (client, network) in [

@@ -1,4 +1,4 @@
-//! Single flight: one question at a time for each key; callers that ask while it is under way get the same answer.
+//! Single flight: one call at a time for each key; concurrent callers get the same result.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::trace;
 
-/// What callers wait for; none when asking panicked.
+/// What callers wait for; `None` after a panic.
 pub type Answer<T> = Shared<BoxFuture<'static, Option<T>>>;
 
 /// Questions under way, by key. `C` is what others may look up of a question while it is under way. Cheap to clone.
@@ -55,7 +55,7 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     T: Clone + Send + Sync + 'static,
 {
-    /// The answer to the question under way, or else to `ask`, which runs to its end whether a caller waits or not.
+    /// The result of the call in progress, or else of `ask`, which runs to its end even if no caller waits.
     pub fn join<F>(&self, key: K, ask: impl FnOnce() -> F) -> Answer<T>
     where
         F: Future<Output = T> + Send + 'static,

@@ -1,5 +1,5 @@
-//! Entries for the fuzz targets, not an API: bytes as a client, a plugin or a person may send them, and what must
-//! hold whatever they are.
+//! Entries for the fuzz targets, not an API: bytes from a client, a plugin or a person, and what must hold
+//! for all of them.
 
 use std::fmt::{Debug, Display};
 use std::time::UNIX_EPOCH;
@@ -15,7 +15,7 @@ use crate::range::Part;
 use crate::settings::{ByteSize, Duration};
 use crate::trace::TraceContext;
 
-/// A `traceparent`: what is read is passed on as one that reads alike.
+/// A `traceparent`: a parsed one is passed on unchanged.
 pub fn traceparent(data: &[u8]) {
     let Ok(context) = TraceContext::from_bytes(data) else { return };
     let passed_on = context.to_header();
@@ -25,7 +25,7 @@ pub fn traceparent(data: &[u8]) {
     assert!(TraceContext::from_bytes(context.child().to_header().as_bytes()).is_ok());
 }
 
-/// Heads as the other side may send them: what is read is written so that it reads alike.
+/// Heads from the other side: a decoded one encodes to an equal one.
 pub fn boundary_head(data: &[u8]) {
     let bytes = Bytes::copy_from_slice(data);
     if let Ok(parts) = RequestHead::from_bytes(bytes.clone()).decode() {
@@ -38,7 +38,8 @@ pub fn boundary_head(data: &[u8]) {
     }
 }
 
-/// A byte for the number of bytes, then header fields, one a line: a byte that chooses the name, and the value.
+/// A byte for the number of bytes, then header fields, one per line: a byte that selects the name, and the
+/// value.
 pub fn range(data: &[u8]) {
     let names = [
         header::RANGE,
@@ -70,7 +71,7 @@ pub fn range(data: &[u8]) {
     }
 }
 
-/// A request as a client may send it, over the boundary: method, scheme, authority, path and fields, one a line.
+/// A request from a client, over the boundary: method, scheme, authority, path and fields, one per line.
 pub fn boundary_request(data: &[u8]) {
     let mut lines = data.split(|byte| *byte == b'\n');
     let mut next = || lines.next().unwrap_or_default();
@@ -113,7 +114,7 @@ fn assert_same(one: &HeaderMap, other: &HeaderMap) {
     assert!(sensitive(one) == sensitive(other));
 }
 
-/// A length of time and a size, as text: what is read is written so that it reads alike.
+/// A duration and a size, as text: a parsed one is written as an equal one.
 pub fn config(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     reads_alike::<Duration>(text);

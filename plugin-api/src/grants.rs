@@ -1,6 +1,5 @@
-//! What a provider keeps by name for its callers (the namespaces of a database, the buckets of a
-//! storage), and who may have which: a plugin what bears its own name, and what an operator opens
-//! to it.
+//! Access to what a provider keeps by name (the namespaces of a database, the buckets of a storage): a plugin
+//! may use what has its own name, and what an operator grants to it.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +11,7 @@ use crate::Host;
 use crate::caller::caller;
 use crate::refusal::{Refusal, Refusals};
 
-/// What a plugin may do with what is not its own.
+/// Rights on what is not a plugin's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
@@ -23,12 +22,12 @@ pub enum Access {
     Write,
 }
 
-/// What is opened, by its name, then by plugin: `grants.media.streaming = "read"`.
+/// The grants, by name, then by plugin: `grants.media.streaming = "read"`.
 pub type Grants = BTreeMap<String, BTreeMap<String, Access>>;
 
-/// Binds names to callers.
+/// Checks access by name.
 pub struct Keeper {
-    /// What bears the names, such as `namespace`.
+    /// The kind of the names, such as `namespace`.
     what: &'static str,
     grants: Grants,
     refusals: Refusals,
@@ -45,16 +44,16 @@ impl std::fmt::Debug for Keeper {
 }
 
 impl Keeper {
-    /// Of names of `what`. Without a host, what is refused is told to nobody but the caller.
+    /// For names of `what`. Without a host, a refusal is reported only to the caller.
     pub fn new(what: &'static str, grants: Grants, host: Option<Host>) -> Self {
         Self { what, grants, refusals: Refusals::default(), host }
     }
 
-    /// Whether the sender of a request may have `name`. What did not come through the kernel is the
+    /// Whether the sender of a request may use `name`. Requests that did not come through the kernel are the
     /// provider's own.
     ///
     /// # Errors
-    /// Why not, and what an operator would have to set.
+    /// The reason, and what an operator would have to set.
     pub fn ask(&self, headers: &HeaderMap, name: &str, access: Access) -> Result<(), String> {
         let Some(caller) = caller(headers) else { return Ok(()) };
         let granted = || self.grants.get(name)?.get(caller).copied();
@@ -74,7 +73,7 @@ impl Keeper {
                  \"{value}\""
             ),
         };
-        let reason = format!("{caller} may not have it: {}: {}", refusal.asked, refusal.reason);
+        let reason = format!("access denied for {caller}: {}: {}", refusal.asked, refusal.reason);
         if let Some(host) = &self.host {
             self.refusals.tell(host, refusal);
         }
@@ -82,7 +81,7 @@ impl Keeper {
     }
 }
 
-/// A plugin's own name, with underscores where names of what is kept have no hyphens.
+/// A plugin's own name, with underscores instead of hyphens where names allow none.
 fn is_own(caller: &str, name: &str) -> bool {
     let same = |(of_caller, of_name): (u8, u8)| of_caller == of_name || (of_caller, of_name) == (b'-', b'_');
     !caller.is_empty() && caller.len() == name.len() && caller.bytes().zip(name.bytes()).all(same)
@@ -120,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn it_has_nothing_else_and_is_told_what_to_set() {
+    fn it_has_nothing_else_and_the_refusal_names_the_setting() {
         for (caller, name, access) in [
             ("prowler", "auth", Access::Read),
             ("chain", "chain_evm", Access::Read),

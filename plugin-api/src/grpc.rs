@@ -1,5 +1,5 @@
-//! An answer to a gRPC request that is none of gRPC: the problem of a host without a provider, of a
-//! plugin that died, of a handler that panicked. A gRPC client would take its JSON for a message.
+//! A response to a gRPC request that is not gRPC: the problem of a host without a provider, of a plugin that
+//! died, of a handler that panicked. A gRPC client would parse its JSON as a message.
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::Value;
@@ -14,8 +14,7 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// The same in the form of gRPC: a head alone, with status and message ("Trailers-Only" in its
-/// protocol over HTTP/2).
+/// The same as gRPC: a head alone, with status and message ("Trailers-Only" in its protocol over HTTP/2).
 pub(crate) async fn failure(response: Response<Body>) -> Response<Body> {
     let status = response.status();
     let text = response.into_body().collect_bytes(LONGEST).await.unwrap_or_default();
@@ -32,8 +31,8 @@ pub(crate) async fn failure(response: Response<Body>) -> Response<Body> {
     answer
 }
 
-/// "HTTP to gRPC Status Code Mapping" of the gRPC documentation, but for 502 and 504: their request
-/// was begun and its answer was lost, so they are UNKNOWN. UNAVAILABLE means that nothing was begun.
+/// "HTTP to gRPC Status Code Mapping" of the gRPC documentation, except for 502 and 504: their request was
+/// begun and its answer was lost, so they are UNKNOWN. UNAVAILABLE means that nothing was begun.
 fn code(status: StatusCode) -> u16 {
     match status.as_u16() {
         400 => 13,

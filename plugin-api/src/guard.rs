@@ -1,6 +1,5 @@
-//! What everything that crosses is wrapped in: it enters this library's runtime, restores the
-//! trace context and catches panics, on **every** call, poll and drop. Missing only one of them
-//! leaks or aborts years later.
+//! The wrapper of everything that crosses: it enters this library's runtime, restores the trace context and
+//! catches panics, on **every** call, poll and drop. Missing only one of them leaks or aborts years later.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,8 +25,8 @@ pub(crate) fn drop_inside<T>(context: Option<TraceContext>, value: T) {
 }
 
 pin_project_lite::pin_project! {
-    /// A future that may be polled and dropped by the other side. When it panics it answers what
-    /// `on_panic` makes of the message.
+    /// A future that may be polled and dropped by the other side. After a panic it returns the result of
+    /// `on_panic` for the message.
     pub(crate) struct Guarded<F, P> where F: Future, P: FnMut(String) -> F::Output {
         #[pin]
         pub(crate) inner: Option<F>,
@@ -71,7 +70,7 @@ where
             let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Pending };
             let polled = inner.poll(cx);
             if polled.is_ready() {
-                // Dropped here, inside the runtime, and not by whoever holds the empty shell.
+                // Dropped here, inside the runtime, not by the owner of the empty shell.
                 this.inner.set(None);
             }
             polled
@@ -79,7 +78,7 @@ where
         match polled {
             Ok(polled) => polled,
             Err(message) => {
-                // What panicked half way is not polled again; its drop is guarded too.
+                // A future that panicked is not polled again; its drop is guarded too.
                 let _ = run(context, || this.inner.set(None));
                 Poll::Ready((this.on_panic)(message))
             }

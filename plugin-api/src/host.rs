@@ -1,4 +1,4 @@
-//! What a plugin asks of its host.
+//! A plugin's interface to its host.
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -30,18 +30,18 @@ struct Shared {
     metrics: Metrics,
 }
 
-/// One public prefix, and what answers there.
+/// One public prefix and its service.
 #[derive(Debug, Clone)]
 pub struct Mount {
     /// The plugin that declared it.
     pub plugin: String,
-    /// The path prefix, such as `/files`; `/` takes what no other prefix does.
+    /// The path prefix, such as `/files`; `/` matches what no other prefix does.
     pub prefix: String,
-    /// What answers.
+    /// The service.
     pub service: Client,
 }
 
-/// All public prefixes of the moment.
+/// All current public prefixes.
 #[derive(Debug, Clone)]
 pub struct Mounts {
     /// Grows with every change.
@@ -73,39 +73,39 @@ impl Host {
         &self.shared.plugin
     }
 
-    /// The plugin's own figures, which `streamgate metrics` prints.
+    /// The plugin's own metrics, which `streamgate metrics` prints.
     pub fn metrics(&self) -> &Metrics {
         &self.shared.metrics
     }
 
-    /// A directory of the plugin's own, `<kernel.data_dir>/<plugin>`. It exists.
+    /// The plugin's data directory, `<kernel.data_dir>/<plugin>`. It exists.
     pub fn data_dir(&self) -> &Path {
         &self.shared.data_dir
     }
 
-    /// Gives what answers under the manifest's public prefixes: an axum `Router` or any other
-    /// tower service. It sees whole paths, prefix included.
+    /// Sets the service of the manifest's public prefixes: an axum `Router` or any other tower service. It
+    /// receives whole paths, prefix included.
     pub fn serve(&self, service: impl HttpService) {
         self.shared.handle.serve(service.counted(self.requests()));
     }
 
-    /// Gives an internal service, which other plugins reach by name and nobody from outside: a
-    /// capability of the manifest's `provides`.
+    /// Provides an internal service, which other plugins reach by name and clients cannot: a capability of
+    /// the manifest's `provides`.
     ///
     /// # Errors
-    /// When the manifest does not list it.
+    /// If the manifest does not list it.
     pub fn provide(&self, name: &str, service: impl HttpService) -> Result<(), StartError> {
         self.shared.handle.provide(name, service.counted(self.requests())).map_err(StartError::new)
     }
 
-    /// The internal service of this name, whoever provides it now or later. It answers 503 while
-    /// nobody does.
+    /// The internal service of this name, whichever plugin provides it now or later. Without a provider it
+    /// answers 503.
     pub fn service(&self, name: &str) -> Client {
         Client::from_abi(self.shared.handle.service(name))
     }
 
-    /// The public prefixes, as soon as their generation is greater than `after`, which is the one
-    /// that the caller routes by from now on. For an ingress.
+    /// The public prefixes, as soon as their generation is greater than `after`, which is the one that the
+    /// caller uses by then. For an ingress.
     pub async fn next_mounts(&self, after: u64) -> Mounts {
         let mounts = self.shared.handle.next_mounts(after).await;
         Mounts {
@@ -125,7 +125,7 @@ impl Host {
     /// Publishes an event. Waits while a subscription to its subject is full.
     ///
     /// # Errors
-    /// When the subject is not one to publish on, or the bus has closed.
+    /// If the subject cannot be published on, or the bus has closed.
     pub async fn publish(&self, mut event: Event) -> Result<(), BusError> {
         if event.source.is_empty() {
             event.source = format!("streamgate/{}", self.shared.plugin);
@@ -137,7 +137,7 @@ impl Host {
     /// Subscribes with the defaults of [`SubscribeOptions::new`].
     ///
     /// # Errors
-    /// When the subject is malformed.
+    /// If the subject is malformed.
     pub fn subscribe(&self, subject: &str) -> Result<Subscription, BusError> {
         self.subscribe_with(SubscribeOptions::new(subject))
     }
@@ -145,7 +145,7 @@ impl Host {
     /// Subscribes.
     ///
     /// # Errors
-    /// When the subject is malformed or the capacity is zero.
+    /// If the subject is malformed or the capacity is zero.
     pub fn subscribe_with(&self, options: SubscribeOptions) -> Result<Subscription, BusError> {
         let options = abi::SubscribeOptions {
             subject: options.subject.into(),
@@ -156,14 +156,14 @@ impl Host {
         self.shared.handle.subscribe(options).map(Subscription).map_err(BusError::Refused)
     }
 
-    /// The health of a component of this plugin. It is unknown to the host until it is first set.
+    /// The health of a component of this plugin. The host does not know the component until it is first set.
     pub fn health(&self, component: &str) -> Health {
         Health { host: self.clone(), component: component.into() }
     }
 
-    /// Cancelled when another run has taken over, before the host waits for what is under way here, and
-    /// with [`Host::shutdown`] at the latest. Whatever has no end of its own ends then: a long poll
-    /// answers what it has. Answers of the type `text/event-stream` are ended without the plugin's help.
+    /// Cancelled when another run has taken over, before the host waits for requests in progress here, and
+    /// with [`Host::shutdown`] at the latest. Endless work must end then: a long poll answers what it has.
+    /// Responses of the type `text/event-stream` are ended without the plugin's help.
     pub fn draining(&self) -> CancellationToken {
         self.shared.requests.draining.clone()
     }
@@ -189,8 +189,8 @@ impl Host {
     }
 }
 
-/// Tells the host how one component of this plugin does. Telling it the same again is cheap for
-/// nobody's log: only changes are recorded.
+/// Reports the health of one component of this plugin to the host. Repeating the same state is cheap and not
+/// logged.
 #[derive(Clone)]
 pub struct Health {
     host: Host,
@@ -198,12 +198,12 @@ pub struct Health {
 }
 
 impl Health {
-    /// It does what it should.
+    /// It works as intended.
     pub fn healthy(&self) {
         self.set(HealthState::Healthy, "");
     }
 
-    /// Whether there is trouble, and which: healthy or degraded.
+    /// Whether there is a problem, and which: healthy or degraded.
     pub fn report(&self, trouble: Option<&str>) {
         match trouble {
             None => self.healthy(),
@@ -211,7 +211,7 @@ impl Health {
         }
     }
 
-    /// It works, but not as it should.
+    /// It works with problems.
     pub fn degraded(&self, reason: impl AsRef<str>) {
         self.set(HealthState::Degraded, reason.as_ref());
     }

@@ -7,7 +7,7 @@
 //! use serde::{Deserialize, Serialize};
 //! use streamgate_plugin_api::{Host, Plugin, StartError, export_plugin};
 //!
-//! /// What `plugins.toml` may say under `[plugins.hello]`.
+//! /// The settings under `[plugins.hello]`.
 //! #[derive(Serialize, Deserialize, JsonSchema)]
 //! #[serde(deny_unknown_fields, default)]
 //! struct Settings {
@@ -40,9 +40,9 @@
 //! # fn main() {}
 //! ```
 //!
-//! Two verbs cross between plugins: **requests** ([`Host::serve`], [`Host::provide`],
-//! [`Host::service`]) and **events** ([`Host::publish`], [`Host::subscribe`]). Whether the other
-//! side is in this process, in a child process or on another node makes no difference here.
+//! Two verbs cross between plugins: **requests** ([`Host::serve`], [`Host::provide`], [`Host::service`]) and
+//! **events** ([`Host::publish`], [`Host::subscribe`]). Plugin code is the same whether the other side is in
+//! this process, in a child process or on another node.
 
 pub mod abi;
 pub mod address;

@@ -16,10 +16,10 @@ use crate::trace;
 
 static HOST: RwLock<Option<HostHandle>> = RwLock::new(None);
 
-/// Sends this library's records to `host` from now on, or nowhere. Answers where they went before.
+/// Sends this library's records to `host` from now on, or nowhere. Returns the previous destination.
 pub(crate) fn send_to(host: Option<HostHandle>) -> Option<HostHandle> {
     let before = std::mem::replace(&mut *HOST.write().unwrap_or_else(PoisonError::into_inner), host);
-    // The first start of this library sets the subscriber; later ones only exchange the host.
+    // The first start of this library sets the subscriber; later ones only replace the host.
     if tracing::subscriber::set_global_default(tracing_subscriber::registry().with(ToHost)).is_err() {
         tracing::callsite::rebuild_interest_cache();
     }
@@ -54,7 +54,7 @@ impl<S> Layer<S> for ToHost
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    // Asked once a call site: a line that is off costs one load afterwards.
+    // Checked once per call site: a disabled line costs one load afterwards.
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         if enabled(metadata) { Interest::always() } else { Interest::never() }
     }

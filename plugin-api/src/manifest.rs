@@ -1,4 +1,4 @@
-//! The manifest: what a plugin says of itself, as data that the host reads before it runs anything.
+//! The manifest: a plugin's description of itself, as data that the host reads before it runs any code.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,12 +33,11 @@ pub struct Manifest {
     /// Takes requests from outside, and says who sent them: starts last, stops first.
     #[serde(default)]
     pub ingress: bool,
-    /// Two of it at the same time would get into each other's way: a new one starts after the old
-    /// one has stopped, and requests wait meanwhile.
+    /// It must not run twice at the same time: a new run starts after the old one has stopped, and requests
+    /// wait meanwhile.
     #[serde(default)]
     pub exclusive: bool,
-    /// It handles what nobody can trust: it runs in a process of its own, unless the configuration
-    /// says otherwise.
+    /// It handles untrusted data: it runs in its own process, unless the configuration says otherwise.
     #[serde(default)]
     pub isolated: bool,
 }
@@ -145,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn subjects_are_told_from_what_the_bus_would_refuse() {
+    fn invalid_subjects_are_recognized() {
         for good in ["a", "content.*.deleted", "content.>", ">", "*", "host.changed.*.kept"] {
             assert!(is_subject(good), "{good}");
         }

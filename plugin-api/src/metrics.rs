@@ -1,8 +1,8 @@
-//! A plugin's own figures, which the host collects and `streamgate metrics` prints as OpenMetrics text.
+//! A plugin's own metrics, which the host collects and `streamgate metrics` prints as OpenMetrics text.
 //!
-//! A plugin registers each of them once in its `start`, under a name without its own, which is put in front; then it
-//! counts in the handle that it gets. A counter's name has no `_total`: the text puts it there. What a run has counted
-//! ends with it.
+//! A plugin registers each of them once in its `start`, under a name without its own, which is prepended;
+//! then it counts in the returned handle. A counter's name has no `_total`: the text adds it. The counts end
+//! with the run.
 
 use std::fmt;
 
@@ -15,34 +15,34 @@ pub use prometheus_client::metrics::family::Family;
 pub use prometheus_client::metrics::gauge::Gauge;
 pub use prometheus_client::metrics::histogram::Histogram;
 
-/// Labels of one member of a [`Family`]. Their values are of a bounded set: never an address, an id or what a client
-/// sent.
+/// Labels of one member of a [`Family`]. Their values must be a bounded set: never an address, an id or
+/// client input.
 pub type Labels<const N: usize> = [(&'static str, String); N];
 
 /// From a millisecond to a minute, in seconds.
 pub const LATENCY: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0, 60.0];
 
-/// The figures of one run of a plugin.
+/// The metrics of one run of a plugin.
 pub struct Metrics(Mutex<Registry>);
 
 impl Metrics {
-    /// None yet, for a plugin of this name.
+    /// An empty registry for a plugin of this name.
     pub fn new(plugin: &str) -> Self {
         Self(Mutex::new(Registry::with_prefix(plugin.replace('-', "_"))))
     }
 
-    /// Adds a figure and gives it back. `help` is a sentence without its full stop.
+    /// Registers a metric and returns it. `help` is a sentence without its full stop.
     pub fn register<M: Metric + Clone>(&self, name: &str, help: &str, metric: M) -> M {
         self.0.lock().register(name, help, metric.clone());
         metric
     }
 
-    /// What only grows, from zero.
+    /// A value that only grows, from zero.
     pub fn counter(&self, name: &str, help: &str) -> Counter {
         self.register(name, help, Counter::default())
     }
 
-    /// What goes up and down.
+    /// A value that goes up and down.
     pub fn gauge(&self, name: &str, help: &str) -> Gauge {
         self.register(name, help, Gauge::default())
     }
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_are_told_under_the_plugins_name() {
+    fn metrics_are_printed_under_the_plugins_name() {
         let metrics = Metrics::new("chain-evm");
         metrics.counter("calls", "Calls").inc_by(3);
         let depth: Family<Labels<1>, Gauge> = metrics.register("waiting", "What waits", Family::default());

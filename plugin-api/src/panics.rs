@@ -11,12 +11,12 @@ static INSTALLED: Once = Once::new();
 thread_local! {
     /// Where the panic that is unwinding on this thread happened.
     static LOCATION: RefCell<String> = const { RefCell::new(String::new()) };
-    /// Whether this thread answers a request at the moment.
+    /// Whether this thread is answering a request.
     static IN_REQUEST: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Reports every panic of this library to the host, wherever it happens: in a handler, a spawned
-/// task or a drop. A cdylib has its own copy of the hook, so this touches nobody else's.
+/// Reports every panic of this library to the host, wherever it happens: in a handler, a spawned task or a
+/// drop. A cdylib has its own copy of the hook, so no other library is affected.
 pub(crate) fn report() {
     INSTALLED.call_once(|| {
         std::panic::set_hook(Box::new(|info| {
@@ -30,9 +30,9 @@ pub(crate) fn report() {
     });
 }
 
-/// Marks what runs in it as the answer of a request, which is all that a panic in it ends.
+/// Marks `work` as the answering of a request, which is all that a panic in it ends.
 pub(crate) fn of_request<T>(work: impl FnOnce() -> T) -> T {
-    /// Also when it unwinds.
+    /// Also on unwind.
     struct Restore(bool);
     impl Drop for Restore {
         fn drop(&mut self) {

@@ -18,53 +18,52 @@ use crate::{Host, abi, panics};
 
 /// A plugin: what [`export_plugin!`](crate::export_plugin) exports.
 ///
-/// The host calls `check` any number of times, then `start`; after that `stop` once. It may start
-/// the plugin again in the same process after that, with other settings.
+/// The host calls `check` any number of times, then `start`; after that `stop` once. It may then start the
+/// plugin again in the same process, with other settings.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a plugin",
     label = "`Plugin` is not implemented for this type",
     note = "export_plugin! takes the type that implements `streamgate_plugin_api::Plugin`"
 )]
 pub trait Plugin: Sized + Send + Sync + 'static {
-    /// The plugin's table of the configuration, less the keys of the kernel. Put
+    /// The plugin's table of the configuration, without the keys of the kernel. Put
     /// `#[serde(deny_unknown_fields, default)]` on it; doc comments become descriptions of the schema.
     type Settings: DeserializeOwned + JsonSchema + Send + 'static;
 
-    /// All problems of settings whose types are right. It starts nothing, writes nothing, opens no
+    /// All problems of settings whose types are right. It must start nothing, write nothing and open no
     /// connection: `streamgate check` calls it.
     fn check(settings: &Self::Settings) -> Vec<SettingsProblem> {
         let _ = settings;
         Vec::new()
     }
 
-    /// Starts the plugin and answers when it is ready for requests. Long preparations go into a
-    /// task of their own, with a health component that shows them: the host has a deadline.
+    /// Starts the plugin and returns when it is ready for requests. Long preparations belong in a task, with
+    /// a health component that shows them: the host has a deadline.
     ///
     /// # Errors
-    /// A reason that an operator understands. What was begun must be undone by drops.
+    /// A reason for the operator. What was begun must be undone by drops.
     fn start(host: Host, settings: Self::Settings) -> impl Future<Output = Result<Self, StartError>> + Send;
 
-    /// Takes changed settings while it runs, all of them or none. `false`, as without this
-    /// function, means that it cannot: then the host starts the plugin anew with them, beside the
-    /// running one, and moves everything over.
+    /// Applies changed settings while running, all of them or none. `false`, the default, means that it
+    /// cannot: then the host starts the plugin with them beside the running one, and moves everything over.
     ///
     /// # Errors
-    /// Why these settings are refused; the plugin goes on with those that it has.
+    /// Why these settings are refused; the plugin continues with the current ones.
     fn reconfigure(&self, settings: Self::Settings) -> impl Future<Output = Result<bool, StartError>> + Send {
         drop(settings);
         async { Ok(false) }
     }
 
-    /// Another run has taken over: let nothing new in, and answer when what is under way here has
-    /// ended. The host waits for it, and for all requests that came over the boundary, up to
-    /// `kernel.drain_deadline`; then it calls `stop`. Only a plugin that has connections or work of
-    /// its own needs it; [`Host::draining`] is cancelled before.
+    /// Another run has taken over: accept nothing new, and return when the work in progress here has ended.
+    /// The host waits for it, and for all requests that came over the boundary, up to
+    /// `kernel.drain_deadline`; then it calls `stop`. Only a plugin with its own connections or work needs
+    /// it; [`Host::draining`] is cancelled before.
     fn drain(&self) -> impl Future<Output = ()> + Send {
         async {}
     }
 
-    /// Ends what is under way in good order. [`Host::shutdown`] is cancelled before; no request
-    /// comes after; past the host's deadline the rest is dropped.
+    /// Ends the work in progress cleanly. [`Host::shutdown`] is cancelled before; no request comes after;
+    /// past the host's deadline the rest is dropped.
     fn stop(self) -> impl Future<Output = ()> + Send {
         async {}
     }
@@ -75,7 +74,7 @@ pub trait Plugin: Sized + Send + Sync + 'static {
 pub struct StartError(String);
 
 impl StartError {
-    /// A reason in words.
+    /// A reason as text.
     pub fn new(reason: impl Into<String>) -> Self {
         Self(reason.into())
     }
@@ -130,7 +129,7 @@ fn parse<S: DeserializeOwned>(json: &str) -> Result<S, SettingsProblem> {
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let key = if path == "." { String::new() } else { path };
-        // Lines and columns of the JSON in between mean nothing to anybody.
+        // Lines and columns of the JSON in between are meaningless to people.
         let text = error.into_inner().to_string();
         let message = text.split(" at line ").next().unwrap_or_default().to_owned();
         SettingsProblem::new(key, message)
@@ -143,7 +142,7 @@ extern "C" fn start<P: Plugin>(handle: abi::HostHandle, args: abi::StartArgs) ->
     let (life, runtime) = match Life::begin(handle.clone()) {
         Ok(begun) => begun,
         Err(error) => {
-            let reason = RString::from(format!("the system gives it no threads: {error}"));
+            let reason = RString::from(format!("its threads could not be started: {error}"));
             return std::future::ready(RResult::RErr(reason)).into_ffi();
         }
     };
@@ -171,7 +170,7 @@ fn settings<P: Plugin>(json: &str) -> Result<P::Settings, RString> {
     parse(json).map_err(|problem| problem.to_string().into())
 }
 
-/// One started plugin; the value is gone once it has been stopped.
+/// One started plugin; the value is dropped once it has been stopped.
 struct Running<P: Plugin> {
     plugin: Arc<Mutex<Option<P>>>,
     host: Host,
@@ -195,7 +194,7 @@ impl<P: Plugin> abi::InstanceApi for Running<P> {
         let (plugin, host) = (Arc::clone(&self.plugin), self.host.clone());
         let drained = async move {
             host.draining().cancel();
-            // The plugin is let go when it is to be stopped.
+            // The plugin is released when it is to be stopped.
             let shutdown = host.shutdown();
             let own = async {
                 if let Some(plugin) = &*plugin.lock().await {
@@ -215,7 +214,7 @@ impl<P: Plugin> abi::InstanceApi for Running<P> {
                 Ok(settings) => settings,
                 Err(reason) => return RResult::RErr(reason),
             };
-            // Held while the plugin thinks, so that it is not stopped meanwhile.
+            // Held while the plugin decides, so that it is not stopped meanwhile.
             match &*plugin.lock().await {
                 Some(plugin) => plugin.reconfigure(settings).await.map_err(|error| error.0.into()).into(),
                 None => RResult::ROk(false),

@@ -1,12 +1,11 @@
-//! Who sent a request, as the ingress found out: fields that no client can set.
+//! The principal of a request, as determined by the ingress: fields that clients cannot set.
 
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};
 
 use crate::caller::may_tell_sender;
 
-/// What all fields of the ingress's own begin with. It takes every such field off what clients
-/// send.
+/// The prefix of all fields of the ingress. It removes every such field that clients send.
 pub const PREFIX: &str = "x-streamgate-";
 
 pub(crate) const PRINCIPAL: HeaderName = HeaderName::from_static("x-streamgate-principal");
@@ -15,8 +14,8 @@ pub(crate) const SCOPES: HeaderName = HeaderName::from_static("x-streamgate-scop
 pub(crate) const WALLETS: HeaderName = HeaderName::from_static("x-streamgate-wallets");
 pub(crate) const CREDENTIAL: HeaderName = HeaderName::from_static("x-streamgate-credential");
 
-/// Who sent a request. Only the ingress can put it on: a plugin that finds it in a request of its
-/// public routes may rely on it, and one that does not knows that nobody is signed in.
+/// The principal of a request. Only the ingress can set it: a plugin that finds it in a request of its public
+/// routes may rely on it; without it the request is not authenticated.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Principal {
     /// A UUID, the same over all wallets and sessions.
@@ -25,16 +24,16 @@ pub struct Principal {
     pub roles: Vec<String>,
     /// `content:read`, `content:write`, `admin`.
     pub scopes: Vec<String>,
-    /// As CAIP-10 without the chain: `eip155:0x…`, `solana:…`. Contract wallets have one, since another
-    /// contract may stand at their address elsewhere: `eip155:137:0x…`.
+    /// As CAIP-10 without the chain: `eip155:0x…`, `solana:…`. Contract wallets include it, because another
+    /// contract may have their address on another chain: `eip155:137:0x…`.
     pub wallets: Vec<String>,
     /// Of the session or the API key, such as `session:0190…`.
     pub credential: String,
 }
 
 impl Principal {
-    /// Who sent a request with these fields; `None`: nobody that is known. Of a plugin that is no
-    /// ingress they are not believed.
+    /// The principal of a request with these fields; `None`: not authenticated. They are ignored in requests
+    /// of a plugin that is not an ingress.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         if !may_tell_sender(headers) {
             return None;
@@ -56,8 +55,7 @@ impl Principal {
         self.scopes.iter().any(|held| held == scope)
     }
 
-    /// Puts it on a request or an answer of a filter. A value that cannot stand in a field is left
-    /// out.
+    /// Sets it on a request or a filter's response. A value that is invalid in a field is left out.
     pub fn put_on(&self, headers: &mut HeaderMap) {
         let mut put = |name: HeaderName, value: &str| {
             if let Ok(value) = HeaderValue::from_str(value) {
@@ -72,7 +70,7 @@ impl Principal {
     }
 }
 
-/// Takes every field off that only the ingress may put on.
+/// Removes every field that only the ingress may set.
 pub fn strip(headers: &mut HeaderMap) {
     let forged: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with(PREFIX)).cloned().collect();
     for name in forged {

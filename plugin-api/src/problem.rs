@@ -24,13 +24,13 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of a type that StreamGate knows. What is particular goes into [`detail`](Self::detail).
+    /// A problem of a type that StreamGate knows. Specifics go into [`detail`](Self::detail).
     pub fn of(kind: ProblemType) -> Self {
         Self::new(kind.status(), kind.slug, kind.title)
     }
 
     /// A problem of a plugin's own type `urn:streamgate:problem:<slug>`. The title is the same for every
-    /// occurrence; what is particular goes into [`detail`](Self::detail).
+    /// occurrence; specifics go into [`detail`](Self::detail).
     pub fn new(status: StatusCode, slug: &str, title: &str) -> Self {
         let mut members = Map::new();
         members.insert("type".into(), format!("urn:streamgate:problem:{slug}").into());
@@ -73,7 +73,7 @@ impl Problem {
         self
     }
 
-    /// A header of the response, such as `Retry-After`. A value that no header may have is left out.
+    /// A header of the response, such as `Retry-After`. An invalid value is left out.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: impl TryInto<HeaderValue>) -> Self {
         if let Ok(value) = value.try_into() {
@@ -98,7 +98,7 @@ impl Problem {
         response
     }
 
-    /// As it crosses the boundary.
+    /// In the form that crosses the boundary.
     pub fn into_abi(self) -> abi::Response {
         let (parts, body) = self.into_http().into_parts();
         abi::Response { head: abi::ResponseHead::encode(&parts), body: crate::body::to_abi(body, None, None) }

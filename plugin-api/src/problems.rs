@@ -1,5 +1,5 @@
-//! The types of problems (RFC 9457 section 3.1.1) that StreamGate answers with: one title and one status each, and what
-//! to do about it. `docs/reference/problems.md` and the console's texts are made from this table.
+//! The types of problems (RFC 9457 section 3.1.1) of StreamGate: one title, status and remedy each.
+//! `docs/reference/problems.md` and the console's texts are generated from this table.
 //!
 //! ```
 //! use streamgate_plugin_api::{Problem, problems};
@@ -28,7 +28,7 @@ impl ProblemType {
         StatusCode::from_u16(self.status).expect("every status of the table is between 400 and 599")
     }
 
-    /// The same where another status says more.
+    /// The same with another status that is more specific.
     #[must_use]
     pub fn with_status(self, status: StatusCode) -> Self {
         Self { status: status.as_u16(), ..self }
@@ -67,14 +67,14 @@ problems! {
     401 TOKEN_EXPIRED "token-expired" "Credential expired" "Refresh the session, or sign in again.";
     401 SESSION_ENDED "session-ended" "Session ended" "Sign in again.";
     401 REFRESH_REUSED "refresh-reused" "Session ended" "Sign in again: a refresh token was used twice, so it may be stolen.";
-    401 MESSAGE_EXPIRED "message-expired" "Sign-in message expired" "Ask for a new challenge, and check the clock.";
-    401 UNKNOWN_NONCE "unknown-nonce" "Invalid nonce" "Ask for a new challenge; each is good once.";
+    401 MESSAGE_EXPIRED "message-expired" "Sign-in message expired" "Request a new challenge, and check the clock.";
+    401 UNKNOWN_NONCE "unknown-nonce" "Invalid nonce" "Request a new challenge; each is valid once.";
     401 INVALID_SIGNATURE "invalid-signature" "Invalid signature" "Sign the message with the wallet that it names.";
     401 SETUP_USED "setup-used" "One-time link expired" "Print another one with `streamgate admin link`.";
     403 FORBIDDEN "forbidden" "Permission denied" "Ask the owner or an admin.";
     403 CROSS_SITE "cross-site" "Permission denied" "Call from a page of the server's own origin, or send a token.";
     403 NOT_GRANTED "not-granted" "Permission denied" "Name it in the plugin's manifest.";
-    403 SYMBOLIC_LINK "symbolic-link" "Permission denied" "Remove the link; the store follows none.";
+    403 SYMBOLIC_LINK "symbolic-link" "Permission denied" "Remove the link; the store does not follow links.";
     403 NOT_ENTITLED "not-entitled" "Permission denied" "Meet the content's policy; the detail says what is missing.";
     403 REVOKED "revoked" "Access revoked" "Start the player again, or ask the owner.";
     404 NOT_FOUND "not-found" "Not found" "Check the address; it may have been deleted.";
@@ -82,7 +82,7 @@ problems! {
     404 NO_ROUTE "no-route" "Not found" "Check the address, and that its plugin is configured.";
     404 NO_OBJECT "no-object" "Not found" "Check the key.";
     404 NO_APPEND_SESSION "no-append-session" "Not found" "Begin an append session.";
-    404 NO_SUCH_JOB "no-such-job" "Not found" "Check the id; finished jobs are forgotten after a while.";
+    404 NO_SUCH_JOB "no-such-job" "Not found" "Check the id; finished jobs are removed after a while.";
     404 NO_SUCH_RESOURCE "no-such-resource" "Not found" "Check the address.";
     404 NO_SUCH_COMMAND "no-such-command" "Not found" "Use one of the commands in `known`.";
     404 NOT_PLAYABLE "not-playable" "Not playable yet" "Wait until the content is `playable`.";
@@ -90,11 +90,11 @@ problems! {
     408 REQUEST_TIMEOUT "request-timeout" "Request timeout" "Send the request again, and faster.";
     408 IDLE "idle" "Request timeout" "Resume the upload from its current offset.";
     408 TOO_SLOW "too-slow" "Request timeout" "Resume the upload from its current offset, and faster.";
-    409 CONFLICT "conflict" "Conflicting state" "Look at the upload's state.";
-    409 WRONG_STATE "wrong-state" "Conflicting state" "Look at the content's state.";
-    409 WRONG_JOB_STATE "wrong-job-state" "Conflicting state" "Look at the job's state.";
+    409 CONFLICT "conflict" "Conflicting state" "Check the upload's state.";
+    409 WRONG_STATE "wrong-state" "Conflicting state" "Check the content's state.";
+    409 WRONG_JOB_STATE "wrong-job-state" "Conflicting state" "Check the job's state.";
     409 JOB_EXISTS "job-exists" "Already exists" "Wait for the unfinished job.";
-    409 KEY_CONFLICT "key-conflict" "Conflicting key" "Use a key that is no folder of another one.";
+    409 KEY_CONFLICT "key-conflict" "Conflicting key" "Use a key that is not a folder of another one.";
     409 OFFSET_MISMATCH "offset-mismatch" "Offset mismatch" "Continue from the offset in `Upload-Offset`.";
     409 NOT_BARRABLE "not-barrable" "Cannot be blocked" "Hand the content over, or revoke the role `admin`, first.";
     409 LIMIT_REACHED "limit-reached" "Limit reached" "Remove something first.";
@@ -104,26 +104,26 @@ problems! {
     409 NO_SIGNER "no-signer" "No signer" "Configure a key that signs for the chain.";
     409 NO_HANDOVER "no-handover" "Handover refused" "See the detail.";
     410 UPLOAD_GONE "upload-gone" "Upload ended" "Upload the file again.";
-    412 PRECONDITION_FAILED "precondition-failed" "Precondition failed" "Read it again, or leave out the condition.";
-    412 CHANGED_MEANWHILE "changed-meanwhile" "Precondition failed" "Read it again, and decide anew.";
+    412 PRECONDITION_FAILED "precondition-failed" "Precondition failed" "Read the resource again, or omit the condition.";
+    412 CHANGED_MEANWHILE "changed-meanwhile" "Precondition failed" "Read the resource again, and retry.";
     412 OBJECT_EXISTS "object-exists" "Precondition failed" "Use another key, or replace the object.";
     412 SUPERSEDED "superseded" "Precondition failed" "Stop: a later run of the job writes here.";
     412 TUS_VERSION "tus-version" "Unsupported version of tus" "Send `Tus-Resumable: 1.0.0`.";
-    413 TOO_LARGE "too-large" "Body too large" "Send less; the detail says how much is taken.";
+    413 TOO_LARGE "too-large" "Body too large" "Send less; the detail states the limit.";
     413 BODY_TOO_LARGE "body-too-large" "Body too large" "Send at most `max_bytes`.";
     413 BEYOND_LENGTH "beyond-length" "Body too large" "Send no more than the upload's length.";
     415 UNSUPPORTED_MEDIA_TYPE "unsupported-media-type" "Unsupported media type" "Send one of the types that the detail names.";
-    416 RANGE_NOT_SATISFIABLE "range-not-satisfiable" "Range not satisfiable" "Ask for a range within `Content-Range`.";
+    416 RANGE_NOT_SATISFIABLE "range-not-satisfiable" "Range not satisfiable" "Request a range within `Content-Range`.";
     417 UNKNOWN_EXPECTATION "unknown-expectation" "Expectation failed" "Expect `100-continue` or nothing.";
     422 INVALID_FIELDS "invalid-fields" "Invalid fields" "Correct the fields in `errors`.";
     422 INVALID_CAPTIONS "invalid-captions" "Invalid captions" "Correct the text at `line`.";
     422 INVALID_POLICY "invalid-policy" "Invalid policy" "Correct the rule at `pointer`.";
     422 INVALID_MESSAGE "invalid-message" "Invalid sign-in message" "Sign the message of the challenge unchanged.";
     422 WRONG_DOMAIN "wrong-domain" "Wrong site" "Sign in at the site that the message names.";
-    422 WRONG_CHAIN "wrong-chain" "Unsupported chain" "Switch the wallet to a chain that is accepted.";
+    422 WRONG_CHAIN "wrong-chain" "Unsupported chain" "Switch the wallet to an accepted chain.";
     422 CONTRACT_WALLET "contract-wallet" "Contract wallet not verified" "Try again, or use another wallet.";
     422 NO_CONTRACT "no-contract" "No contract" "Check the chain and the address.";
-    422 NO_SUCH_PERSON "no-such-person" "No such person" "Name somebody who has signed in here once.";
+    422 NO_SUCH_PERSON "no-such-person" "No such person" "Name a person who has signed in here before.";
     423 LOCKED "locked" "Locked" "Try again in a moment.";
     423 APPEND_SESSION_BUSY "append-session-busy" "Locked" "Try again in a moment.";
     429 TOO_MANY_ATTEMPTS "too-many-attempts" "Limit reached" "Wait for `Retry-After`.";
@@ -134,26 +134,26 @@ problems! {
     429 UPLOAD_DISPLACED "upload-displaced" "Limit reached" "Resume the upload after `Retry-After`.";
     431 HEADER_TOO_LARGE "header-too-large" "Header too large" "Send fewer or shorter fields.";
     460 CHECKSUM_MISMATCH "checksum-mismatch" "Checksum mismatch" "Send the same bytes again.";
-    500 INTERNAL "internal" "Internal error" "Look at the server's log.";
-    500 INTERNAL_ERROR "internal-error" "Internal error" "Look at the server's log.";
-    500 STORAGE_IO "storage-io" "Internal error" "Look at the server's log, and at the disk.";
+    500 INTERNAL "internal" "Internal error" "Check the server's log.";
+    500 INTERNAL_ERROR "internal-error" "Internal error" "Check the server's log.";
+    500 STORAGE_IO "storage-io" "Internal error" "Check the server's log and the disk.";
     500 BOUNDARY "boundary" "Internal error" "Update the plugin.";
-    500 OUTCOME_UNKNOWN "outcome-unknown" "Outcome unknown" "Look whether the change was made before making it again.";
+    500 OUTCOME_UNKNOWN "outcome-unknown" "Outcome unknown" "Check whether the change was made before repeating it.";
     501 METHOD_NOT_IMPLEMENTED "method-not-implemented" "Method not implemented" "Use another method.";
-    502 BAD_GATEWAY "bad-gateway" "Bad gateway" "Look at the server's log.";
-    502 PLUGIN_DIED "plugin-died" "Bad gateway" "Try again; look at the server's log.";
+    502 BAD_GATEWAY "bad-gateway" "Bad gateway" "Check the server's log.";
+    502 PLUGIN_DIED "plugin-died" "Bad gateway" "Try again; check the server's log.";
     503 UNAVAILABLE "unavailable" "Service unavailable" "Try again after `Retry-After`.";
     503 PLUGIN_DOWN "plugin-down" "Service unavailable" "Try again after `Retry-After`.";
     503 PLUGIN_BUSY "plugin-busy" "Service unavailable" "Try again after `Retry-After`.";
     503 NO_PROVIDER "no-provider" "Service unavailable" "Configure a plugin that provides it.";
-    503 FILTER_UNAVAILABLE "filter-unavailable" "Service unavailable" "Try again; see which plugin provides `stage`.";
+    503 FILTER_UNAVAILABLE "filter-unavailable" "Service unavailable" "Try again; check the plugin that provides `stage`.";
     503 ACCESS_UNAVAILABLE "access-unavailable" "Service unavailable" "Try again in a moment.";
     503 CHAIN_UNAVAILABLE "chain-unavailable" "Service unavailable" "Try again in a moment.";
     503 TOO_MANY_CONNECTIONS "too-many-connections" "Service unavailable" "Try again after `Retry-After`.";
     503 TOO_MANY_CLIENTS "too-many-clients" "Service unavailable" "Close a stream of live changes, or try again.";
     503 TOO_MANY_SEARCHES "too-many-searches" "Service unavailable" "Try again, or list without `q`.";
     503 TOO_MANY_UPLOADS "too-many-uploads" "Service unavailable" "Try again after `Retry-After`.";
-    504 NO_ANSWER "no-answer" "Gateway timeout" "Try again; look at the plugin's health.";
+    504 NO_ANSWER "no-answer" "Gateway timeout" "Try again; check the plugin's health.";
     507 INSUFFICIENT_STORAGE "insufficient-storage" "Insufficient storage" "Make room on the disk.";
     507 QUOTA_STORED "quota-stored" "Quota exceeded" "Delete something, or ask an admin for more.";
 }

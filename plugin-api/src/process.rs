@@ -1,9 +1,8 @@
-//! Names processes of this machine so that no two of them ever have the same name, and tells
-//! whether one has ended. A number alone is given to another process sooner or later.
+//! Unique names of processes of this machine, and whether one has ended. A process number alone is reused.
 
 use std::io::ErrorKind;
 
-/// The name of this process: `boot/number/start`. `None` where the system does not tell.
+/// The name of this process: `boot/number/start`. `None` if the system does not provide it.
 pub fn own() -> Option<String> {
     of(std::process::id())
 }
@@ -11,14 +10,14 @@ pub fn own() -> Option<String> {
 /// The name of a running process.
 pub fn of(pid: u32) -> Option<String> {
     let this = pid == std::process::id();
-    // A confined process may look at itself by this path alone.
+    // A confined process may read its own state by this path alone.
     let path = if this { "/proc/self/stat".to_owned() } else { stat_of(pid) };
     let stat = std::fs::read_to_string(path).ok()?;
     let (_, started) = state_and_start(&stat)?;
     Some(format!("{}/{pid}/{started}", boot()?))
 }
 
-/// Whether the process of this name has ended. What cannot be known is not gone.
+/// Whether the process of this name has ended. False if unknown.
 pub fn is_gone(name: &str) -> bool {
     let mut parts = name.split('/');
     let (Some(then), Some(pid), Some(started), None) =
@@ -47,8 +46,8 @@ fn boot() -> Option<String> {
     Some(std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned())
 }
 
-/// Fields 3 and 22 of proc_pid_stat(5): its state, and when it began in clock ticks since boot. The
-/// second field, the name in parentheses, may hold anything.
+/// Fields 3 and 22 of proc_pid_stat(5): its state, and its start in clock ticks since boot. The second field,
+/// the name in parentheses, may contain anything.
 fn state_and_start(stat: &str) -> Option<(&str, u64)> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();

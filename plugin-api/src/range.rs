@@ -1,23 +1,23 @@
-//! Range requests (RFC 9110 §14): which part of something is asked for. Pure: never does I/O.
+//! Range requests (RFC 9110 §14): the requested part of a resource. Pure: never does I/O.
 
 use http::{HeaderMap, HeaderValue, Method, header};
 
 use crate::conditional::Validators;
 
-/// Which part of something is asked for.
+/// The requested part of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// All of it: 200.
     Whole,
-    /// From the first byte up to, not including, the second: 206.
+    /// From the first byte to the second, exclusive: 206.
     Slice(u64, u64),
-    /// Nothing that there is: 416.
+    /// Outside of the resource: 416.
     Unsatisfiable,
 }
 
 impl Part {
-    /// What a request asks for of `size` bytes with these validators, once its preconditions hold. `Range` is
-    /// defined for `GET` alone (§14.2).
+    /// The part that a request for `size` bytes with these validators selects, once its preconditions hold.
+    /// `Range` is defined for `GET` alone (§14.2).
     pub fn of(method: &Method, request: &HeaderMap, validators: &Validators<'_>, size: u64) -> Self {
         let mut lines = request.get_all(header::RANGE).iter();
         match (lines.next(), lines.next()) {
@@ -28,7 +28,7 @@ impl Part {
         }
     }
 
-    /// The value of `Content-Range` (§14.4); none for the whole.
+    /// The value of `Content-Range` (§14.4); `None` for the whole.
     pub fn content_range(&self, size: u64) -> Option<HeaderValue> {
         let range = match self {
             Self::Whole => return None,
@@ -47,7 +47,7 @@ impl Part {
         if !unit.trim().eq_ignore_ascii_case("bytes") || !digits(first) || !digits(last) {
             return Self::Whole;
         }
-        // More digits than a u64 holds lie beyond any end.
+        // More digits than fit a u64 are beyond any end.
         let number = |text: &str| text.parse().unwrap_or(u64::MAX);
         match (first, last) {
             ("", "") => Self::Whole,

@@ -1,5 +1,5 @@
-//! What a plugin asked for and has no right to. Whoever refuses it (the kernel, a database, a
-//! storage) publishes it; the host writes it down, and it comes into the audit log.
+//! Refused accesses of plugins. The refusing side (the kernel, a database, a storage) publishes it; the host
+//! stores it, and it is added to the audit log.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -15,24 +15,24 @@ pub const REFUSAL_ANY: &str = "refusal.*";
 /// CloudEvents `type` of [`Refusal`].
 pub const TYPE_REFUSAL: &str = "streamgate.refusal.v1";
 
-/// How long the same refusal is no news.
+/// How long a repeated refusal is suppressed.
 const AGAIN: Duration = Duration::from_secs(600);
 /// Refusals that are remembered.
 const MOST: usize = 1_000;
 
-/// A plugin asked for what it has no right to, and did not get it.
+/// A plugin requested something without the right to it, and was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Refusal {
-    /// Who asked.
+    /// The plugin.
     pub plugin: String,
-    /// What for, in words: `the namespace auth`.
+    /// The request, as text: `the namespace auth`.
     pub asked: String,
-    /// Why it was refused, and what would change that.
+    /// Why it was refused, and what would allow it.
     pub reason: String,
 }
 
 impl Refusal {
-    /// Logs it, and has it published as an event of `by`, who refuses it.
+    /// Logs it, and publishes it as an event of `by`, the refusing side.
     pub async fn tell<F, E>(self, by: &str, publish: impl FnOnce(Event) -> F)
     where
         F: Future<Output = Result<(), E>>,
@@ -49,14 +49,14 @@ impl Refusal {
     }
 }
 
-/// Tells of each refusal once in ten minutes, however often it happens.
+/// Reports each refusal once in ten minutes, however often it happens.
 #[derive(Debug, Default)]
 pub struct Refusals {
     told: Mutex<HashMap<(String, String), Instant>>,
 }
 
 impl Refusals {
-    /// Whether this is to be told now.
+    /// Whether this is to be reported now.
     pub fn is_news(&self, refusal: &Refusal) -> bool {
         let now = Instant::now();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,7 +67,7 @@ impl Refusals {
         if told.len() >= MOST {
             told.retain(|_, at| now.duration_since(*at) < AGAIN);
         }
-        // Whoever asks for a thousand things is in the log a thousand times.
+        // A plugin with a thousand different requests is logged a thousand times.
         if told.len() >= MOST {
             return false;
         }
@@ -75,8 +75,7 @@ impl Refusals {
         true
     }
 
-    /// Logs a refusal and publishes it, if it is news. The manifest needs `publishes:
-    /// ["refusal.<plugin>"]`.
+    /// Logs a refusal and publishes it, if it is new. The manifest needs `publishes: ["refusal.<plugin>"]`.
     pub fn tell(&self, host: &Host, refusal: Refusal) {
         if !self.is_news(&refusal) {
             return;

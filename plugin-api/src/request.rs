@@ -1,4 +1,4 @@
-//! What a request brings, read whole.
+//! Request bodies, read whole.
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -6,10 +6,9 @@ use http::{Request, header};
 
 use crate::{Body, BodyError, Problem, problems};
 
-/// A request's body of at most `most` bytes, if it is of one of these media types; else the problem to
-/// answer with: 415 for another type, which includes none (a form of another site cannot send a type
-/// such as `application/json` without asking first), 413 for a longer body, 400 for one that broke off
-/// or broke the rules of its framing.
+/// A request's body of at most `most` bytes, if it is of one of these media types; else the problem to answer
+/// with: 415 for another or no type (a form of another site cannot send a type such as `application/json`
+/// without a preflight), 413 for a longer body, 400 for one that was interrupted or violated its framing.
 ///
 /// # Errors
 /// The problem.

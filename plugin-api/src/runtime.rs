@@ -1,5 +1,5 @@
-//! One tokio runtime for each cdylib, from its first start to the end of its last run: what a
-//! plugin has spawned and not ended goes with it, and so do its threads and descriptors.
+//! One tokio runtime for each cdylib, from its first start to the end of its last run: remaining tasks of a
+//! plugin end with it, and so do its threads and descriptors.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use crate::abi::HostHandle;
 use crate::log;
 
-/// What everything is run inside that the other side calls, polls or drops.
+/// The runtime in which everything runs that the other side calls, polls or drops.
 static RUNTIME: ArcSwapOption<Handle> = ArcSwapOption::const_empty();
 static RUNS: Mutex<Runs> = Mutex::new(Runs { count: 0, runtime: None });
 
@@ -19,12 +19,12 @@ struct Runs {
     runtime: Option<Runtime>,
 }
 
-/// One run of the plugin. The last one takes the runtime along.
+/// One run of the plugin. The last one drops the runtime.
 pub(crate) struct Life(());
 
 impl Life {
-    /// Begins a run, with `host` for the log. The error is the system's, which gives no threads or
-    /// no epoll instance.
+    /// Begins a run, with `host` for the log. The error is the system's, if it refuses threads or an epoll
+    /// instance.
     pub(crate) fn begin(host: HostHandle) -> io::Result<(Self, Handle)> {
         let mut runs = RUNS.lock().unwrap_or_else(PoisonError::into_inner);
         let handle = match &runs.runtime {
@@ -60,17 +60,16 @@ impl Drop for Life {
         }
         let host = if last { log::send_to(None) } else { None };
         drop(runs);
-        // What hangs on these may end other runs: not under the lock.
+        // Dropping these may end other runs: not under the lock.
         drop(host);
         if let Some(runtime) = runtime {
-            // Tasks are dropped on its threads, which nobody waits for.
+            // Tasks are dropped on its threads, without waiting.
             runtime.shutdown_background();
         }
     }
 }
 
-/// Makes `handle` the runtime of this library, for a host that has one already and starts no
-/// plugin of its own.
+/// Makes `handle` the runtime of this library, for a host that has its own and starts no plugin.
 pub fn adopt(handle: Handle) {
     RUNTIME.store(Some(Arc::new(handle)));
 }
@@ -78,7 +77,7 @@ pub fn adopt(handle: Handle) {
 /// The runtime of this library while a plugin of it runs, else the caller's.
 ///
 /// # Panics
-/// When there is neither.
+/// If there is neither.
 pub fn handle() -> Handle {
     RUNTIME.load().as_deref().cloned().unwrap_or_else(Handle::current)
 }

@@ -1,5 +1,4 @@
-//! Secrets that a plugin needs itself: random ones, and files that only their owner may read. Nothing here is ever
-//! logged.
+//! A plugin's secrets: random values, and files that only their owner may read. Nothing here is ever logged.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -9,7 +8,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// Files of secrets are smaller than this.
+/// Maximum size of secret files.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 /// `N` bytes from the system's generator.
@@ -24,10 +23,10 @@ pub fn token<const N: usize>() -> String {
     URL_SAFE_NO_PAD.encode(random::<N>())
 }
 
-/// The content of a file that only its owner may read; none if there is no file.
+/// The content of a file that only its owner may read; `None` if there is no file.
 ///
 /// # Errors
-/// When others may read it, or nobody can.
+/// If others may read it, or it cannot be read.
 pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let file = match File::open(path) {
         Ok(file) => file,
@@ -37,8 +36,8 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let mode = file.metadata().map_err(|error| named(path, &error))?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         let text = format!(
-            "{}: others than its owner may read it (mode {mode:03o}), so what it holds may be known: remove it, and a \
-             new one is made at the next start",
+            "{}: it is readable by others than its owner (mode {mode:03o}), so the secret may be known: remove it, and a \
+             new one is created at the next start",
             path.display()
         );
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
@@ -48,15 +47,15 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(content))
 }
 
-/// Puts a file of mode 0600 in place of what is there, whole or not at all, and durable when it returns.
+/// Replaces a file with one of mode 0600, atomically, and durable when it returns.
 ///
 /// # Errors
-/// What the system refused.
+/// The system's error.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     put(path, content, |fresh| fs::rename(fresh, path))
 }
 
-/// What is in this file, which is made if there is none. Of several that make it at once all get the same.
+/// The content of this file, which is created if it is missing. Concurrent creators all get the same.
 ///
 /// # Errors
 /// As [`read`] and [`write`].

@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Something wrong with a setting that its type alone does not forbid.
+/// A problem of a setting beyond its type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SettingsProblem {
     /// The key within the plugin's table.
@@ -45,7 +45,7 @@ impl fmt::Display for SettingsProblem {
     }
 }
 
-/// A length of time: `"500ms"`, `"30s"`, `"5m"`, `"12h"`, `"7d"`, or a whole number of seconds.
+/// A duration: `"500ms"`, `"30s"`, `"5m"`, `"12h"`, `"7d"`, or a whole number of seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Duration(std::time::Duration);
 
@@ -117,8 +117,7 @@ const SIZES: [(&str, u64); 9] = [
     ("B", 1),
 ];
 
-/// Splits `12.5MiB` into number and unit and multiplies, without floating-point surprises for
-/// whole numbers.
+/// Splits `12.5MiB` into number and unit and multiplies, without floating-point errors for whole numbers.
 fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let text = text.trim();
     let split = text.find(|c: char| c.is_ascii_alphabetic())?;
@@ -166,7 +165,7 @@ impl Serialize for ByteSize {
     }
 }
 
-/// Reads a whole number, or text through `parse`.
+/// Parses a whole number, or text through `parse`.
 struct Quantity {
     expecting: &'static str,
     number_factor: u64,
@@ -196,7 +195,7 @@ impl Visitor<'_> for Quantity {
 
 impl<'de> Deserialize<'de> for Duration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const EXPECTING: &str = "a length of time such as \"500ms\", \"30s\", \"5m\", \"12h\" or \"7d\"";
+        const EXPECTING: &str = "a duration such as \"500ms\", \"30s\", \"5m\", \"12h\" or \"7d\"";
         let quantity = Quantity { expecting: EXPECTING, number_factor: 1000, units: &TIMES };
         deserializer.deserialize_any(quantity).map(Self::millis)
     }
@@ -283,7 +282,7 @@ mod tests {
     fn what_is_no_time_is_refused_with_the_value_and_an_example() {
         assert_eq!(
             duration("soon").unwrap_err(),
-            "\"soon\" is not a length of time such as \"500ms\", \"30s\", \"5m\", \"12h\" or \"7d\""
+            "\"soon\" is not a duration such as \"500ms\", \"30s\", \"5m\", \"12h\" or \"7d\""
         );
         assert!(serde_json::from_str::<Duration>("-1").is_err());
         assert!(serde_json::from_str::<ByteSize>("\"99999999999TiB\"").is_err());

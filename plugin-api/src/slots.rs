@@ -1,5 +1,5 @@
-//! What several tasks share under a name for as long as one of them needs it: a turn, a signal, a count.
-//! Nothing is kept of names that nobody uses any more.
+//! Values that tasks share by name while at least one of them holds it: a turn, a signal, a count. Unused
+//! names take no memory.
 //!
 //! ```
 //! use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,11 +17,11 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// All that is shared, by name. Cheap to clone.
+/// All shared values, by name. Cheap to clone.
 #[derive(Debug)]
 pub struct Slots<T>(Arc<Mutex<HashMap<String, Arc<T>>>>);
 
-/// What is shared under one name. It goes with the last of these.
+/// The value of one name. It is removed with the last of these.
 #[derive(Debug)]
 pub struct Slot<T: Default> {
     slots: Slots<T>,
@@ -46,19 +46,19 @@ impl<T> Slots<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many names are in use.
+    /// The number of names in use.
     pub fn len(&self) -> usize {
         self.lock().len()
     }
 
-    /// Whether none is.
+    /// Whether no name is in use.
     pub fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }
 }
 
 impl<T: Default> Slots<T> {
-    /// What is shared under this name; its default, if nobody has it.
+    /// The value of this name; its default, if it is not in use.
     pub fn get(&self, name: &str) -> Slot<T> {
         let shared = self.lock().entry(name.to_owned()).or_default().clone();
         Slot { slots: self.clone(), name: name.to_owned(), shared }
@@ -76,7 +76,7 @@ impl<T: Default> Deref for Slot<T> {
 impl<T: Default> Drop for Slot<T> {
     fn drop(&mut self) {
         let mut slots = self.slots.lock();
-        // Let go under the lock: of two that go at the same moment one has to see that it is the last.
+        // Dropped under the lock: of two concurrent drops one has to see that it is the last.
         drop(std::mem::take(&mut self.shared));
         if slots.get(&self.name).is_some_and(|shared| Arc::strong_count(shared) == 1) {
             slots.remove(&self.name);
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn two_that_go_at_the_same_moment_leave_nothing_behind() {
         let slots = Slots::<()>::default();
-        // A barrier that sleeps would let one of them go ahead.
+        // A blocking barrier would let one of them run ahead.
         let met = AtomicUsize::new(0);
         let meet = |times: usize| {
             met.fetch_add(1, Ordering::SeqCst);

@@ -1,9 +1,9 @@
-//! How fast a client sends, judged only by the time in which it is the client that everybody
-//! waits for: a slow disk is not its fault.
+//! A client's sending rate, measured only while the server waits for the client: a slow disk is not its
+//! fault.
 
 use std::time::Duration;
 
-/// A least rate, judged once for each full window of waiting.
+/// A minimum rate, checked once for each full window of waiting.
 ///
 /// ```
 /// # use streamgate_plugin_api::tempo::Tempo;
@@ -18,7 +18,7 @@ pub struct Tempo {
     rate: u64,
     window: Duration,
     waited: Duration,
-    /// Bytes that had come when the window began.
+    /// Bytes received when the window began.
     before: u64,
 }
 
@@ -28,8 +28,8 @@ impl Tempo {
         Self { rate, window, waited: Duration::ZERO, before: 0 }
     }
 
-    /// Whether a window ended that brought too little. `passed` bytes have come in all; for
-    /// `waited` since the last call nothing did.
+    /// Whether a window ended with too few bytes. `passed` bytes have been received in total; for `waited`
+    /// since the last call there were none.
     pub fn is_too_slow(&mut self, passed: u64, waited: Duration) -> bool {
         self.waited += waited;
         if self.waited < self.window {
@@ -48,7 +48,7 @@ mod tests {
 
     const TICK: Duration = Duration::from_millis(500);
 
-    /// Ticks of waiting until it is too slow, of at most so many, with so many bytes each.
+    /// Ticks of waiting until it is too slow, up to a maximum, with this many bytes each.
     fn lasts(bytes_a_tick: u64, most: u32) -> Option<u32> {
         let mut tempo = Tempo::new(1024, Duration::from_secs(30));
         (1..=most).find(|tick| tempo.is_too_slow(u64::from(*tick) * bytes_a_tick, TICK))
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn time_in_which_the_disk_is_waited_for_does_not_count_and_no_rate_ends_nobody() {
+    fn time_spent_waiting_for_the_disk_does_not_count_and_rate_zero_never_ends() {
         let mut tempo = Tempo::new(1024, Duration::from_secs(30));
         assert!((0..10_000).all(|_| !tempo.is_too_slow(0, Duration::ZERO)));
         let mut tempo = Tempo::new(0, Duration::from_secs(30));

@@ -1,4 +1,4 @@
-//! Unix time in milliseconds, as plugins keep and pass it, and as people read it.
+//! Unix time in milliseconds, as plugins store and pass it, and as text.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The last millisecond of the year 9999, as far as RFC 3339 goes.
 const LAST: u64 = 253_402_300_799_999;
 
-/// Tells the time: the system's, or what a test says.
+/// A clock: the system's, or a test's.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> i64 + Send + Sync>);
 
@@ -18,7 +18,7 @@ impl Clock {
         Self::told_by(now_ms)
     }
 
-    /// A clock that shows what `tell` says, in milliseconds since the Unix epoch.
+    /// A clock that returns the value of `tell`, in milliseconds since the Unix epoch.
     pub fn told_by(tell: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
         Self(Arc::new(tell))
     }
@@ -36,7 +36,7 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// How long ago the Unix epoch is by the system's clock. Nothing, when that clock is before it.
+/// The time since the Unix epoch by the system's clock. Zero, if that clock is before it.
 #[must_use]
 pub fn since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
@@ -54,8 +54,8 @@ pub fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// RFC 3339 section 5.6 in UTC with milliseconds: `2024-02-29T12:00:00.000Z`. What is before 1970
-/// or after 9999 is shown as that bound.
+/// RFC 3339 section 5.6 in UTC with milliseconds: `2024-02-29T12:00:00.000Z`. Times before 1970 or after 9999
+/// are clamped.
 #[must_use]
 pub fn rfc3339(unix_ms: i64) -> String {
     let since = Duration::from_millis(u64::try_from(unix_ms).unwrap_or(0).min(LAST));
@@ -65,8 +65,8 @@ pub fn rfc3339(unix_ms: i64) -> String {
 /// The calendar repeats after 400 years; this is five times as long.
 const CYCLES_MS: i64 = 5 * 146_097 * 86_400_000;
 
-/// A time as RFC 3339 section 5.6 writes it, with any offset, in milliseconds since the Unix epoch, negative
-/// before it. `T` and `Z` may be small.
+/// Parses RFC 3339 section 5.6, with any offset, to milliseconds since the Unix epoch, negative before it.
+/// `T` and `Z` may be lower case.
 #[must_use]
 pub fn parse_rfc3339(text: &str) -> Option<i64> {
     let text = text.to_ascii_uppercase();
@@ -86,7 +86,7 @@ pub fn parse_rfc3339(text: &str) -> Option<i64> {
     }
     let (year, rest) = seconds.split_at_checked(4)?;
     let year: u16 = year.bytes().all(|byte| byte.is_ascii_digit()).then(|| year.parse().ok()).flatten()?;
-    // `humantime` reads no year before 1970.
+    // `humantime` does not parse years before 1970.
     let (year, cycles_ms) = if year < 1970 { (year + 2_000, CYCLES_MS) } else { (year, 0) };
     let since = humantime::parse_rfc3339(&format!("{year}{rest}Z")).ok()?.duration_since(UNIX_EPOCH).ok()?;
     let fraction: i64 = format!("{fraction:0<3}")[..3].parse().ok()?;
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_shows_what_it_is_told() {
+    fn a_clock_returns_the_value_it_is_given() {
         let clock = Clock::told_by(|| 1_500);
         assert_eq!(clock.now_ms(), 1_500);
         assert_eq!(format!("{clock:?}"), "Clock(1970-01-01T00:00:01.500Z)");

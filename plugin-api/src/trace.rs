@@ -1,7 +1,7 @@
-//! W3C Trace Context: the `traceparent` of the request that is being handled.
+//! W3C Trace Context: the `traceparent` of the request being handled.
 //!
-//! The SDK sets it on every poll of a handler, [`Host::spawn`](crate::Host::spawn) carries it into
-//! tasks, every [`Client`](crate::Client) call sends it on, and every log record has it.
+//! The SDK sets it on every poll of a handler, [`Host::spawn`](crate::Host::spawn) carries it into tasks,
+//! every [`Client`](crate::Client) call sends it on, and every log record has it.
 
 use std::cell::Cell;
 use std::fmt;
@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// The header's name.
 pub const TRACEPARENT: &str = "traceparent";
 
-/// How many processes a request has crossed into on its way, in decimal digits; missing: none. A request that is made
+/// The number of processes that a request has crossed into, in decimal digits; missing: none. A request made
 /// while another one is handled continues its count. Clients cannot set it ([`crate::principal::PREFIX`]).
 pub const CROSSINGS: HeaderName = HeaderName::from_static("x-streamgate-crossings");
 
@@ -28,7 +28,7 @@ pub struct TraceContext {
     crossings: u8,
 }
 
-/// Why a `traceparent` was not taken.
+/// Why a `traceparent` was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a traceparent of version 00, such as 00-<32 hex digits>-<16 hex digits>-01")]
 pub struct InvalidTraceparent;
@@ -40,7 +40,7 @@ impl TraceContext {
         Self { trace_id, span_id: new_span_id(), flags: 1, crossings: 0 }
     }
 
-    /// The same trace with a span of its own: what a node passes on for work it does itself.
+    /// The same trace with a new span: what a node passes on for its own work.
     pub fn child(self) -> Self {
         Self { span_id: new_span_id(), ..self }
     }
@@ -55,7 +55,7 @@ impl TraceContext {
         hex(&self.span_id)
     }
 
-    /// That of a request with these fields, if it has one.
+    /// The trace context of a request with these fields, if it has one.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         let context = Self::from_bytes(headers.get(TRACEPARENT)?.as_bytes()).ok()?;
         Some(Self { crossings: crossings(headers), ..context })
@@ -66,7 +66,7 @@ impl TraceContext {
         HeaderValue::from_bytes(&self.to_bytes()).expect("hex digits and hyphens are a header value")
     }
 
-    /// Puts it on a request, but for what that has already.
+    /// Sets it on a request that does not have one.
     pub(crate) fn put_on(self, headers: &mut HeaderMap) {
         if !headers.contains_key(TRACEPARENT) {
             headers.insert(TRACEPARENT, self.to_header());
@@ -85,10 +85,10 @@ impl TraceContext {
         out
     }
 
-    /// Reads a header's value. Later versions are read as version 00, as section 3.2.1 asks.
+    /// Parses a header's value. Later versions are parsed as version 00, as section 3.2.1 requires.
     ///
     /// # Errors
-    /// When it is not a `traceparent`, or one of its ids is zero.
+    /// If it is not a `traceparent`, or one of its ids is zero.
     pub fn from_bytes(value: &[u8]) -> Result<Self, InvalidTraceparent> {
         let field = |range: std::ops::Range<usize>| value.get(range).ok_or(InvalidTraceparent);
         let dashes = [2, 35, 52].iter().all(|&at| value.get(at) == Some(&b'-'));
@@ -143,7 +143,7 @@ fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// What each byte is as a digit; `NO_DIGIT` for all that are none.
+/// The value of each byte as a digit; `NO_DIGIT` for all others.
 const VALUES: [u8; 256] = {
     let mut values = [NO_DIGIT; 256];
     let mut value = 0;
@@ -155,7 +155,7 @@ const VALUES: [u8; 256] = {
 };
 const NO_DIGIT: u8 = 0xff;
 
-/// Every request has one to read, so without a branch for each digit.
+/// Parsed for every request, so without a branch for each digit.
 fn unhex<const N: usize>(text: &[u8]) -> Result<[u8; N], InvalidTraceparent> {
     let (mut out, mut seen) = ([0; N], 0);
     for (byte, pair) in out.iter_mut().zip(text.chunks_exact(2)) {
@@ -173,8 +173,8 @@ fn new_span_id() -> [u8; 8] {
 /// For ids that must be unlikely to collide, not unguessable.
 pub(crate) fn random() -> u64 {
     thread_local! {
-        /// SplitMix64, seeded for each thread from the system's randomness: ids are made once a
-        /// request or event.
+        /// SplitMix64, seeded for each thread from the system's randomness: ids are created once per request
+        /// or event.
         static STATE: Cell<u64> = Cell::new(u64::from_le_bytes(
             uuid::Uuid::new_v4().as_bytes()[8..].try_into().expect("16 bytes less 8 are 8"),
         ));
@@ -192,12 +192,12 @@ thread_local! {
     static CURRENT: Cell<Option<TraceContext>> = const { Cell::new(None) };
 }
 
-/// The context of the request or task that runs now.
+/// The context of the current request or task.
 pub fn current() -> Option<TraceContext> {
     CURRENT.get()
 }
 
-/// Restores the context that was there before, when dropped.
+/// Restores the previous context on drop.
 pub(crate) struct Entered(Option<TraceContext>);
 
 pub(crate) fn enter(context: Option<TraceContext>) -> Entered {
@@ -278,7 +278,7 @@ mod tests {
             headers.insert(CROSSINGS, HeaderValue::from_static(nonsense));
             assert_eq!(crossings(&headers), 0, "{nonsense}");
         }
-        // What the request says itself counts.
+        // The request's own value counts.
         let mut own = HeaderMap::from_iter([(CROSSINGS, HeaderValue::from_static("1"))]);
         TraceContext { crossings: 7, ..TraceContext::random() }.put_on(&mut own);
         assert_eq!(crossings(&own), 1);

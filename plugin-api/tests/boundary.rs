@@ -1,4 +1,4 @@
-//! Requests across the boundary: what goes in comes out, and what goes wrong stays on its side.
+//! Requests across the boundary: content arrives unchanged, and failures stay on their side.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -154,7 +154,7 @@ async fn a_call_carries_the_traceparent_of_the_request_being_handled() {
 }
 
 #[tokio::test]
-async fn a_size_that_is_known_stays_known() {
+async fn a_known_size_stays_known() {
     let router =
         Router::new().route("/", get(|| async { AxumBody::new(Full::new(Bytes::from_static(b"12345"))) }));
     let response = Client::from_service(router).send(get_request("/")).await.unwrap();
@@ -167,7 +167,7 @@ async fn a_body_over_the_limit_is_refused_before_it_is_read() {
     assert_eq!(error.to_string(), "the body is longer than 10 bytes");
 }
 
-/// A service that calls another one, then never answers. `dropped` once it was given up.
+/// A service that calls another one, then never answers. `dropped` once it was dropped.
 fn endless(dropped: Arc<AtomicBool>, nested: Client) -> Client {
     struct Dropped(Arc<AtomicBool>);
     impl Drop for Dropped {

@@ -1,6 +1,6 @@
-//! The mistakes that authors make in `export_plugin!`, and what the compiler tells them.
+//! Mistakes in `export_plugin!`, and the compiler's messages about them.
 
 #[test]
-fn mistakes_in_export_plugin_are_told_in_words() {
+fn mistakes_in_export_plugin_have_clear_messages() {
     trybuild::TestCases::new().compile_fail("tests/compile_fail/*.rs");
 }

@@ -1,5 +1,5 @@
-//! The table of problem types, and the files that are made from it: `docs/reference/problems.md` and the console's texts. With
-//! `STREAMGATE_UPDATE=1` the files are written instead of compared.
+//! The table of problem types, and the files generated from it: `docs/reference/problems.md` and the
+//! console's texts. With `STREAMGATE_UPDATE=1` the files are written instead of compared.
 
 use std::collections::HashSet;
 use std::fs;
@@ -58,7 +58,7 @@ fn the_files_that_are_made_from_the_table_say_what_it_says() {
 fn a_type_is_there_once_and_says_what_to_do_in_plain_sentences() {
     let mut slugs = HashSet::new();
     for kind in ALL {
-        assert!(slugs.insert(kind.slug), "{} is there twice", kind.slug);
+        assert!(slugs.insert(kind.slug), "{} is listed twice", kind.slug);
         assert_eq!(problems::of_slug(kind.slug), Some(*kind));
         assert!(kind.advice.ends_with('.') && !kind.title.ends_with('.'), "{}", kind.slug);
         assert!((400..600).contains(&kind.status().as_u16()), "{}", kind.slug);

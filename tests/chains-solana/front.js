@@ -1,9 +1,9 @@
-// A Solana cluster for tests. The token programs, the associated-token program and the system
-// program are the real ones, run by LiteSVM. The JSON-RPC in front of it is this file's own, as far
-// as the plugin asks it: a validator's answers, errors and slots, for one bank that is confirmed and
-// one that is finalized. Metaplex's program is not published anywhere as a package, so its accounts
-// are written by Metaplex's own serializer and set, not made by its program. There is no indexer
-// of compressed assets either: what `getAssetsByOwner` answers is what a test has set.
+// A Solana cluster for tests. The token programs, the associated-token program and the system program are
+// the real ones, run by LiteSVM. The JSON-RPC in front of it is implemented here, as far as the plugin
+// uses it: a validator's answers, errors and slots, for one bank that is confirmed and one that is
+// finalized. Metaplex's program is not published as a package, so its accounts are written by Metaplex's
+// own serializer and set, not created by its program. There is no indexer of compressed assets either:
+// `getAssetsByOwner` returns what a test has set.
 import { createServer } from 'node:http';
 import { createHash } from 'node:crypto';
 import { LiteSVM, FailedTransactionMetadata } from 'litesvm';
@@ -68,7 +68,7 @@ class RpcError extends Error {
     }
 }
 
-/** The bank that a call reads, which must have come as far as the call says. */
+/** The bank that a call reads, which must have reached the slot that the call states. */
 function bank(config = {}) {
     const at = config.commitment === 'finalized' ? finalized : { svm, slot };
     if ((config.minContextSlot ?? 0) > at.slot) {
@@ -160,7 +160,7 @@ const rpc = {
     getAssetsByOwner: ({ ownerAddress, page, limit }) => {
         if (!assets) throw new RpcError(-32601, 'Method not found');
         const owned = assets.filter(asset => asset.ownership.owner === ownerAddress);
-        // An index may allow less than is asked for.
+        // An index may allow less than requested.
         limit = Math.min(limit, 200);
         const items = owned.slice((page - 1) * limit, page * limit);
         return { last_indexed_slot: slot, total: items.length, limit, page, items };
@@ -181,7 +181,7 @@ async function send(instructions) {
     advance(1);
 }
 
-/** A signer that is remembered: a new one, or the one whose secret key is 32 times a byte. */
+/** A stored signer: a new one, or the one whose secret key is 32 times a byte. */
 async function newSigner(seed) {
     const signer = seed === undefined
         ? await generateKeyPairSigner()
@@ -291,7 +291,7 @@ const test = {
         const data = getMasterEditionAccountDataSerializer().serialize({ supply: 0n, maxSupply: some(0n) });
         set(await metaplexAddress(mint, 'edition'), METAPLEX, data);
     },
-    // Core's program is not published either: its accounts are set as they are given.
+    // Core's program is not published either: its accounts are set directly.
     test_core: (name, data) => set(address(name), CORE, new Uint8Array(Buffer.from(data, 'base64'))),
     test_searches: does => {
         searches = does;

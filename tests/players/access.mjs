@@ -1,6 +1,6 @@
-// Looking after who may watch a content, in the console in headless Chromium: a rule is previewed
-// before it is saved, access is revoked and given again, subscriptions are granted and ended, and
-// the viewer sees each of it.
+// Managing who may watch a content, in the console in headless Chromium: a rule is previewed before it is
+// saved, access is revoked and granted again, subscriptions are granted and ended, and the viewer sees
+// each of it.
 //
 //   node access.mjs SERVER-URL SETUP-URL CONTENT-ID [folder for pictures, else $PICTURES]
 
@@ -38,7 +38,7 @@ const pickTime = (page, selector, time) =>
     time,
   );
 const ask = (page, path) => page.evaluate(async (p) => (await fetch(`/api/v1/access${p}`)).json(), path);
-/** What the preview said of a place of the rule in the editor. */
+/** The preview's result for a place of the rule in the editor. */
 const holds = (page, kind, truth) => page.waitForSelector(`[data-rule=${kind}] [data-holds=${truth}]`);
 
 const admin = await visitor();
@@ -230,7 +230,7 @@ try {
         await fill(page, 'Wallets of one person, one per line', account(2).address);
         await press(page, 'Check');
         await page.waitForSelector('[data-testid=preview] [data-verdict]');
-        // The editor looks the contract up meanwhile, and what it says moves what is below.
+        // The editor looks up the contract meanwhile, and its answer moves what is below.
         await see(page, 'Ethereum cannot be asked');
       }
       const place = page === admin ? '[data-testid=preview]' : '[data-testid=refused]';
@@ -260,7 +260,7 @@ try {
     assert.ok((await me(admin)).principal);
   });
 
-  await step('the browser had nothing to complain of', async () => assert.deepEqual(complaints, []));
+  await step('the browser reported no errors', async () => assert.deepEqual(complaints, []));
 } catch (error) {
   console.error(error);
   process.exitCode = 1;

@@ -15,7 +15,7 @@ export const launch = () =>
       '--disable-background-timer-throttling',
       '--disable-renderer-backgrounding',
       '--disable-backgrounding-occluded-windows',
-      // Its own HLS tells of sounds by this list alone.
+      // Its own HLS exposes sounds only by this list.
       '--enable-blink-features=AudioVideoTracks',
     ],
   });

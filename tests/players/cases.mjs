@@ -1,12 +1,12 @@
 // Plays each of many contents to its end in hls.js, dash.js, shaka-player and the browser's own HLS in
-// headless Chromium, four times as fast as it is.
+// headless Chromium, at four times the speed.
 //
 //   node cases.mjs SERVER-URL FILE [--rate 4] [--only hls.js,dash.js,...] [--case NAME]
 //
-// FILE holds a JSON array of { name, id, duration, picture, sound }: seconds, and whether there is any.
-// Of what is longer than a minute only the first and the last seconds are played.
+// FILE contains a JSON array of { name, id, duration, picture, sound }: seconds, and whether there is
+// any. Of contents longer than a minute only the first and the last seconds are played.
 //
-// Prints a table, then what went wrong, and exits 1 if anything did; all is tried before.
+// Prints a table, then the failures, and exits 1 if there are any; all contents are tried before.
 
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
@@ -49,7 +49,7 @@ const players = [
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const seconds = (number) => (number === null ? 'unknown' : `${number.toFixed(2)} s`);
 
-/** Plays until `done` says so or something is wrong, and answers the last report. */
+/** Plays until `done` is true or something is wrong, and returns the last report. */
 async function playUntil(page, duration, done) {
   const patience = PATIENCE + duration * 1000;
   const begun = Date.now();
@@ -71,7 +71,7 @@ async function play(browser, origin, player, content) {
     if (target.host === host && response.status() >= 400) wrong.push(`${response.status()} ${target.pathname}`);
   });
   page.on('requestfailed', (request) => {
-    // A player may give up a segment that it no longer wants.
+    // A player may cancel a segment that it no longer needs.
     const reason = request.failure()?.errorText ?? '';
     if (reason !== 'net::ERR_ABORTED') wrong.push(`${reason} ${request.url()}`);
   });
@@ -94,7 +94,7 @@ async function play(browser, origin, player, content) {
     const near = (value) => value !== null && Math.abs(value - duration) <= NEAR;
     wrong.push(...report.errors);
     demand(report.ended, 'no end');
-    demand(near(report.position), `it stands at ${seconds(report.position)} of ${seconds(duration)}`);
+    demand(near(report.position), `it is at ${seconds(report.position)} of ${seconds(duration)}`);
     demand(near(report.duration), `it lasts ${seconds(report.duration)}, not ${seconds(duration)}`);
     demand(report.startedAt !== null && report.startedAt < NEAR, `it begins at ${seconds(report.startedAt)}`);
     const wanted = seeks ? FIRST + LAST : duration;

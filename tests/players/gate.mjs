@@ -1,15 +1,15 @@
-// What a person sees of a content that is not for everybody: its player, or why there is none.
+// A content that is not public, as a person sees it: its player, or the refusal.
 
 import assert from 'node:assert/strict';
 
-/** What somebody is told who may watch no more. */
+/** The message for a viewer whose access was revoked. */
 export const ENDED = ['revoked', 'not-entitled'];
 
 /** Waits for a refusal of one of these kinds. */
 export const refused = (page, ...kinds) =>
   page.waitForSelector(kinds.map((kind) => `[data-refusal="${kind}"]`).join(','));
 
-/** Waits until the server knows the block by which somebody may watch. */
+/** Waits until the server knows the block that grants access. */
 export const allowed = (page, content) =>
   page.waitForFunction(
     async (id) => (await (await fetch(`/api/v1/access/contents/${id}/me`)).json()).verdict === 'allowed',
@@ -17,7 +17,7 @@ export const allowed = (page, content) =>
     content,
   );
 
-/** What the server says of whether somebody may watch: the verdict, and what kind of refusal it is. */
+/** The server's decision: the verdict, and the kind of refusal. */
 export const verdict = (page, content) =>
   page.evaluate(async (id) => {
     const { verdict, type } = await (await fetch(`/api/v1/access/contents/${id}/me`)).json();

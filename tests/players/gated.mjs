@@ -1,9 +1,9 @@
-// A content that is gated by a token, in the console in headless Chromium: who owns it watches, who
-// does not is told why; access ends with the token, in the middle of playback, and comes back with it.
+// A content that is gated by a token, in the console in headless Chromium: its owner watches, others get
+// the reason; access ends with the token, in the middle of playback, and returns with it.
 //
 //   node gated.mjs SERVER-URL SETUP-URL CONTENT-ID ANVIL-URL ERC721-ADDRESS [folder for pictures]
 //
-// The contract is the test's own, on which everybody may `mint(address,uint256)`.
+// The contract is the test's own, on which everyone may `mint(address,uint256)`.
 
 import assert from 'node:assert/strict';
 import { setTimeout } from 'node:timers/promises';
@@ -29,7 +29,7 @@ const { browser, complaints, picture, visitor, step } = await open(pictures);
 
 const rpc = (method, params) => call(anvil, method, params);
 
-/** Has somebody call the contract; Anvil signs for everybody, and makes a block of it at once. */
+/** Has an account call the contract; Anvil signs for all accounts, and makes a block of it at once. */
 async function send(from, functionName, args) {
   await rpc('anvil_impersonateAccount', [from]);
   await rpc('anvil_setBalance', [from, '0xde0b6b3a7640000']);
@@ -70,7 +70,7 @@ try {
 
   const preview = async (verdict) => {
     await fill(admin, 'Wallets of one person, one per line', ownerAccount.address);
-    // What was read of the chain a moment ago may be said once more.
+    // A recent read of the chain may be repeated once.
     for (let found; found !== verdict; ) {
       await press(admin, 'Check');
       const shown = await admin.waitForSelector('[data-testid=preview] button:not(:disabled) ~ [role=status] [data-verdict]');
@@ -185,7 +185,7 @@ try {
     }
   });
 
-  await step('the browser had nothing to complain of', async () => assert.deepEqual(complaints, []));
+  await step('the browser reported no errors', async () => assert.deepEqual(complaints, []));
 } catch (error) {
   console.error(error);
   process.exitCode = 1;

@@ -1,6 +1,6 @@
-// Contents that are gated by what wallets hold on Solana, in the console in headless Chromium: who
-// holds it watches, who does not is told why; access ends with the token, in the middle of playback,
-// and comes back with it. A rule over two chains says no more than what is known of both.
+// Contents that are gated by holdings of wallets on Solana, in the console in headless Chromium: holders
+// watch, others get the reason; access ends with the token, in the middle of playback, and returns with
+// it. A rule over two chains states only what is known of both.
 //
 //   node gated_solana.mjs FACTS [folder for pictures]
 //
@@ -23,13 +23,13 @@ const { server, setup, cluster, seeds, coin, ticket, silent, limit_ms: limit } =
 const { browser, complaints, picture, visitor, step } = await open(pictures);
 const SOLANA = 'Virtual Solana wallet';
 
-/** Moves an amount of a token that somebody has to the other one. */
+/** Transfers an amount of a token to the other one. */
 async function pass({ accounts }, from, to, amount) {
   const [source, destination] = [accounts[from.number], accounts[to.number]];
   await call(cluster, 'test_transfer', [source, destination, from.address, amount]);
 }
 
-/** Somebody with a wallet of each kind. */
+/** A user with a wallet of each kind. */
 async function person(number) {
   const page = await visitor();
   await addEvmWallet(page, { account: account(seeds[number]) });
@@ -64,7 +64,7 @@ async function rule({ content }, wanted) {
   assert.equal(status, 200);
 }
 
-/** Waits until playback has ended by itself after a transfer, and says how long that took. */
+/** Waits until playback has ended after a transfer, and returns how long that took. */
 async function ends(page, since) {
   await refused(page, ...ENDED);
   const took = Date.now() - since;
@@ -200,7 +200,7 @@ try {
     await see(admin, ticket.asset.split('/')[0]);
   });
 
-  await step('the browser had nothing to complain of', async () => assert.deepEqual(complaints, []));
+  await step('the browser reported no errors', async () => assert.deepEqual(complaints, []));
 } catch (error) {
   console.error(error);
   process.exitCode = 1;

@@ -1,9 +1,10 @@
-// Plays a content that is encoded anew in another way meanwhile, with hls.js and dash.js in headless Chromium:
+// Plays a content that is encoded again differently meanwhile, with hls.js and dash.js in headless
+// Chromium:
 //
 //   node generations.mjs SERVER-URL CONTENT-ID
 //
-// Says `playing` once both play, then prints what became of each, and exits 1 if one did not reach the end. The server
-// may be gone for a while.
+// Prints `playing` once both play, then the outcome of each, and exits 1 if one did not reach the end.
+// The server may be unavailable for a while.
 
 import { launch } from './browser.mjs';
 import { servePages } from './serve.mjs';
@@ -20,7 +21,7 @@ const standsAtEnd = ({ duration, position, stalls }) => {
   return position > nearEnd && position >= duration - 0.2 && last !== undefined && last.ms > 3_000;
 };
 
-// A browser each: a page that another one covers does not begin to play.
+// A browser each: a page that is covered by another one does not start playing.
 async function begin(origin, name, address) {
   const browser = await launch();
   browsers.push(browser);
@@ -46,7 +47,7 @@ async function end({ name, page, fetched }, began) {
     report = await page.evaluate(() => window.report());
   }
   const anew = [...fetched].some((path) => /\.1\//.test(path));
-  // hls.js says so of a playlist that takes back what it told.
+  // hls.js reports it for a playlist that removes what it listed.
   if (report.warnings.some((text) => text.includes('ParsingError'))) report.errors.push('a playlist was refused');
   const ok = (report.ended || standsAtEnd(report)) && report.errors.length === 0 && anew && report.position > nearEnd;
   return { name, ok, anew, ...report };

@@ -1,6 +1,6 @@
-// Two creators, a viewer and an admin at the console in headless Chromium: nobody sees, plays or changes
-// what is not theirs, its owner says who else may and hands it over, and nobody takes more than an admin
-// lets them.
+// Two creators, a viewer and an admin at the console in headless Chromium: users cannot see, play or
+// change others' contents, the owner shares and hands over a content, and quotas set by an admin are
+// enforced.
 //
 //   node owners.mjs SERVER-URL SETUP-URL CLIP [folder for pictures, else $PICTURES]
 
@@ -31,7 +31,7 @@ const absent = async (page) => {
   await watch(page);
   await see(page, 'Video not found');
 };
-/** What a page has to change a content with. */
+/** The elements of a page that change a content. */
 const controls = (page) =>
   page.$$eval('article button, article [data-testid=openness]', (all) =>
     all.map((it) => it.dataset.testid ?? it.textContent).filter((it) => /^(Edit|Delete|openness|Add captions)$/.test(it)),
@@ -40,7 +40,7 @@ const plays = async (page) => {
   await watch(page);
   await page.waitForSelector('[data-testid=player] video');
 };
-/** Its owner, or an admin, says who may watch it. */
+/** Its owner, or an admin, sets who may watch it. */
 const set = async (page, openness) => {
   await watch(page);
   await page.locator(`[data-testid=openness] input[value=${openness}]`).click();
@@ -189,7 +189,7 @@ try {
     await alert(bob, /may store/);
   });
 
-  await step('the browser had nothing to complain of', async () => assert.deepEqual(complaints, []));
+  await step('the browser reported no errors', async () => assert.deepEqual(complaints, []));
 } catch (error) {
   console.error(error);
   process.exitCode = 1;

@@ -1,4 +1,4 @@
-// People at the console: a browser each, and what they see, press and wait for.
+// Users of the console: a browser each, and what they see, press and wait for.
 
 import { join } from 'node:path';
 
@@ -10,7 +10,7 @@ const PATIENCE_MS = 40_000;
 export async function open(pictures) {
   const browser = await launch();
   const complaints = [];
-  /** The requests of each page that go on. */
+  /** The requests of each page in progress. */
   const unanswered = new Map();
   const picture = (page, name) => pictures && page.screenshot({ path: join(pictures, `${name}.png`) });
 
@@ -19,8 +19,8 @@ export async function open(pictures) {
     const context = await browser.createBrowserContext();
     const page = await context.newPage();
     page.setDefaultTimeout(PATIENCE_MS);
-    // Each is somebody at a screen of their own: without this only one page of all has the focus, and a
-    // page without it may not use the clipboard.
+    // Each is a user at a separate screen: without this only one page of all has the focus, and a page
+    // without it may not use the clipboard.
     await page.emulateFocusedPage(true);
     await page.setViewport({ width: 1280, height: 900 });
     const waiting = new Set();
@@ -63,8 +63,8 @@ export const fill = (page, name, text) =>
   page.locator(`::-p-aria([name="${name}"][role="textbox"])`).fill(text);
 
 /**
- * Presses what answers that come in late may still move, until the page says what the press has done:
- * between a look at the place and the press it can be gone from there.
+ * Presses something that late answers may still move, until the page shows the effect: between finding
+ * the place and the press it may have moved.
  */
 export async function pressUntil(page, selector, text, tries = 4) {
   for (let left = tries; ; left--) {
@@ -75,13 +75,13 @@ export async function pressUntil(page, selector, text, tries = 4) {
   }
 }
 
-/** Waits until nothing fits the selector any more. */
+/** Waits until nothing matches the selector any more. */
 export const gone = (page, selector) => page.waitForFunction((s) => !document.querySelector(s), {}, selector);
 
 /** Waits until the page is at this path. */
 export const at = (page, path) => page.waitForFunction((p) => location.pathname === p, {}, path);
 
-/** Waits for an alert that says this. */
+/** Waits for an alert with this text. */
 export const alert = (page, pattern) =>
   page.waitForFunction(
     (source) => [...document.querySelectorAll('[role=alert]')].some((a) => new RegExp(source).test(a.textContent)),
@@ -93,5 +93,5 @@ export const alert = (page, pattern) =>
 export const choose = (page, name = 'Virtual wallet') =>
   page.locator(`[data-testid=wallets] ::-p-text(${name})`).click();
 
-/** What the server says of who is signed in on a page. */
+/** The server's identity of the user signed in on a page. */
 export const me = (page) => page.evaluate(async () => (await fetch('/api/v1/auth/me')).json());

@@ -4,8 +4,8 @@
 //   node play.mjs HLS-URL DASH-URL [--rate 1] [--timeout 300] [--only hls.js,dash.js,...]
 //   node play.mjs SERVER-URL CONTENT-ID [...]
 //
-// With BEARER in the environment the content is one that not everybody may watch: what a player asks
-// for first carries these credentials, and everything else must carry the token of its address.
+// With BEARER in the environment the content is not public: a player's first request carries these
+// credentials, and everything else must carry the token of its address.
 //
 // Prints one JSON object and exits 1 if any player failed. Chromium: $CHROMIUM, else
 // /usr/bin/chromium. The pages have an origin of their own, so that CORS is tested too.
@@ -15,7 +15,7 @@ import { parseArgs } from 'node:util';
 import { launch } from './browser.mjs';
 import { servePages } from './serve.mjs';
 
-// Where in a content, in seconds, another quality is chosen.
+// The positions in a content, in seconds, where another quality is chosen.
 const switchesAt = [2, 4.5, 7];
 
 function usage(text) {
@@ -54,7 +54,7 @@ function readArguments() {
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-// Chooses the lowest and the highest quality in turn, away from the one that is shown.
+// Chooses the lowest and the highest quality in turn, different from the current one.
 async function switchQuality(page, report, switches) {
   const due = switchesAt[switches.length];
   if (due === undefined || report.position < due || report.position < (switches.at(-1)?.at ?? -9) + 2) return;
@@ -68,7 +68,7 @@ async function switchQuality(page, report, switches) {
 }
 
 // dash.js (5.2.1) does not always end a stream whose quality was replaced when all of it was loaded
-// already: all frames are shown, and the last one stands for ever. What was played is judged anyway.
+// already: all frames are shown, and the last one stays forever. What was played is checked anyway.
 function standsAtEnd({ duration, stalls }) {
   const last = stalls.at(-1);
   return duration !== null && last !== undefined && last.at >= duration - 0.1 && last.ms > 3_000;
@@ -87,7 +87,7 @@ async function play(browser, origin, { name, page: pageName, url }, { rate, time
     }
   });
   page.on('requestfailed', (request) => {
-    // A player may give up a segment that it no longer wants.
+    // A player may cancel a segment that it no longer needs.
     const reason = request.failure()?.errorText ?? '';
     if (reason !== 'net::ERR_ABORTED') failures.push(`${reason} ${request.url()}`);
   });

@@ -1,4 +1,4 @@
-// The players' pages and libraries at an address of their own.
+// The players' pages and libraries at a separate origin.
 
 import { createReadStream, existsSync } from 'node:fs';
 import { createServer } from 'node:http';

@@ -1,12 +1,12 @@
 // Chooses sounds and texts of a content in hls.js, dash.js, shaka-player and the browser's own HLS in
-// headless Chromium, listens and reads whether they came, and plays to the end.
+// headless Chromium, checks that they are played and shown, and plays to the end.
 //
 //   node tracks.mjs SERVER-URL CONTENT-ID [--only hls.js,dash.js,...]
 //
-// The content has two sounds, English at 440 Hz and German at 1000 Hz, and two texts in which second
-// N of two of the time line reads `English N` and `Deutsch N`, from 1 on. The browser's own HLS may
-// know nothing of texts or of sounds: what it lists is only told, and `<track>` elements have to show
-// the texts in its place.
+// The content has two sounds, English at 440 Hz and German at 1000 Hz, and two texts in which second N of
+// two of the time line reads `English N` and `Deutsch N`, from 1 on. The browser's own HLS may not
+// support texts or sounds: what it lists is only reported, and `<track>` elements have to show the texts
+// instead.
 //
 // Prints one JSON object and exits 1 if any player failed.
 
@@ -53,7 +53,7 @@ const heard = (page, language) =>
     return { ok: Math.abs(tone - tones[language]) < 15, tone };
   });
 
-// The text that is due is the one that is shown, and no other.
+// Only the current text is shown.
 const shown = (page, language) =>
   until(`${language} is shown`, () =>
     page.evaluate((word) => {
@@ -88,7 +88,7 @@ async function chooseText(page) {
   return { texts };
 }
 
-// Another picture, and the sound stays as it was chosen.
+// Another picture, and the chosen sound stays.
 async function chooseQuality(page) {
   const levels = await page.evaluate(() => window.levels());
   const now = (await report(page)).heights.at(-1);
@@ -147,7 +147,7 @@ async function play(browser, origin, { name, page: pageName, url }) {
     if (native && (await page.evaluate(() => window.texts())).length === 0) await addTracks(page);
     Object.assign(told, await chooseSound(page), await chooseText(page), await chooseQuality(page));
     await shown(page, 'en');
-    // The browser's own HLS plays what it has of the sound before: the clip may end with that.
+    // The browser's own HLS plays what it has buffered of the previous sound: the clip may end with that.
     if (!native) {
       await page.evaluate((key) => window.hear(key), told.sounds[0].key);
       told.back_ms = (await heard(page, 'en')).ms;

@@ -3,7 +3,7 @@
 //
 //   node wallet.mjs SERVER-URL SETUP-URL [folder for pictures]
 //
-// Chromium: $CHROMIUM, else /usr/bin/chromium. Exits 0 when all went well.
+// Chromium: $CHROMIUM, else /usr/bin/chromium. Exits 0 on success.
 
 import assert from 'node:assert/strict';
 
@@ -131,7 +131,7 @@ try {
     await other.browserContext().close();
   });
 
-  await step("a wallet that is somebody else's is not linked", async () => {
+  await step("a wallet of another user is not linked", async () => {
     personWallet.account = account(1);
     await press(person, 'Link a wallet');
     await choose(person);
@@ -210,7 +210,7 @@ try {
     await gone(admin, '[data-testid=file-picker]');
   });
 
-  await step('the browser had nothing to complain of', async () => assert.deepEqual(complaints, []));
+  await step('the browser reported no errors', async () => assert.deepEqual(complaints, []));
 } catch (error) {
   console.error(error);
   process.exitCode = 1;

@@ -1,5 +1,5 @@
-// Wallets of a test: they announce themselves to pages as real ones do (EIP-6963 and EIP-1193, the
-// Wallet Standard) and sign with keys that the test knows, here and not in the page.
+// Wallets of a test: they announce themselves to pages as real ones do (EIP-6963 and EIP-1193, the Wallet
+// Standard) and sign with keys that the test knows, here and not in the page.
 
 import { createPrivateKey, createPublicKey, sign } from 'node:crypto';
 
@@ -9,12 +9,12 @@ import { privateKeyToAccount } from 'viem/accounts';
 /** A key that is the same in every run: 32 times this byte. */
 const keyOf = (seed) => `0x${seed.toString(16).padStart(2, '0').repeat(32)}`;
 
-/** An account of the EVM, by a small number. */
+/** An EVM account, by a small number. */
 export const account = (seed) => privateKeyToAccount(keyOf(seed));
 
 /**
- * Gives a page (before it is opened) an EVM wallet. What it answers may be changed at any time:
- * `account`, `chain`, `rejects`, and `signs`, the account that signs if it is another one.
+ * Gives a page (before it is opened) an EVM wallet. Its answers may be changed at any time: `account`,
+ * `chain`, `rejects`, and `signs`, the account that signs if it is another one.
  */
 export async function addEvmWallet(page, options) {
   const wallet = { chain: 1, rejects: false, signs: null, ...options };
@@ -65,7 +65,7 @@ export async function addEvmWallet(page, options) {
   return wallet;
 }
 
-/** Gives a page a wallet of Solana's, by the Wallet Standard. */
+/** Gives a page a Solana wallet, by the Wallet Standard. */
 export async function addSolanaWallet(page, seed) {
   // PKCS #8 around a raw Ed25519 seed (RFC 8410 §7).
   const der = Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), Buffer.alloc(32, seed)]);

@@ -1,4 +1,4 @@
-//! What a hostile HTTP server answers, whatever it is asked.
+//! Answers of a hostile HTTP server to any request.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -56,7 +56,7 @@ pub fn fields() -> Response<Body> {
     response.body(Body::empty()).expect("plain fields")
 }
 
-/// Gzip, which nobody asked for: so many MiB of spaces.
+/// Gzip that was not requested: so many MiB of spaces.
 ///
 /// # Panics
 /// Never.

@@ -57,7 +57,7 @@ pub struct Caption {
     pub url: String,
 }
 
-/// What is known of the uploaded file.
+/// The known facts of the uploaded file.
 #[derive(Debug, Clone, Deserialize)]
 #[allow(missing_docs, reason = "the names are those of docs/reference/http")]
 pub struct Source {
@@ -74,7 +74,7 @@ impl Content {
         matches!(self.state.as_str(), "playable" | "ready")
     }
 
-    /// Nothing more will happen to it by itself.
+    /// Its state is final unless a user acts.
     #[must_use]
     pub fn settled(&self) -> bool {
         matches!(self.state.as_str(), "ready" | "failed")

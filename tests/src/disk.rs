@@ -10,7 +10,7 @@ use std::process::Command;
 pub struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// `None` where mounting is not allowed; then there is nothing to test with.
+    /// `None` where mounting is not allowed; then the test is skipped.
     #[must_use]
     pub fn mount(folder: &Path, mebibytes: u64) -> Option<Self> {
         let mounted = Command::new("mount")

@@ -1,5 +1,5 @@
 //! Ends or holds the server exactly between two durable steps, at the points that debug builds have
-//! (`streamgate_plugin_api::failpoint`). Which build runs is not known here: a point of a release build is
+//! (`streamgate_plugin_api::failpoint`). This cannot tell which build runs: a point in a release build is
 //! never reached.
 
 use std::fs;
@@ -54,7 +54,7 @@ impl Failpoints {
         eventually(format!("the point {point}"), PATIENCE, async || mark.exists().then_some(())).await;
     }
 
-    /// Lets a held process go on.
+    /// Lets a held process continue.
     ///
     /// # Panics
     /// When none is held at this point.

@@ -89,7 +89,7 @@ pub struct Setup {
     config: PathBuf,
     /// Where the binary is.
     binaries: PathBuf,
-    /// Where its plugins are, unless it finds them by itself.
+    /// Where its plugins are, unless it finds them on its own.
     plugins: Option<PathBuf>,
     ready_within: Duration,
     mebibytes: Option<u64>,
@@ -232,8 +232,7 @@ impl Setup {
     }
 }
 
-/// A client that is nobody, without keep-alive pools shared with anyone, that never follows
-/// redirects.
+/// An anonymous client, without keep-alive pools shared with anyone, that never follows redirects.
 #[must_use]
 pub fn client() -> reqwest::Client {
     client_with(HeaderMap::new())
@@ -298,7 +297,7 @@ impl Server {
         self.disk.as_ref()
     }
 
-    /// The token of the first admin, which the server put into a file; none if nobody can sign in.
+    /// The token of the first admin, which the server wrote to a file; `None` if sign-in is not possible.
     #[must_use]
     pub fn admin_token(&self) -> Option<String> {
         let token = fs::read_to_string(self.data_dir().join("auth/admin-token")).ok()?;
@@ -461,7 +460,7 @@ impl Server {
         kill_process(pid, Signal::TERM).expect("a child can be signalled");
     }
 
-    /// Waits until the process has ended by itself.
+    /// Waits until the process has exited.
     ///
     /// # Panics
     /// When it does not end in time.
@@ -527,7 +526,7 @@ impl Server {
     }
 
     fn exited(&mut self) -> Option<ExitStatus> {
-        self.child.as_mut()?.try_wait().expect("a child can be asked")
+        self.child.as_mut()?.try_wait().expect("the child's status")
     }
 
     fn log_path(&self) -> PathBuf {
@@ -569,7 +568,7 @@ fn without_own_settings(command: &mut Command) {
     }
 }
 
-/// A port that nobody listens on, below the range that outgoing connections take theirs from.
+/// An unused port below the range of ephemeral ports.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let spread = std::process::id().wrapping_mul(37);

@@ -1,7 +1,7 @@
 //! A tus 1.0.0 client, as small as the protocol allows: creation, HEAD, PATCH.
 //!
 //! It tells every offset that the server acknowledged, so that a test can hold the server to it.
-//! It retries nothing by itself.
+//! It never retries.
 
 use std::path::Path;
 

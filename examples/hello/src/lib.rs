@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use streamgate_plugin_api::{Host, Plugin, StartError, export_plugin};
 
-/// What `plugins.toml` may say under `[plugins.hello]`.
+/// The settings under `[plugins.hello]`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Settings {

@@ -82,7 +82,7 @@ impl Connector {
             left -= 1;
             match tokio::time::timeout(share, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
-                    // A request is written in one piece; there is nothing to wait for.
+                    // A request is written in one piece, so there is no reason to wait.
                     let _ = stream.set_nodelay(true);
                     return Ok(stream);
                 }
@@ -202,7 +202,7 @@ mod tests {
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                // Whoever does not trust it ends the handshake.
+                // A client that does not trust it ends the handshake.
                 let Ok(mut stream) = acceptor.accept(stream).await else { continue };
                 let mut start = [0; 4];
                 stream.read_exact(&mut start).await.unwrap();

@@ -37,7 +37,7 @@ pub(crate) struct Attempt {
     pub(crate) verdict: Verdict,
 }
 
-/// How it goes on after an attempt.
+/// What follows an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Any 2xx.
@@ -140,7 +140,7 @@ fn judge(head: &http::response::Parts, max_retry_after: Duration) -> (Verdict, S
 pub(crate) fn describe(error: &dyn Error) -> String {
     let mut causes =
         std::iter::successors(error.source(), |cause| (**cause).source()).map(ToString::to_string);
-    // What the client says itself (`client error (Connect)`) helps nobody who reads the cause.
+    // The client's own text (`client error (Connect)`) does not help with the cause.
     let Some(mut text) = causes.next() else { return error.to_string() };
     for cause in causes.filter(|cause| !cause.is_empty()) {
         if !text.contains(&cause) {

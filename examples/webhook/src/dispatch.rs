@@ -69,7 +69,7 @@ type TakenUntil = HashMap<Id, (String, i64)>;
 fn forget(taken: &mut TakenUntil, done: Result<(Id, ()), tokio::task::JoinError>) {
     let id = match &done {
         Ok((id, ())) => *id,
-        // It panicked, which the SDK has counted. Its delivery is due again by itself.
+        // It panicked, which the SDK has counted. Its delivery becomes due again.
         Err(error) => error.id(),
     };
     taken.remove(&id);
@@ -113,7 +113,7 @@ fn until(at: i64) -> Duration {
     Duration::from_millis(u64::try_from(at - now_ms()).unwrap_or(0)).min(LONGEST_SLEEP)
 }
 
-/// One attempt, and what becomes of the delivery.
+/// One attempt, and its effect on the delivery.
 async fn deliver(engine: Arc<Engine>, endpoint: Arc<Endpoint>, delivery: Delivery) {
     let settings = &engine.settings;
     let (timeout, most) = (settings.timeout.get(), settings.max_retry_after.get());

@@ -78,7 +78,7 @@ impl Endpoint {
         })
     }
 
-    /// Takes over what is known of it from before.
+    /// Takes over the earlier state.
     pub(crate) fn recall(&self, row: &EndpointRow) {
         self.gone.store(row.gone_at.is_some(), Relaxed);
         self.change(|trouble| trouble.failing = Some(row.error.clone()).filter(|_| row.failures > 0));

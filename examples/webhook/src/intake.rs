@@ -28,7 +28,7 @@ const BATCH_BYTES: usize = 8 << 20;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
-/// How long it goes on trying to write what it holds while it stops.
+/// How long it keeps trying to write pending events while it stops.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// An event, and whom it is for.
@@ -107,7 +107,7 @@ impl Waiting {
     }
 }
 
-/// Writes down what was taken, until there is nothing more to come.
+/// Writes received events until the source ends.
 async fn write(engine: Arc<Engine>, mut events: mpsc::Receiver<Taken>, lost: Arc<AtomicU64>, health: Health) {
     let mut batch = Vec::new();
     while events.recv_many(&mut batch, BATCH).await > 0 {

@@ -48,7 +48,7 @@ pub(crate) fn router(current: Current) -> Router {
         .with_state(current)
 }
 
-/// Deliveries change all the time: nobody keeps an answer.
+/// Deliveries change all the time, so answers are not cached.
 fn fresh<T>(value: T) -> Fresh<T> {
     ([(header::CACHE_CONTROL, "no-store")], Json(value))
 }
@@ -149,7 +149,7 @@ impl ListQuery {
         let before = match self.cursor.as_deref().map(Uuid::try_parse) {
             None => None,
             Some(Ok(id)) => Some(id.to_string()),
-            Some(Err(_)) => return invalid("cursor is not one that a list has answered".into()),
+            Some(Err(_)) => return invalid("cursor does not come from an earlier response".into()),
         };
         Ok((Filter { endpoint: self.endpoint, state, before }, limit))
     }

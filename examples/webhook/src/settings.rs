@@ -32,8 +32,8 @@ const DAY: u64 = 24 * HOUR;
 pub struct Settings {
     /// Who is told.
     pub endpoints: Vec<EndpointSettings>,
-    /// Deliver to loopback, private, link-local and other addresses that are not on the public
-    /// internet as well. Whoever can name an endpoint can then reach what only this machine can.
+    /// Also deliver to loopback, private, link-local and other addresses that are not on the public internet.
+    /// Anyone who can name an endpoint can then reach what only this machine can.
     pub allow_private_networks: bool,
     /// How long one attempt may take, from connecting to the answer.
     pub timeout: Duration,
@@ -58,8 +58,8 @@ pub struct Settings {
     pub dead_retention: Duration,
     /// Delivered ones, and dead ones, that are kept of one endpoint at most.
     pub max_kept: u32,
-    /// How long deliveries under way may go on when the plugin stops; then they are broken off, and
-    /// repeated after the next start.
+    /// How long active deliveries may continue when the plugin stops; then they are cancelled, and repeated
+    /// after the next start.
     pub stop_timeout: Duration,
 }
 
@@ -92,7 +92,7 @@ pub struct EndpointSettings {
     /// the rest in headers (binary mode).
     #[serde(default)]
     pub structured: bool,
-    /// Take no new events for it and send none; what waits goes on waiting.
+    /// Accept no new events for it and send none; pending ones keep waiting.
     #[serde(default)]
     pub disabled: bool,
 }

@@ -1,9 +1,8 @@
 //! The SQL of deliveries. It decides nothing about time: `now` is always given, in Unix
 //! milliseconds.
 //!
-//! A delivery that is being sent has no state of its own: whoever takes it puts its `due_at` past
-//! the end of the attempt, so that it is due again by itself if that process dies. That moment is
-//! the proof of whoever took it.
+//! A delivery that is being sent has no state of its own: the sender sets its `due_at` past the end of the
+//! attempt, so that it becomes due again if that process dies. That time also proves who took it.
 
 use bytes::Bytes;
 use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Param, Row, Rows, params};
@@ -86,7 +85,7 @@ pub(crate) struct EndpointRow {
     pub(crate) error: String,
 }
 
-/// How a failed attempt goes on.
+/// What follows a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum After {
     RetryAt(i64),

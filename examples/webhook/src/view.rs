@@ -119,7 +119,7 @@ impl From<&Delivery> for DeliveryView {
     }
 }
 
-/// One delivery with all that is known of it.
+/// One delivery in full.
 #[derive(Debug, Serialize)]
 pub(crate) struct DetailView {
     #[serde(flatten)]

@@ -1,8 +1,8 @@
 //! The bus of events: subjects with NATS wildcards, queue groups, bounded subscriptions.
 //!
-//! A full subscription makes the publisher wait, and nobody else; how often and how long is
-//! counted, and whoever is waited for is seen in health. It never drops an event for which it
-//! answered `Ok`, never keeps one, and never looks into its data.
+//! A full subscription makes only the publisher wait; how often and how long is counted, and the slow
+//! subscriber is shown in health. The bus never drops an event for which it returned `Ok`, never stores one,
+//! and never looks into its data.
 
 mod pattern;
 
@@ -22,11 +22,11 @@ use tokio::sync::mpsc;
 pub use self::pattern::Pattern;
 use self::pattern::check_subject;
 
-/// The largest capacity of a subscription, and how many there may be.
+/// The maximum capacity of a subscription, and the maximum number of subscriptions.
 const MAX_CAPACITY: usize = 65_536;
 const MAX_SUBSCRIPTIONS: usize = 4_096;
 
-/// Why an event was not published, or a subscription not made.
+/// Why an event was not published, or a subscription failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BusError {
     /// It cannot be published on.
@@ -42,19 +42,19 @@ pub enum BusError {
     /// The size of the data, and the limit.
     #[error("the event's data has {0} bytes, and {1} are allowed")]
     TooLarge(usize, usize),
-    /// Who did not take it, and within what time.
+    /// The slow subscriber, and the time limit.
     #[error("{0} did not take the event within {1:?}; the others have it")]
     Deadline(String, Duration),
-    /// More are not kept.
+    /// The limit of subscriptions is reached.
     #[error("there are {MAX_SUBSCRIPTIONS} subscriptions already")]
     TooMany,
 }
 
-/// An event as it came across the boundary, which is handed on without being taken apart.
+/// An event as it crossed the boundary, passed on unparsed.
 pub struct Passing(abi::Event);
 
 impl Passing {
-    /// Another one with the same data, which is not copied.
+    /// A copy that shares the data.
     fn again(&mut self) -> Self {
         let event = &mut self.0;
         let data = Bytes::from(std::mem::replace(&mut event.data, abi::FfiBytes::empty()));
@@ -87,7 +87,7 @@ impl From<Event> for Passing {
 
 struct Subscriber {
     plugin: String,
-    /// The start of the plugin that subscribed, and whether it has taken over from the one before.
+    /// The plugin's run that subscribed, and whether it has taken over from the previous one.
     run: u64,
     active: AtomicBool,
     pattern: Pattern,
@@ -95,7 +95,7 @@ struct Subscriber {
     sender: mpsc::Sender<Passing>,
     delivered: AtomicU64,
     missed: AtomicU64,
-    /// When it got one last, as the count of all that were delivered.
+    /// When it got its last event, as the count of all deliveries.
     last: AtomicU64,
     /// Since when publishers wait for it, and how many.
     waited_for: Mutex<(Option<Instant>, usize)>,
@@ -147,13 +147,13 @@ fn room(members: &[Arc<Subscriber>]) -> Option<(&Subscriber, mpsc::Permit<'_, Pa
     members.iter().find_map(|member| Some((&**member, member.sender.try_reserve().ok()?)))
 }
 
-/// The receiving end, as it crosses to a plugin.
+/// The receiving end, as passed to a plugin.
 pub struct Receiver {
     events: mpsc::Receiver<Passing>,
-    /// Taken from `events` in one go, the next one last, and at most an eighth of the capacity:
-    /// whoever waits for room is not woken for each single event.
+    /// Taken from `events` in one go, the next one last, and at most an eighth of the capacity: so a waiting
+    /// publisher is not woken for each single event.
     taken: Vec<Passing>,
-    /// Weak, so that the bus alone decides how long events may still come.
+    /// Weak, so that only the bus decides how long events may still come.
     subscriber: Weak<Subscriber>,
     bus: Arc<Bus>,
 }
@@ -176,7 +176,7 @@ impl Drop for Receiver {
 }
 
 impl Bus {
-    /// How long `publish` waits at most, and how many bytes the data of an event may have.
+    /// How long `publish` waits at most, and the maximum size of an event's data.
     pub fn new(publish_deadline: Duration, max_event_size: usize) -> Arc<Self> {
         Arc::new(Self {
             subscribers: RwLock::default(),
@@ -186,10 +186,10 @@ impl Bus {
         })
     }
 
-    /// Subscribes a run of a plugin. Unless it is `active`, events come once it is.
+    /// Subscribes a run of a plugin. Until it is `active`, it gets no events.
     ///
     /// # Errors
-    /// When the subject is malformed, or there are too many subscriptions.
+    /// If the subject is malformed, or there are too many subscriptions.
     pub fn subscribe(
         self: &Arc<Self>,
         (plugin, run, active): (&str, u64, bool),
@@ -221,9 +221,9 @@ impl Bus {
         Ok(Receiver { events, taken: Vec::new(), subscriber, bus: self.clone() })
     }
 
-    /// From now on a run gets the events, and `old` no more.
+    /// From now on a run gets the events instead of `old`.
     pub fn activate(&self, run: u64, old: Option<u64>) {
-        // Exclusive, so that no event goes to both or to none.
+        // Exclusive, so that no event goes to both or to neither.
         for subscriber in self.subscribers.write().iter() {
             if subscriber.run == run || Some(subscriber.run) == old {
                 subscriber.active.store(subscriber.run == run, Relaxed);
@@ -231,7 +231,7 @@ impl Bus {
         }
     }
 
-    /// Ends all subscriptions of a run; what is queued can still be read.
+    /// Ends all subscriptions of a run; queued events can still be read.
     pub fn remove_run(&self, run: u64) {
         self.remove(|subscriber| subscriber.run == run);
     }
@@ -240,11 +240,11 @@ impl Bus {
         self.subscribers.write().retain(|subscriber| !which(subscriber));
     }
 
-    /// Hands an event to every subscription that matches, and to one of each queue group. Waits
-    /// for those that are full, all at the same time. Needs a runtime with timers.
+    /// Delivers an event to every matching subscription, and to one of each queue group. Waits for full ones
+    /// concurrently. Needs a runtime with timers.
     ///
     /// # Errors
-    /// When the subject or the size is refused, or a subscription stayed full for too long.
+    /// If the subject or the size is invalid, or a subscription stayed full for too long.
     pub async fn publish(&self, mut event: Passing) -> Result<(), BusError> {
         check_subject(&event.0.subject)?;
         let size = event.0.data.as_slice().len();
@@ -289,7 +289,7 @@ impl Bus {
         if let Some((member, permit)) = last {
             self.hand(member, permit, event.again());
         }
-        // In a box, since it is seldom needed and large.
+        // Boxed, because it is rarely needed and large.
         let waits = full.into_iter().map(|members| self.wait(members, event.again()));
         Box::pin(join_all(waits)).await.into_iter().collect()
     }
@@ -333,8 +333,8 @@ impl Bus {
         result
     }
 
-    /// Subscriptions of a plugin that publishers have been waiting for at least that long: since
-    /// when, and a sentence about it.
+    /// Subscriptions of a plugin that publishers have been waiting for at least that long: since when, and a
+    /// description.
     pub fn slow(&self, plugin: &str, at_least: Duration) -> Option<(Duration, String)> {
         let subscribers = self.subscribers.read();
         let waits = subscribers.iter().filter(|subscriber| subscriber.plugin == plugin).filter_map(|s| {
@@ -350,7 +350,7 @@ impl Bus {
         waits.max_by_key(|(waited, _)| *waited)
     }
 
-    /// The counters, for the report.
+    /// The counters for the report.
     pub fn report(&self) -> Value {
         let metrics = &self.metrics;
         let subscribers = self.subscribers.read();
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_subscription_holds_its_publisher_and_nobody_else() {
+    async fn a_full_subscription_holds_only_its_publisher() {
         let bus = bus();
         let mut slow = bus.subscribe(("slow", 1, true), "a.>", "", 1).unwrap();
         let mut quick = bus.subscribe(("quick", 2, true), "a.>", "", 8).unwrap();
@@ -439,7 +439,7 @@ mod tests {
         assert!((&mut held).now_or_never().is_none());
         assert_eq!(next(&mut quick).await.unwrap(), "a.1");
         assert_eq!(next(&mut quick).await.unwrap(), "a.2");
-        bus.publish(event("b")).now_or_never().expect("another subject goes on").unwrap();
+        bus.publish(event("b")).now_or_never().expect("another subject continues").unwrap();
         let (_, reason) = bus.slow("slow", Duration::ZERO).unwrap();
         assert_eq!(reason, "the subscription to a.> is full (1 events); publishers waiting: 1");
         assert!(bus.slow("quick", Duration::ZERO).is_none());
@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_publisher_that_gives_up_leaves_nobody_waiting() {
+    async fn a_publisher_that_gives_up_leaves_no_waiting_count() {
         let bus = bus();
         let _full = bus.subscribe(("p", 1, true), "a", "", 1).unwrap();
         bus.publish(event("a")).await.unwrap();
@@ -498,7 +498,7 @@ mod tests {
         assert_eq!(bus().publish(large).await, Err(BusError::TooLarge(17, 16)));
     }
 
-    /// The same by the book: token by token, recursively.
+    /// The same by definition: token by token, recursively.
     fn model(pattern: &[&str], subject: &[&str]) -> bool {
         match (pattern, subject) {
             ([">"], [_, ..]) | ([], []) => true,

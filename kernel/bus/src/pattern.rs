@@ -1,4 +1,4 @@
-//! Subjects, and what matches them: the syntax of NATS.
+//! Subjects and patterns: the syntax of NATS.
 
 use crate::BusError;
 
@@ -13,10 +13,10 @@ fn token_ok(token: &str) -> bool {
 }
 
 impl Pattern {
-    /// Reads a subject with wildcards in the syntax of NATS.
+    /// Parses a subject with wildcards in the syntax of NATS.
     ///
     /// # Errors
-    /// When it is none.
+    /// If it is malformed.
     pub fn parse(text: &str) -> Result<Self, BusError> {
         let tokens: Vec<_> = text.split('.').collect();
         let wild = |token: &str| token == "*" || !token.contains(['*', '>']);
@@ -28,12 +28,12 @@ impl Pattern {
         if ok { Ok(Self(text.to_owned())) } else { Err(BusError::Pattern(text.to_owned())) }
     }
 
-    /// As it was written.
+    /// The original text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether an event on this subject is wanted.
+    /// Whether an event on this subject matches.
     pub fn matches(&self, subject: &str) -> bool {
         let mut tokens = subject.split('.');
         for want in self.0.split('.') {
@@ -49,7 +49,7 @@ impl Pattern {
 }
 
 impl Pattern {
-    /// Whether it matches all that `other` matches.
+    /// Whether it matches everything that `other` matches.
     pub fn covers(&self, other: &Self) -> bool {
         let mut tokens = other.0.split('.');
         for want in self.0.split('.') {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_covers_those_that_match_no_more() {
+    fn a_pattern_covers_narrower_patterns() {
         for (wide, narrow) in [(">", "a.b"), ("a.>", "a.*"), ("a.>", "a.b.>"), ("a.*.c", "a.b.c"), ("a", "a")]
         {
             assert!(pattern(wide).covers(&pattern(narrow)), "{wide} {narrow}");

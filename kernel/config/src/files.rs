@@ -1,4 +1,4 @@
-//! Where the cdylibs of plugins are, and what they are called. It looks at names alone.
+//! The locations and names of plugins' cdylibs. It looks only at names.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,16 +8,16 @@ use crate::suggest;
 const PREFIX: &str = "libstreamgate_";
 const SUFFIX: &str = ".so";
 
-/// The file name that a plugin's cdylib has.
+/// The file name of a plugin's cdylib.
 pub fn file_name(plugin: &str) -> String {
     format!("{PREFIX}{}{SUFFIX}", plugin.replace('-', "_"))
 }
 
-/// The cdylib of a plugin: `file` if that is a path, else the first of that name, or of the plugin's
+/// The cdylib of a plugin: `file` if that is a path, else the first file of that name, or of the plugin's
 /// own, in the directories.
 ///
 /// # Errors
-/// That there is none, for people.
+/// There is none; the text is for people.
 pub fn locate(plugin: &str, file: Option<&str>, dirs: &[PathBuf]) -> Result<PathBuf, String> {
     let wanted = file.map_or_else(|| file_name(plugin), str::to_owned);
     if wanted.contains('/') {

@@ -1,5 +1,5 @@
-//! Which plugin starts after which: from what each provides, requires and uses. Pure; it loads
-//! and starts nothing, and knows no capability by name.
+//! The start order of plugins, from what each provides, requires and uses. Pure; it loads and starts nothing,
+//! and knows no capability by name.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -7,16 +7,16 @@ use streamgate_plugin_api::Manifest;
 
 use crate::{Problem, Sources, suggest};
 
-/// What the order depends on, as a manifest says it.
+/// The part of a manifest that the order depends on.
 #[derive(Debug, Clone, Default)]
 pub struct Node {
     /// Capabilities that it provides.
     pub provides: Vec<String>,
     /// Capabilities without which it does not start.
     pub requires: Vec<String>,
-    /// Capabilities that it starts after, if somebody provides them.
+    /// Capabilities that it starts after, if a plugin provides them.
     pub uses: Vec<String>,
-    /// Whether it lets requests in from outside: it starts last and stops first.
+    /// Whether it accepts requests from outside: it starts last and stops first.
     pub ingress: bool,
 }
 
@@ -35,29 +35,29 @@ impl From<&Manifest> for Node {
 /// The edges between nodes, by index.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Graph {
-    /// Those that must have settled before this one starts; it stops before they do.
+    /// Those that must have started or failed before this one starts; it stops before they do.
     pub after: Vec<BTreeSet<usize>>,
-    /// Those without which this one does not start; a part of `after`.
+    /// Those without which this one does not start; a subset of `after`.
     pub needs: Vec<BTreeSet<usize>>,
 }
 
 /// Why there is no order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GraphError {
-    /// `second` provides what `first` does already.
+    /// `second` provides what `first` provides already.
     Duplicate {
-        /// What both provide.
+        /// The capability of both.
         capability: String,
-        /// The one before.
+        /// The earlier one.
         first: usize,
-        /// The one after.
+        /// The later one.
         second: usize,
     },
-    /// Nobody provides what `node` requires.
+    /// No plugin provides what `node` requires.
     Missing {
-        /// Who requires it.
+        /// The requiring plugin.
         node: usize,
-        /// What is required.
+        /// The required capability.
         capability: String,
     },
     /// Each requires the next, and the last the first.
@@ -65,7 +65,7 @@ pub enum GraphError {
 }
 
 impl Graph {
-    /// Finds the edges, or everything that forbids them.
+    /// Finds the edges, or all errors.
     pub fn resolve(nodes: &[Node]) -> Result<Self, Vec<GraphError>> {
         let mut errors = Vec::new();
         let mut providers = BTreeMap::new();
@@ -93,10 +93,10 @@ impl Graph {
         if !errors.is_empty() {
             return Err(errors);
         }
-        // Wishes, not needs: one that would close a circle gives way.
+        // Optional edges: one that would close a cycle is dropped.
         for (index, node) in nodes.iter().enumerate() {
             for capability in &node.uses {
-                // An ingress starts last, whoever asks something of it.
+                // An ingress starts last, even if other plugins use its capabilities.
                 let provider = providers.get(capability.as_str());
                 if let Some(&provider) = provider.filter(|&&it| node.ingress || !nodes[it].ingress) {
                     graph.wish(index, provider);
@@ -111,7 +111,7 @@ impl Graph {
         Ok(graph)
     }
 
-    /// Indices in an order in which each comes after all that it waits for.
+    /// Indices in an order in which each comes after all that it depends on.
     pub fn order(&self) -> Vec<usize> {
         let mut order = Vec::with_capacity(self.after.len());
         let mut placed = BTreeSet::new();
@@ -124,7 +124,7 @@ impl Graph {
         order
     }
 
-    /// All that this one cannot do without, directly or through others.
+    /// All that this one requires, directly or indirectly.
     pub fn needs_of(&self, index: usize) -> BTreeSet<usize> {
         reach(&self.needs, index)
     }
@@ -135,7 +135,7 @@ impl Graph {
         }
     }
 
-    /// One circle for every knot of them: the shortest way from a node back to itself.
+    /// One cycle for each group of them: the shortest path from a node back to itself.
     fn cycles(&self) -> Vec<Vec<usize>> {
         let mut cycles = Vec::new();
         let mut seen = BTreeSet::<usize>::new();
@@ -162,8 +162,8 @@ impl Graph {
 }
 
 impl GraphError {
-    /// The error in words, at the table of the plugin that it is about. `names` are those of the
-    /// `nodes`; `on_disk` knows a plugin that would provide a capability if it were enabled.
+    /// The error as text, at the table of the plugin concerned. `names` are those of the `nodes`; `on_disk`
+    /// finds a plugin that would provide a capability if it were enabled.
     pub fn problem(
         &self,
         sources: &Sources,
@@ -191,7 +191,7 @@ impl GraphError {
                 let next = |at: usize| names[cycle[(at + 1) % cycle.len()]];
                 let chain: Vec<_> = (0..cycle.len()).map(|at| format!("requires `{}`", next(at))).collect();
                 let chain = chain.join(", which ");
-                (cycle[0], format!("is part of a circle: {chain}; none of them can start first"))
+                (cycle[0], format!("is part of a cycle: {chain}; none of them can start first"))
             }
         };
         sources.plugin_problem(names[index], None, message)
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn who_uses_an_ingress_starts_before_it_all_the_same() {
+    fn a_plugin_that_uses_an_ingress_still_starts_before_it() {
         let mut nodes = [node(&["judge"], &[], &["ingress"]), node(&["ingress"], &[], &["judge"])];
         nodes[1].ingress = true;
         assert_eq!(Graph::resolve(&nodes).unwrap().order(), [0, 1]);

@@ -1,8 +1,7 @@
-//! The configuration as text: read from a file, the environment and `--set`, judged by JSON
-//! Schemas, and every fault told in the words of somebody who edits the file.
+//! The configuration as text: read from a file, the environment and `--set`, checked with JSON Schemas, and
+//! every problem described for the person who edits the file.
 //!
-//! It knows schemas and tables and nothing of what they are for: it loads nothing, starts
-//! nothing and writes nothing.
+//! It knows schemas and tables, not their meaning: it loads nothing, starts nothing and writes nothing.
 
 mod files;
 mod graph;

@@ -1,4 +1,4 @@
-//! What is no mistake and yet most likely not meant: it keeps nothing from starting.
+//! Warnings: valid settings that are probably a mistake. They do not prevent a start.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,7 +9,7 @@ use crate::sources::whole;
 use crate::tables::{listen_addresses, plugin_path};
 use crate::{Node, Problem, Sources, Table};
 
-/// Everything that is worth a second look. `nodes` and `manifests` are the plugins of `tables`.
+/// All warnings. `nodes` and `manifests` are the plugins of `tables`.
 pub fn notices(sources: &Sources, tables: &[Table], nodes: &[Node], manifests: &[&Manifest]) -> Vec<Problem> {
     let mut found: Vec<_> = sources.ignored().iter().map(|name| ignored(name)).collect();
     if !nodes.is_empty() && !nodes.iter().any(|node| node.ingress) {
@@ -22,7 +22,7 @@ pub fn notices(sources: &Sources, tables: &[Table], nodes: &[Node], manifests: &
         let much = much(manifest);
         if !much.is_empty() {
             let message = format!(
-                "asks for much: it {}; `streamgate plugins {}` says all",
+                "has wide permissions: it {}; `streamgate plugins {}` lists all",
                 much.join(", and "),
                 manifest.name
             );
@@ -33,10 +33,10 @@ pub fn notices(sources: &Sources, tables: &[Table], nodes: &[Node], manifests: &
     found
 }
 
-/// Capabilities that one plugin calls before somebody should look.
+/// More capabilities than this are worth a warning.
 const MANY: usize = 8;
 
-/// What a plugin may do to all the others, in words.
+/// What a plugin may do to all the others, as text.
 fn much(manifest: &Manifest) -> Vec<String> {
     let all = |subjects: &[String]| subjects.iter().find(|it| it.starts_with(['*', '>'])).cloned();
     let mut much = Vec::new();
@@ -44,14 +44,14 @@ fn much(manifest: &Manifest) -> Vec<String> {
         much.push(format!("publishes in the name of every plugin (`{subject}`)"));
     }
     if let Some(subject) = all(&manifest.subscribes) {
-        much.push(format!("hears the events of every plugin (`{subject}`)"));
+        much.push(format!("receives the events of every plugin (`{subject}`)"));
     }
     if manifest.ingress && !manifest.requires.is_empty() {
         let needs = manifest.requires.join("`, `");
-        much.push(format!("says who sent a request, and calls `{needs}` besides"));
+        much.push(format!("states who sent a request, and also calls `{needs}`"));
     }
     if manifest.ingress && manifest.isolated {
-        much.push("handles what nobody can trust, and says who sent a request".to_owned());
+        much.push("handles untrusted data, and states who sent a request".to_owned());
     }
     let calls = manifest.requires.len() + manifest.uses.len();
     if calls > MANY {
@@ -72,8 +72,7 @@ fn ignored(name: &str) -> Problem {
     )
 }
 
-/// Whether a variable with our prefix is one of those that Kubernetes and Docker make for a service
-/// that is called `streamgate`.
+/// Whether a variable with our prefix is one that Kubernetes or Docker sets for a service named `streamgate`.
 pub(crate) fn is_of_a_service(rest: &str) -> bool {
     rest.starts_with("SERVICE_HOST")
         || rest.starts_with("SERVICE_PORT")
@@ -81,7 +80,7 @@ pub(crate) fn is_of_a_service(rest: &str) -> bool {
         || rest.strip_prefix("PORT_").is_some_and(|port| port.starts_with(|c: char| c.is_ascii_digit()))
 }
 
-/// Addresses that people are to open (`format` is `public-url`), next to where is listened.
+/// Public addresses for people (`format` is `public-url`), compared to the listen addresses.
 fn public_urls(sources: &Sources, tables: &[Table], found: &mut Vec<Problem>) {
     let listening: Vec<SocketAddr> = tables
         .iter()
@@ -89,7 +88,7 @@ fn public_urls(sources: &Sources, tables: &[Table], found: &mut Vec<Problem>) {
         .flat_map(|(_, addresses)| addresses)
         .filter_map(|address| address.parse().ok())
         .collect();
-    // The system chooses the port of a 0.
+    // For port 0 the system chooses one.
     if listening.is_empty() || listening.iter().any(|address| address.port() == 0) {
         return;
     }
@@ -104,8 +103,8 @@ fn public_urls(sources: &Sources, tables: &[Table], found: &mut Vec<Problem>) {
     }
 }
 
-/// Why nobody gets from this address to one of these, as far as that is known here: what a proxy does
-/// with `https`, or another machine with a name, is not.
+/// Why this address does not lead to one of these, as far as it can be known here: not for `https`, which a
+/// proxy serves, nor for another machine's name.
 fn misses(url: &str, listening: &[SocketAddr]) -> Option<String> {
     let authority = url.strip_prefix("http://")?;
     let (host, port) = match authority.rsplit_once(':') {
@@ -141,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_this_machine_that_nobody_listens_at_is_noticed() {
+    fn an_address_of_this_machine_without_a_listener_is_noticed() {
         let here = at(&["127.0.0.1:18472"]);
         for url in ["http://localhost:8080", "http://127.0.0.1", "http://[::1]:8080"] {
             assert!(misses(url, &here).is_some_and(|text| text.contains("127.0.0.1:18472")), "{url}");
@@ -171,9 +170,9 @@ mod tests {
                 serde_json::json!({ "publishes": ["*.*.deleted"] }),
                 "in the name of every plugin (`*.*.deleted`)",
             ),
-            (serde_json::json!({ "subscribes": [">"] }), "hears the events of every plugin"),
+            (serde_json::json!({ "subscribes": [">"] }), "receives the events of every plugin"),
             (serde_json::json!({ "ingress": true, "requires": ["database"] }), "calls `database` besides"),
-            (serde_json::json!({ "ingress": true, "isolated": true }), "nobody can trust"),
+            (serde_json::json!({ "ingress": true, "isolated": true }), "untrusted data"),
             (serde_json::json!({ "uses": ["a", "b", "c", "d", "e", "f", "g", "h", "i"] }), "9 capabilities"),
         ] {
             let much = much(&manifest(asks));
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_of_a_service_with_our_name_are_told_from_mistakes() {
+    fn variables_of_a_service_with_our_name_are_not_mistakes() {
         for rest in ["SERVICE_HOST", "SERVICE_PORT_HTTP", "PORT", "PORT_8080_TCP", "PORT_8080_TCP_ADDR"] {
             assert!(is_of_a_service(rest), "{rest}");
         }

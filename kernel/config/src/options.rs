@@ -1,14 +1,14 @@
-//! The kernel's own options behind the words of a plugin's command, where the command line's
-//! grammar does not see them.
+//! The kernel's own options after the words of a plugin's command, where the command line's grammar does not
+//! see them.
 
 use std::path::PathBuf;
 
-/// Takes `--config FILE` and `--set KEY=VALUE`, also as `--config=FILE`, out of the words of a
-/// command. They count as those in front of it; the last `--config` is the one that holds. From the
-/// first `--` on, which is dropped, the words are the command's own.
+/// Takes `--config FILE` and `--set KEY=VALUE`, also as `--config=FILE`, out of the words of a command. They
+/// have the same effect as before the command; the last `--config` wins. From the first `--` on, which is
+/// dropped, the words belong to the command.
 ///
 /// # Errors
-/// When one of them stands at the end without its value.
+/// If one of them is at the end without its value.
 pub fn take_options(
     words: &mut Vec<String>,
     config: &mut Option<PathBuf>,
@@ -43,7 +43,7 @@ pub fn take_options(
 mod tests {
     use super::*;
 
-    /// The file, the settings, and the words that are left.
+    /// The file, the settings, and the remaining words.
     fn take(line: &str) -> Result<(Option<PathBuf>, String, String), String> {
         let mut words = line.split(' ').map(str::to_owned).collect();
         let (mut config, mut sets) = (Some("front.toml".into()), vec!["front=1".to_owned()]);

@@ -1,13 +1,13 @@
-//! Which keywords of a JSON Schema (draft 2020-12) a value violates: those keywords that schemas of
-//! settings have. It finds all violations and words none. A keyword that it does not know is a fault
-//! of the schema, which is reported: it never passes for one that is met.
+//! Which keywords of a JSON Schema (draft 2020-12) a value violates, for those keywords that schemas of
+//! settings use. It finds all violations and formats none. An unknown keyword is an error of the schema,
+//! which is reported: it never counts as satisfied.
 
 use regex::Regex;
 use serde_json::{Map, Value};
 
 use crate::secrets::Node;
 
-/// Keywords that say something of a value and demand nothing of it.
+/// Annotations, which constrain nothing.
 const NOTES: [&str; 15] = [
     "$comment",
     "$defs",
@@ -25,7 +25,7 @@ const NOTES: [&str; 15] = [
     "title",
     "writeOnly",
 ];
-/// Keywords that one value meets or does not.
+/// Keywords that a single value satisfies or violates.
 const PLAIN: [&str; 17] = [
     "const",
     "enum",
@@ -45,7 +45,7 @@ const PLAIN: [&str; 17] = [
     "type",
     "uniqueItems",
 ];
-/// References in circles end here.
+/// Cyclic references end here.
 const DEEPEST: usize = 64;
 
 /// A keyword that a value violates.
@@ -61,21 +61,21 @@ pub(crate) struct Violation<'a> {
 
 #[derive(Debug)]
 pub(crate) enum Kind<'a> {
-    /// Any keyword of [`PLAIN`] but `required`, and what it says.
+    /// Any keyword of [`PLAIN`] but `required`, and its argument.
     Plain(&'a str, &'a Value),
     /// `required`.
     Missing(&'a str),
     /// `additionalProperties`: keys that are not in `properties`.
     UnknownKeys(Vec<&'a str>),
-    /// `anyOf` and `oneOf`: what each alternative is violated by.
+    /// `anyOf` and `oneOf`: the violations of each alternative.
     Alternatives(Vec<Vec<Violation<'a>>>),
-    /// `oneOf`: more than one is met.
+    /// `oneOf`: more than one matches.
     Several,
-    /// `not`, or a schema that no value meets.
+    /// `not`, or a schema that matches no value.
     Forbidden,
 }
 
-/// Everything that `value` violates.
+/// All violations of `value`.
 pub(crate) fn violations<'a>(schema: &'a Value, value: &'a Value) -> Vec<Violation<'a>> {
     let mut found = Vec::new();
     check(Node::root(schema), value, &mut Vec::new(), 0, &mut found);
@@ -148,7 +148,7 @@ fn check<'a>(
     }
 }
 
-/// What one alternative for the same value is violated by.
+/// The violations of one alternative.
 fn alternative<'a>(
     node: Node<'a>,
     value: &'a Value,
@@ -170,7 +170,7 @@ fn additional<'a>(
     all.filter(move |(key, _)| named.is_none_or(|named| !named.contains_key(*key)))
 }
 
-/// What is directly below a value, with its name and its schema.
+/// The direct children of a value, with their names and schemas.
 fn children<'a>(keywords: &'a Map<String, Value>, value: &'a Value) -> Vec<(String, &'a Value, &'a Value)> {
     let mut below = Vec::new();
     for (key, schema) in keywords.get("properties").and_then(Value::as_object).into_iter().flatten() {
@@ -187,7 +187,7 @@ fn children<'a>(keywords: &'a Map<String, Value>, value: &'a Value) -> Vec<(Stri
     below
 }
 
-/// Whether a value meets a plain keyword. Each is about one kind of value, and any other meets it.
+/// Whether a value satisfies a plain keyword. Each is about one type of value, and any other satisfies it.
 fn is_met(keyword: &str, says: &Value, value: &Value) -> bool {
     let length = match value {
         Value::String(text) => text.chars().count(),
@@ -234,7 +234,7 @@ fn pattern(says: &Value) -> Option<Regex> {
     Regex::new(says.as_str()?).ok()
 }
 
-/// Two numbers; `None` if they are none.
+/// Two numbers; `None` if they are not numbers.
 fn compare(value: &Value, limit: &Value) -> Option<std::cmp::Ordering> {
     let whole = |number: &Value| number.as_i64().map(i128::from).or(number.as_u64().map(i128::from));
     match (whole(value), whole(limit)) {
@@ -256,8 +256,8 @@ fn is_of(kind: &Value, value: &Value) -> bool {
     }
 }
 
-/// What keeps a schema from being checked as it says, in words: keywords that are not known here,
-/// patterns that are none, references to nowhere.
+/// What prevents a schema from being checked, as text: unknown keywords, invalid patterns, dangling
+/// references.
 pub(crate) fn faults(schema: &Value) -> Vec<String> {
     let mut faults = Vec::new();
     look(Node::root(schema), "#", &mut faults);
@@ -267,7 +267,7 @@ pub(crate) fn faults(schema: &Value) -> Vec<String> {
 fn look(node: Node<'_>, place: &str, faults: &mut Vec<String>) {
     let Some(keywords) = node.schema.as_object() else {
         if !node.schema.is_boolean() {
-            faults.push(format!("{place} is no schema"));
+            faults.push(format!("{place} is not a schema"));
         }
         return;
     };
@@ -287,11 +287,11 @@ fn look(node: Node<'_>, place: &str, faults: &mut Vec<String>) {
             }
             "$ref" if node.target().is_none() => faults.push(format!("{place} leads nowhere")),
             "pattern" if pattern(says).is_none() => {
-                faults.push(format!("{place} is no regular expression that is known here: {says}"));
+                faults.push(format!("{place} is not a supported regular expression: {says}"));
             }
             "$ref" => {}
             known if NOTES.contains(&known) || PLAIN.contains(&known) || known.starts_with("x-") => {}
-            other => faults.push(format!("{place}: the keyword `{other}` is not known here")),
+            other => faults.push(format!("{place}: the keyword `{other}` is unknown")),
         }
     }
 }
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_a_fault_of_the_schema_with_its_place() {
+    fn an_unknown_keyword_is_a_fault_of_the_schema_with_its_place() {
         let schema = json!({
             "x-note": 1,
             "properties": { "a": { "if": {}, "pattern": "(?=a)" }, "b": { "$ref": "#/$defs/None" } },
@@ -383,9 +383,9 @@ mod tests {
         assert_eq!(
             faults(&schema),
             [
-                "#/items is no schema",
-                "#/properties/a/if: the keyword `if` is not known here",
-                "#/properties/a/pattern is no regular expression that is known here: \"(?=a)\"",
+                "#/items is not a schema",
+                "#/properties/a/if: the keyword `if` is unknown",
+                "#/properties/a/pattern is not a supported regular expression: \"(?=a)\"",
                 "#/properties/b/$ref leads nowhere",
             ]
         );

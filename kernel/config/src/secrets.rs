@@ -1,12 +1,12 @@
-//! What must not be shown: settings that their schema calls secret or whose names say so, and what
-//! URLs have behind their host, where keys of endpoints are.
+//! What must not be shown: settings that are secret by their schema or by name, and the parts of URLs after
+//! the host, where endpoints have keys.
 
 use serde_json::Value;
 
-/// What stands in the place of a secret inside of a value.
+/// The replacement of a secret inside of a value.
 pub(crate) const HIDDEN: &str = "\"(secret)\"";
 
-/// A place in a schema: a subschema, and what references in it start from (the nearest `$id`).
+/// A place in a schema: a subschema, and the base of its references (the nearest `$id`).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Node<'a> {
     pub(crate) schema: &'a Value,
@@ -24,17 +24,17 @@ impl<'a> Node<'a> {
         Self { schema, base }
     }
 
-    /// What it refers to.
+    /// The target of its reference.
     pub(crate) fn target(self) -> Option<Self> {
         let pointer = self.schema["$ref"].as_str()?.strip_prefix('#')?;
         self.base.pointer(pointer).map(|schema| self.at(schema))
     }
 
-    /// Itself, and all that it refers to or is made of.
+    /// Itself, and everything it refers to or consists of.
     fn parts(self) -> Vec<Self> {
         let mut parts = vec![self];
         let mut next = 0;
-        // A schema that goes in circles ends somewhere.
+        // A cyclic schema must end somewhere.
         while let Some(part) = parts.get(next).copied().filter(|_| next < 32) {
             let composed = ["allOf", "anyOf", "oneOf"].map(|key| part.schema[key].as_array());
             let composed = composed.into_iter().flatten().flatten().map(|schema| part.at(schema));
@@ -79,7 +79,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// Whether its schema says so.
+    /// Whether its schema declares it secret.
     pub(crate) fn is_secret(self) -> bool {
         let says = |schema: &Value| schema["writeOnly"] == true || schema["format"] == "password";
         self.parts().iter().any(|part| says(part.schema))
@@ -95,7 +95,7 @@ pub(crate) fn is_secret_at(schema: &Value, path: &[String]) -> bool {
     })
 }
 
-/// For keys without a schema of their own, and all that is below them. `token_idle` is none.
+/// For keys without a schema, and everything below them. `token_idle` is not secret.
 pub(crate) fn looks_secret(key: &str) -> bool {
     ["secret", "password", "private_key", "mnemonic"].iter().any(|word| key.contains(word))
         && !key.ends_with("_file")
@@ -105,7 +105,7 @@ pub(crate) fn looks_secret(key: &str) -> bool {
         })
 }
 
-/// The same without what URLs in it have before and behind their host.
+/// The same without the user info and the parts after the host of URLs in it.
 pub(crate) fn masked(value: &Value) -> Value {
     match value {
         Value::String(text) => mask_url(text).into(),
@@ -115,8 +115,8 @@ pub(crate) fn masked(value: &Value) -> Value {
     }
 }
 
-/// A secret setting as far as it may be seen: whether it is empty, and of addresses in it the
-/// server, unless it is `named` like a secret. `None`: nothing of it.
+/// The visible part of a secret setting: whether it is empty, and the server of addresses in it, unless it is
+/// `named` like a secret. `None`: nothing is visible.
 pub(crate) fn hidden(named: bool, value: &Value) -> Option<String> {
     let is_address = |text: &str| {
         let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
@@ -201,7 +201,7 @@ mod tests {
         for value in [json!("KEY"), json!("pass://word"), json!(7), json!({ "k": "KEY" })] {
             assert_eq!(hidden(false, &value), None, "{value}");
         }
-        // What is called a password may look like anything.
+        // A password may look like anything.
         assert_eq!(hidden(true, &json!("https://rpc.example/")), None);
         assert_eq!(hidden(true, &json!(["https://rpc.example/"])), None);
         assert_eq!(hidden(true, &json!([])).as_deref(), Some("[]"));

@@ -1,5 +1,4 @@
-//! The keys that are the kernel's own: its table `[kernel]`, and those which it keeps for itself in
-//! the table of every plugin.
+//! The kernel's own keys: its table `[kernel]`, and those that it reserves in the table of every plugin.
 
 use std::path::{Path, PathBuf};
 
@@ -58,12 +57,12 @@ pub struct LogSettings {
     pub format: LogFormat,
 }
 
-/// The form of a log line.
+/// The format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub enum LogFormat {
-    /// The one or the other.
+    /// One or the other.
     Auto,
     /// For people.
     Pretty,
@@ -111,7 +110,7 @@ impl KernelSettings {
     }
 }
 
-/// The keys that the kernel keeps for itself in every plugin's table.
+/// The keys that the kernel reserves in every plugin's table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PluginKeys {

@@ -1,4 +1,4 @@
-//! The configuration that counts, key by key, each with where it comes from. Secrets stay hidden.
+//! The effective configuration, key by key, each with its origin. Secrets stay hidden.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,12 +9,11 @@ use crate::sources::dotted;
 use crate::tables::{file_schema, reserved_properties};
 use crate::{Sources, Table, suggest};
 
-/// `key = value  # from` in TOML, a line for each key that is `key` or below it; all without one.
-/// Keys without a value and without a default are left out, as are keys that every plugin may have
-/// and that nobody set.
+/// `key = value  # from` in TOML, a line for each key that is `key` or below it; all without one. Keys
+/// without a value and without a default are left out, as are reserved keys of plugins that are not set.
 ///
 /// # Errors
-/// When there is no such key; the message names the nearest one.
+/// If there is no such key; the message names the nearest one.
 pub fn show(sources: &Sources, tables: &[Table], key: &str) -> Result<String, String> {
     let schemas: BTreeMap<_, _> =
         tables.iter().map(|table| (table.plugin.clone(), table.schema.clone())).collect();
@@ -29,12 +28,12 @@ pub fn show(sources: &Sources, tables: &[Table], key: &str) -> Result<String, St
     };
     let mut lines = Vec::new();
     walk(&mut Vec::new(), root, Some(sources.value()), None, &mut |path, node, value, default| {
-        // Without a schema nobody knows what is secret: of such a plugin only that it is there.
+        // Without a schema it is unknown what is secret: of such a plugin only its presence is shown.
         if path.len() > 2 && !known(path) && path[2] != "enabled" {
             return;
         }
         let is_reserved = path.len() > 2 && path[0] == "plugins" && reserved.contains_key(&path[2]);
-        // Whoever asks for one of them by its name is told its default.
+        // If one of them is requested by its name, its default is shown.
         let Some(shown) = value.or(default.filter(|_| !is_reserved || asked.len() > 2)) else { return };
         if shown.is_null() || !path.starts_with(&asked) {
             return;
@@ -51,7 +50,7 @@ pub fn show(sources: &Sources, tables: &[Table], key: &str) -> Result<String, St
     });
     if lines.is_empty() && !known(&asked) {
         let plugin = dotted(&asked[..2]);
-        return Ok(format!("# {plugin} is not loaded, so nobody knows which of its keys are secret\n"));
+        return Ok(format!("# {plugin} is not loaded, so it is unknown which of its keys are secret\n"));
     }
     if lines.is_empty() {
         return Ok(format!("# {}: nothing is set, and there is no default\n", dotted(&asked)));
@@ -71,7 +70,7 @@ fn parse(key: &str) -> Result<Vec<String>, String> {
     Ok(keys.iter().map(|key| key.get().to_owned()).collect())
 }
 
-/// Whether a key can be shown: the schema has it, or somebody set it.
+/// Whether a key can be shown: it is in the schema, or it is set.
 fn find(root: Node<'_>, all: &Value, path: &[String]) -> Result<(), String> {
     let (mut node, mut value) = (root, Some(all));
     for (at, key) in path.iter().enumerate() {
@@ -81,7 +80,7 @@ fn find(root: Node<'_>, all: &Value, path: &[String]) -> Result<(), String> {
             let names = node.properties().into_iter().map(|(name, _)| name);
             let names: BTreeSet<_> =
                 names.chain(table.into_iter().flat_map(|table| table.keys().map(String::as_str))).collect();
-            // Without the table's name before it, no other key is near.
+            // Without the table's name before it, no other key is similar.
             let elsewhere = ["plugins", "kernel"].map(|table| [&[table.to_owned()], path].concat());
             let elsewhere = elsewhere.iter().find(|longer| at == 0 && find(root, all, longer).is_ok());
             let hint = match elsewhere {
@@ -98,7 +97,7 @@ fn find(root: Node<'_>, all: &Value, path: &[String]) -> Result<(), String> {
 
 type Leaf<'a> = dyn FnMut(&[String], Node<'_>, Option<&Value>, Option<&Value>) + 'a;
 
-/// Every key that is no table, with its value and its default.
+/// Every key that is not a table, with its value and its default.
 fn walk(
     path: &mut Vec<String>,
     node: Node<'_>,
@@ -123,7 +122,7 @@ fn walk(
     }
 }
 
-/// A value as TOML, with what is secret in it hidden.
+/// A value as TOML, with secrets hidden.
 fn toml(node: Node<'_>, value: &Value) -> String {
     match value {
         _ if node.is_secret() => secrets::hidden(false, value).unwrap_or_else(|| HIDDEN.to_owned()),
@@ -218,7 +217,7 @@ mod tests {
         }
         assert_eq!(
             show(&sources, &tables(), "plugins.off.pin").unwrap(),
-            "# plugins.off is not loaded, so nobody knows which of its keys are secret\n"
+            "# plugins.off is not loaded, so it is unknown which of its keys are secret\n"
         );
     }
 
@@ -245,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_nobody_set_is_told_from_one_that_there_is_not() {
+    fn a_key_that_is_not_set_differs_from_one_that_does_not_exist() {
         let (sources, _) = Sources::read(Path::new("none.toml"), [], &["plugins.net={}".to_owned()]);
         let show = |key: &str| show(&sources, &tables(), key).unwrap();
         assert_eq!(show("plugins.net.none"), "# plugins.net.none: nothing is set, and there is no default\n");
@@ -263,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_set_is_the_default() {
+    fn an_unset_key_has_its_default() {
         let (sources, _) = Sources::read(Path::new("none.toml"), [], &["plugins.net={}".to_owned()]);
         let text = show(&sources, &tables(), "plugins.net").unwrap();
         let line = |key: &str| text.lines().find(|line| line.starts_with(key)).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The configuration as text: one file, over it the environment, over that `--set`. Keeps for
-//! every value where it came from, so that whoever finds a fault can name the place.
+//! The configuration as text: one file, overridden by the environment, overridden by `--set`. Keeps the
+//! origin of every value, so that a problem can name its place.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::secrets::masked;
 
 const ENV_PREFIX: &str = "STREAMGATE_";
 
-/// One fault of the configuration: where it stands, which key with which value, what is wrong.
+/// One problem of the configuration: its place, the key, the value, and what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
     /// Line and column in the file, from 1; `None` sorts last with [`usize::MAX`].
@@ -49,7 +49,7 @@ impl fmt::Display for Problem {
 pub struct Sources {
     file: String,
     document: Document<String>,
-    /// What set which key over the file, in order.
+    /// The overrides of the file, in order.
     set: Vec<Layer>,
     /// Variables with our prefix that set nothing.
     ignored: Vec<String>,
@@ -57,8 +57,8 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Reads the file and lays environment and `--set` over it. The problems are those of the
-    /// text itself; the sources are usable without what they concern.
+    /// Reads the file and applies environment and `--set`. The problems are those of the text itself; the
+    /// sources are usable without the values concerned.
     pub fn read(
         path: &Path,
         env: impl IntoIterator<Item = (OsString, OsString)>,
@@ -95,7 +95,7 @@ impl Sources {
         &self.value
     }
 
-    /// Variables of the environment that look like settings and set nothing.
+    /// Environment variables that look like settings and set nothing.
     pub(crate) fn ignored(&self) -> &[String] {
         &self.ignored
     }
@@ -111,14 +111,14 @@ impl Sources {
         };
         let value = found.filter(|value| !has_tables(value)).map(|value| match secret {
             true => "(secret)".to_owned(),
-            // Of what is left after tables, JSON's notation is TOML's too.
+            // For values other than tables, JSON's notation is valid TOML.
             false => masked(value).to_string().chars().take(80).collect(),
         });
         let (position, place) = self.place(path);
         Problem { position, place, key: dotted(path), value, message: message.into() }
     }
 
-    /// Where the key at `path` was given: the last layer that set it, else the nearest table.
+    /// The origin of the key at `path`: the last layer that set it, else the nearest table.
     pub(crate) fn place(&self, path: &[String]) -> ((usize, usize), String) {
         let none = (usize::MAX, usize::MAX);
         for len in (1..=path.len()).rev() {
@@ -127,7 +127,7 @@ impl Sources {
             if let Some((true, name)) = over {
                 return (none, name.clone());
             }
-            // What the file says there does not count where a whole value was laid over it.
+            // The file's value does not count where a whole value overrides it.
             if let Some(start) = self.offset(key).filter(|_| over.is_none()) {
                 let position = position(self.document.raw(), start);
                 return (position, format!("{}:{}:{}", self.file, position.0, position.1));
@@ -161,7 +161,7 @@ impl Sources {
     }
 }
 
-/// A value over those of the file: what gave it, for which key.
+/// An override of the file: its origin and its key.
 struct Layer {
     name: String,
     path: Vec<String>,
@@ -169,8 +169,8 @@ struct Layer {
 }
 
 impl Layer {
-    /// Whether it has something at `key` (true), or stands in the place of what others say there
-    /// (false). Tables are laid over each other, everything else as a whole.
+    /// Whether it has a value at `key` (true), or replaces the lower layers there (false). Tables are merged,
+    /// everything else is replaced as a whole.
     fn says(&self, key: &[String]) -> Option<bool> {
         let (mut value, mut whole) = (&self.value, false);
         for key in key.strip_prefix(self.path.as_slice())? {
@@ -190,9 +190,9 @@ impl Layer {
     }
 }
 
-/// `STREAMGATE_A__B_C` sets `a.b_c`. In a plugin's name `_` stands for `-`, which plugin names
-/// use instead. Variables without `__` set nothing: their names are answered, but for those that
-/// Kubernetes makes for a service of our name.
+/// `STREAMGATE_A__B_C` sets `a.b_c`. In a plugin's name `_` stands for `-`, which plugin names use instead.
+/// Variables without `__` set nothing: their names are returned, except those that Kubernetes sets for a
+/// service of our name.
 fn env_values(
     env: impl IntoIterator<Item = (OsString, OsString)>,
     layers: &mut Vec<Layer>,
@@ -246,16 +246,16 @@ fn parse_value(text: &str) -> Value {
     }
 }
 
-/// Reads TOML that is no configuration.
+/// Parses TOML that is not the configuration.
 ///
 /// # Errors
-/// When it is not TOML, or has another shape.
+/// If it is not TOML, or has another shape.
 pub fn from_toml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     let document = Document::parse(text).map_err(|error| error.to_string())?;
     serde_json::from_value(to_json(document.as_item())).map_err(|error| error.to_string())
 }
 
-/// TOML as JSON. What JSON lacks (dates, infinities) becomes its text.
+/// TOML as JSON. Types that JSON lacks (dates, infinities) become their text.
 fn to_json(item: &Item) -> Value {
     if let Some(table) = item.as_table_like() {
         return table.iter().map(|(key, item)| (key.to_owned(), to_json(item))).collect();
@@ -331,7 +331,7 @@ mod tests {
         let name = file.display();
         assert_eq!(place(&plain, &["a", "b", "0", "c"]), format!("{name}:2:8"));
         assert_eq!(place(&over, &["a", "b", "0", "c"]), "--set a.b");
-        // Of the file's array nothing is left, of its table all that nobody set.
+        // Nothing of the file's array is left; of its table, all keys that are not overridden.
         assert_eq!(place(&over, &["a", "b", "0", "d"]), "--set a.b");
         assert_eq!(place(&over, &["a", "b", "7"]), "--set a.b");
         assert_eq!(place(&over, &["a", "t", "x"]), format!("{name}:4:1"));

@@ -1,5 +1,4 @@
-//! The tables of plugins: what is the plugin's in them and what the kernel's, and everything that
-//! is wrong with them at once.
+//! The tables of plugins: which keys are the plugin's and which the kernel's, and all their problems at once.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,14 +16,14 @@ use crate::{KernelSettings, PluginKeys, Problem, Sources, schema, secrets, wordi
 pub struct Table {
     /// The plugin's name.
     pub plugin: String,
-    /// All keys with their values, the kernel's among them.
+    /// All keys with their values, including the kernel's.
     pub values: Map<String, Value>,
     /// The JSON Schema of the plugin's own settings.
     pub schema: Value,
 }
 
 impl Table {
-    /// What the kernel has to know of it.
+    /// The kernel's part of it.
     pub fn keys(&self) -> PluginKeys {
         serde_json::from_value(Value::Object(self.values.clone())).unwrap_or_default()
     }
@@ -36,7 +35,7 @@ impl Table {
 
     fn settings_without(&self, left_out: impl Fn(&str) -> bool) -> String {
         if self.schema["type"] == "null" {
-            // The settings of a plugin that has none are of the unit type.
+            // The settings of a plugin without any are of the unit type.
             return "null".to_owned();
         }
         let reserved = reserved_properties();
@@ -46,7 +45,7 @@ impl Table {
 }
 
 impl Sources {
-    /// As much of the kernel's settings as can be read: the search for plugins goes on with them.
+    /// The readable part of the kernel's settings: the search for plugins continues with it.
     pub fn kernel(&self) -> KernelSettings {
         let table = self.value().get("kernel").cloned().unwrap_or_else(|| json!({}));
         serde_json::from_value(table.clone()).unwrap_or_else(|_| {
@@ -68,7 +67,7 @@ impl Sources {
         tables.filter(|(_, table)| table.get("enabled") != Some(&Value::Bool(false)))
     }
 
-    /// A problem of a plugin's key, with its value; of the whole table without a key.
+    /// A problem of a plugin's key, with its value; without a key, of the whole table.
     pub fn plugin_problem(&self, plugin: &str, key: Option<&str>, message: impl Into<String>) -> Problem {
         self.problem(&plugin_path(plugin, key), false, message)
     }
@@ -78,9 +77,8 @@ pub(crate) fn plugin_path<'a>(name: &'a str, rest: impl IntoIterator<Item = &'a 
     ["plugins", name].into_iter().chain(rest).map(str::to_owned).collect()
 }
 
-/// Everything that is wrong with the whole configuration: by the schemas, between listen
-/// addresses, and as each plugin sees its own settings. `own` asks the plugin of `tables[index]`
-/// about settings (JSON text) without what is known to be wrong.
+/// All problems of the whole configuration: by the schemas, between listen addresses, and from each plugin's
+/// own check. `own` calls the plugin of `tables[index]` for settings (JSON text) without the known problems.
 pub fn check(
     sources: &Sources,
     tables: &[Table],
@@ -95,7 +93,7 @@ pub fn check(
     for table in tables {
         let faults = schema::faults(&table.schema).into_iter().map(|fault| {
             let message = format!(
-                "the schema of its settings cannot be checked: {fault}; the plugin has to say it otherwise"
+                "the schema of its settings cannot be checked: {fault}; the plugin has to express it differently"
             );
             sources.plugin_problem(&table.plugin, None, message)
         });
@@ -130,8 +128,8 @@ pub(crate) fn reserved_properties() -> Map<String, Value> {
     }
 }
 
-/// The schema of the whole file: the kernel's keys, and for each plugin its own and those that
-/// the kernel keeps for itself. Each has an id, so that references in it stay in it.
+/// The schema of the whole file: the kernel's keys, and for each plugin its own and the reserved ones. Each
+/// has an id, so that its references resolve within it.
 pub fn file_schema(plugins: &BTreeMap<String, Value>) -> Value {
     let mut kernel = schema_for!(KernelSettings).to_value();
     kernel["$id"] = "urn:streamgate:kernel".into();
@@ -161,7 +159,7 @@ pub fn file_schema(plugins: &BTreeMap<String, Value>) -> Value {
     })
 }
 
-/// No two settings that their schemas call listen addresses may be the same.
+/// No two settings that their schemas declare as listen addresses may be the same.
 fn check_listen_addresses(sources: &Sources, tables: &[Table], problems: &mut Vec<Problem>) {
     let mut taken: Vec<(Vec<String>, String)> = Vec::new();
     for table in tables {
@@ -182,7 +180,7 @@ fn check_listen_addresses(sources: &Sources, tables: &[Table], problems: &mut Ve
     }
 }
 
-/// The settings that their schema calls listen addresses, and what they say or are without it.
+/// The settings that their schema declares as listen addresses, with their values or defaults.
 pub(crate) fn listen_addresses(table: &Table) -> impl Iterator<Item = (&str, Vec<&str>)> {
     let properties = table.schema["properties"].as_object().into_iter().flatten();
     properties.filter_map(|(key, property)| {
@@ -197,7 +195,7 @@ pub(crate) fn listen_addresses(table: &Table) -> impl Iterator<Item = (&str, Vec
     })
 }
 
-/// Whether both cannot be bound: the same port on the same address, or on all of them.
+/// Whether they conflict: the same port on the same address, or on all of them.
 fn same_address(a: &str, b: &str) -> bool {
     match (a.parse::<SocketAddr>(), b.parse::<SocketAddr>()) {
         (Ok(a), Ok(b)) => {
@@ -222,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_keyword_that_is_not_known_is_named_and_passes_for_nothing() {
+    fn an_unknown_keyword_is_named_and_does_not_count_as_satisfied() {
         let schema = json!({ "type": "object", "properties": { "a": { "if": {}, "then": false } } });
         let (sources, _) =
             Sources::read(std::path::Path::new("none.toml"), [], &["plugins.x.a=1".to_owned()]);
@@ -230,8 +228,8 @@ mod tests {
         let table = Table { plugin: "x".into(), values, schema };
         let said: Vec<_> =
             check(&sources, &[table], |_, _| Vec::new()).iter().map(|it| it.message.clone()).collect();
-        assert!(said[0].contains("#/properties/a/if: the keyword `if` is not known here"), "{said:?}");
-        assert!(said[1].contains("#/properties/a/then: the keyword `then` is not known here"), "{said:?}");
+        assert!(said[0].contains("#/properties/a/if: the keyword `if` is unknown"), "{said:?}");
+        assert!(said[1].contains("#/properties/a/then: the keyword `then` is unknown"), "{said:?}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Violations of a JSON Schema in the words of somebody who edits the file, with the nearest
-//! valid key or value. It never shows the value of a setting that its schema calls secret.
+//! Violations of a JSON Schema as text for the person who edits the file, with the nearest valid key or
+//! value. It never shows the value of a setting that its schema declares secret.
 
 use serde_json::Value;
 
@@ -37,8 +37,8 @@ fn word(sources: &Sources, schema: &Value, violation: &Violation<'_>) -> Vec<Pro
             None => alternatives(each, found, &example),
         },
         Kind::Plain(keyword, says) => plain(keyword, says, found, &example),
-        Kind::Several => "has more than one of the forms of which it may have one".into(),
-        Kind::Forbidden => "must not be there, or not so".into(),
+        Kind::Several => "matches more than one of its forms, and must match exactly one".into(),
+        Kind::Forbidden => "is not allowed here".into(),
     };
     vec![sources.problem(path, is_secret_at(schema, path), message)]
 }
@@ -70,8 +70,8 @@ fn plain(keyword: &str, says: &Value, found: &Value, example: &str) -> String {
     }
 }
 
-/// The violations of the one alternative that was meant: the only one that is not already wrong in
-/// the kind of value (`null`, say, which TOML does not have).
+/// The violations of the intended alternative: the only one that does not fail by the type of the value (for
+/// example `null`, which TOML does not have).
 fn branch<'a, 'b>(each: &'a [Vec<Violation<'b>>], path: &[String]) -> Option<&'a [Violation<'b>]> {
     let wrong_kind = |it: &Violation<'_>| {
         matches!(it.kind, Kind::Plain("type" | "const" | "enum", _)) && it.path.len() == path.len()
@@ -91,7 +91,7 @@ fn alternatives(each: &[Vec<Violation<'_>>], found: &Value, example: &str) -> St
         }
     }
     match options.is_empty() {
-        true => format!("has none of the forms that are allowed{example}"),
+        true => format!("has none of the allowed forms{example}"),
         false => one_of(&options, found),
     }
 }
@@ -116,7 +116,7 @@ fn kind_name(kind: &str) -> Option<&'static str> {
         "boolean" => "true or false",
         "array" => "an array",
         "object" => "a table",
-        // `null` is how a schema says optional; TOML has no such value.
+        // `null` means optional in a schema; TOML has no such value.
         _ => return None,
     })
 }
@@ -133,7 +133,7 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-/// `; did you mean ...?` with the nearest candidate, or all of them under `title` when none is near.
+/// `; did you mean ...?` with the nearest candidate, or all of them under `title` if none is similar.
 pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>, title: &str) -> String {
     let mut near: Vec<_> =
         candidates.into_iter().map(|name| (strsim::jaro_winkler(word, name), name)).collect();

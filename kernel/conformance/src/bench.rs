@@ -1,4 +1,4 @@
-//! One plugin in this process: started, asked, stopped, each within a deadline.
+//! One plugin in this process: started, called, stopped, each within a deadline.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -15,16 +15,16 @@ use tokio::runtime::Handle;
 use crate::Loaded;
 use crate::host::{Record, Recorder};
 
-/// Why a rule is not met.
+/// Why a rule failed.
 #[derive(Debug)]
 pub(crate) enum No {
-    /// The plugin breaks it.
+    /// The plugin violates it.
     Broken(String),
-    /// It cannot be seen here whether it does.
+    /// It cannot be checked here.
     Unshown(String),
 }
 
-/// What was seen, for people; or why the rule is not met.
+/// The observation, for people; or why the rule failed.
 pub(crate) type Verdict = Result<String, No>;
 
 pub(crate) fn broken<T>(reason: impl Into<String>) -> Result<T, No> {
@@ -51,7 +51,7 @@ pub(crate) struct Running {
     pub(crate) record: Arc<Record>,
 }
 
-/// Where a plugin can be asked.
+/// A service of the plugin.
 pub(crate) struct Target {
     pub(crate) url: String,
     pub(crate) client: Client,
@@ -72,12 +72,12 @@ impl Bench {
             extra: Extra::default(),
         };
         let start = self.loaded.start.clone();
-        // On a thread of its own: it may keep it.
+        // On a separate thread, because the plugin may block it.
         let started = self.within("start", move || start(host, args)).await?;
         Ok(started.into_result().map_err(String::from))
     }
 
-    /// Starts the plugin with its settings. One that lacks a neighbour may say no.
+    /// Starts the plugin with its settings. One that lacks another plugin may refuse.
     pub(crate) async fn start(&self) -> Result<Running, No> {
         let record = Arc::new(Record::default());
         let needs: Vec<_> = self.manifest.requires.iter().map(|name| format!("`{name}`")).collect();
@@ -112,7 +112,7 @@ impl Bench {
         }
     }
 
-    /// One of the plugin's entries, on a thread that it may keep.
+    /// One of the plugin's entries, on a thread that it may block.
     pub(crate) async fn within<T: Send + 'static>(
         &self,
         what: &str,
@@ -132,7 +132,7 @@ impl Bench {
         }
     }
 
-    /// Everything that answers requests: the public prefixes, then the capabilities.
+    /// All services: the public prefixes, then the capabilities.
     pub(crate) fn targets(&self, record: &Record) -> Vec<Target> {
         let target =
             |url: String, service: &Service| Target { url, client: Client::from_abi(service.clone()) };
@@ -148,7 +148,7 @@ impl Bench {
         targets
     }
 
-    /// Sends one request and reads the beginning of its answer, as far as it comes.
+    /// Sends one request and reads the beginning of its response.
     pub(crate) async fn ask(
         &self,
         target: &Target,
@@ -163,7 +163,7 @@ impl Bench {
         let request = request.body(Body::from(body)).map_err(|error| No::Broken(error.to_string()))?;
         let response = self.in_time(&what, target.client.send(request)).await?;
         let response =
-            response.map_err(|error| No::Broken(format!("its {what} breaks the boundary: {error}")))?;
+            response.map_err(|error| No::Broken(format!("its {what} violates the boundary: {error}")))?;
         // A body may be endless, such as a stream of events; then it is dropped half way.
         let _ =
             tokio::time::timeout(Duration::from_millis(200), response.into_body().collect_bytes(64 << 10))
@@ -171,7 +171,7 @@ impl Bench {
         Ok(())
     }
 
-    /// A few requests to everything that answers: what is there, what is not, and nonsense.
+    /// A few requests to every service: existing and missing paths, and invalid requests.
     pub(crate) async fn ask_all(&self, record: &Record) -> Result<usize, No> {
         let targets = self.targets(record);
         for target in &targets {

@@ -1,4 +1,4 @@
-//! The host that a plugin meets here: it has no neighbours for it, and records what it does.
+//! The host of the tested plugin: it has no other plugins, and records the plugin's calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -21,8 +21,8 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 const INFO: u8 = 3;
 
-/// What a plugin has done so far. Everything in it is counted or has a bound of its own: a plugin
-/// that floods its host does not fill the memory.
+/// The plugin's calls so far. Everything in it is counted or bounded: a plugin that floods its host does not
+/// fill the memory.
 #[derive(Default)]
 pub(crate) struct Record {
     pub(crate) logs: AtomicU64,
@@ -32,13 +32,13 @@ pub(crate) struct Record {
     pub(crate) health: Mutex<BTreeMap<String, (HealthState, String)>>,
     pub(crate) public: Mutex<Option<Service>>,
     pub(crate) provided: Mutex<BTreeMap<String, Service>>,
-    /// What it asked for without a right to it.
+    /// Refused accesses.
     pub(crate) refused: Mutex<BTreeSet<(Right, String)>>,
     /// Ends subscriptions, as the kernel's bus does.
     pub(crate) closed: CancellationToken,
 }
 
-/// The kinds of rights, each with a rule of its own.
+/// The kinds of rights, each with its own rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Right {
     Services,
@@ -46,7 +46,7 @@ pub(crate) enum Right {
     Mounts,
 }
 
-/// Names that are kept at most, of components and of what was refused.
+/// Maximum names that are kept, of components and of refusals.
 const NAMES: usize = 1000;
 
 pub(crate) struct Recorder {
@@ -140,9 +140,9 @@ impl Recorder {
     }
 }
 
-/// What answers for a capability that nobody provides.
+/// The service of a capability without a provider.
 fn nobody(name: &str) -> Service {
-    let detail = format!("nobody provides `{name}` while a plugin is judged alone");
+    let detail = format!("no plugin provides `{name}` while a plugin is tested alone");
     let answer = move |_: http::Request<Body>| {
         let problem = Problem::of(problems::NO_PROVIDER);
         let response = axum::response::IntoResponse::into_response(problem.detail(detail.clone()));
@@ -151,7 +151,7 @@ fn nobody(name: &str) -> Service {
     tower::service_fn(answer).into_abi()
 }
 
-/// A subscription on which nothing comes.
+/// A subscription without events.
 struct Silence(Pin<Box<WaitForCancellationFutureOwned>>);
 
 impl EventSource for Silence {

@@ -1,9 +1,9 @@
-//! `streamgate conformance FILE.so`: judges a plugin, rule by rule, by the spec in
+//! `streamgate conformance FILE.so`: checks a plugin, rule by rule, against the spec in
 //! `docs/reference/plugin-rules.md`.
 //!
-//! Every rule is tried in a process of its own, in which the plugin meets a host that records
-//! what it does. So a crash, an `exit` or a hang is what the rule found, and nothing worse. How a
-//! cdylib is loaded is the caller's: it hands in a function that does.
+//! Every rule is checked in its own process, in which the plugin meets a host that records its calls. So a
+//! crash, an `exit` or a hang is only the result of the rule. Loading the cdylib is left to the caller, who
+//! passes a function for it.
 
 mod bench;
 mod host;
@@ -26,24 +26,24 @@ use streamgate_plugin_api::{Manifest, SettingsProblem};
 
 use crate::rules::{LOADS, RULES, STARTS, WITHOUT_START};
 
-/// What the command line says.
+/// The arguments.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
     /// The plugin's cdylib; its settings come with --set key=value
     file: PathBuf,
-    /// The plugin's name; without it, what the file's name says
+    /// The plugin's name; default: from the file's name
     #[arg(long)]
     plugin: Option<String>,
     /// As JSON
     #[arg(long)]
     json: bool,
-    /// How often it is started and stopped while leaks are looked for
+    /// How many cycles of start and stop the leak check runs
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=100_000))]
     cycles: u32,
-    /// How long each of its entries may take
+    /// The deadline of each of its entries
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
     deadline: Duration,
-    /// Try this rule here and now, for the process that has started this one
+    /// Check this rule in this process, for the parent that started it
     #[arg(long, hide = true, requires = "dir")]
     rule: Option<String>,
     /// Where it writes
@@ -60,24 +60,24 @@ impl Options {
     }
 }
 
-/// Judges settings (JSON text).
+/// Checks settings (JSON text).
 pub type Check = Arc<dyn Fn(&str) -> Vec<SettingsProblem> + Send + Sync>;
 /// Begins to start the plugin.
 pub type Start = Arc<dyn Fn(HostHandle, StartArgs) -> FfiFuture<StartResult> + Send + Sync>;
 
 /// A loaded plugin: its manifest and its entries.
 pub struct Loaded {
-    /// What it says of itself.
+    /// The manifest.
     pub manifest: Manifest,
     /// The JSON Schema of its settings; `null` if there is none.
     pub schema: Box<dyn Fn() -> Value + Send + Sync>,
-    /// Judges settings.
+    /// Checks settings.
     pub check: Check,
     /// Starts it.
     pub start: Start,
 }
 
-/// Whether a rule is met.
+/// The result of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Outcome {
@@ -96,20 +96,19 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// What came out of one rule.
+/// The finding of one rule.
 #[derive(Debug, Serialize)]
 struct Finding {
     rule: &'static str,
     outcome: Outcome,
-    /// What was seen, or why it is not met or not shown.
+    /// The observation, or why the rule failed or was not shown.
     detail: String,
 }
 
-/// Runs the command: judges the plugin and prints the findings. The exit code is 0 if no rule is
-/// broken, else 1.
+/// Runs the command: checks the plugin and prints the findings. The exit code is 0 if no rule failed, else 1.
 ///
-/// `load` gets the plugin's name and its file; it is called in a process for each rule. `sets` are
-/// the plugin's settings, as `key=value`.
+/// `load` gets the plugin's name and its file; it is called in a process for each rule. `sets` are the
+/// plugin's settings, as `key=value`.
 pub fn main(
     options: &Options,
     sets: &[String],
@@ -154,11 +153,11 @@ fn judge(options: &Options, sets: &[String]) -> Vec<Finding> {
     findings
 }
 
-/// A line for each rule; what was seen, or what is wrong, below it.
+/// A line for each rule, with the observation or the problem below it.
 fn table(plugin: &str, findings: &[Finding]) -> String {
     let mut text = String::new();
     let width = RULES.iter().map(|rule| rule.id.len()).max().unwrap_or(0);
-    // Of what does not load there is nothing more to say.
+    // There is nothing more to report about a plugin that does not load.
     let loads = findings.iter().any(|finding| finding.rule == LOADS && finding.outcome == Outcome::Met);
     for (finding, rule) in findings.iter().zip(RULES).filter(|(finding, _)| loads || finding.rule == LOADS) {
         let _ = writeln!(text, "{:9}  {:width$}  {}", finding.outcome, finding.rule, rule.says);
@@ -177,7 +176,7 @@ fn table(plugin: &str, findings: &[Finding]) -> String {
     text
 }
 
-/// The settings as JSON text, as they would come out of the plugin's table.
+/// The settings as JSON text, as they would come from the plugin's table.
 fn settings(plugin: &str, sets: &[String], schema: &Value) -> Result<String, String> {
     let sets: Vec<_> = sets.iter().map(|set| format!("plugins.{plugin}.{set}")).collect();
     let (sources, problems) = Sources::read(Path::new("/dev/null"), [], &sets);

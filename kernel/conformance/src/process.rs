@@ -1,4 +1,4 @@
-//! One rule, one process: whatever the plugin does to it is what the rule found.
+//! One rule, one process: whatever the plugin does to it is the result of the rule.
 
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
@@ -18,17 +18,17 @@ use crate::{Finding, Loaded, Options, Outcome, settings};
 const FIRST_HALF: &str = "kill.first";
 const FOUND: &str = "found.json";
 const PRINTED: &str = "printed";
-/// What a child may take over its deadlines.
+/// How much longer than its deadlines a child may take.
 const SLACK: Duration = Duration::from_secs(60);
 
-/// What a child writes before it ends.
+/// The last output of a child.
 #[derive(Serialize, Deserialize)]
 struct Found {
     outcome: Outcome,
     detail: String,
 }
 
-/// Proves one rule in a child.
+/// Checks one rule in a child.
 pub(crate) fn prove(options: &Options, sets: &[String], rule: &'static str) -> Finding {
     let found = tempfile::tempdir().map_err(|error| error.to_string()).and_then(|dir| {
         if rule == KILLS {
@@ -41,9 +41,11 @@ pub(crate) fn prove(options: &Options, sets: &[String], rule: &'static str) -> F
     });
     match found {
         Ok(found) => Finding { rule, outcome: found.outcome, detail: found.detail },
-        Err(error) => {
-            Finding { rule, outcome: Outcome::NotShown, detail: format!("it cannot be tried: {error}") }
-        }
+        Err(error) => Finding {
+            rule,
+            outcome: Outcome::NotShown,
+            detail: format!("its process cannot be started: {error}"),
+        },
     }
 }
 
@@ -113,7 +115,7 @@ fn wait(mut child: Child, deadline: Duration) -> std::io::Result<Option<ExitStat
     Ok(None)
 }
 
-/// The child's whole life.
+/// The main function of the child.
 pub(crate) fn prove_here(
     options: &Options,
     sets: &[String],
@@ -123,12 +125,12 @@ pub(crate) fn prove_here(
     let (rule, dir) = (options.rule.as_deref().unwrap_or_default(), options.dir.clone().unwrap_or_default());
     let verdict = bench(options, sets, &dir, load).and_then(|bench| {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let tokio = runtime.map_err(|error| No::Unshown(format!("the system gives no threads: {error}")))?;
+        let tokio = runtime.map_err(|error| No::Unshown(format!("threads cannot be started: {error}")))?;
         let verdict = match RULES.iter().find(|known| known.id == rule) {
             Some(rule) => tokio.block_on((rule.proof)(&bench)),
             None => tokio.block_on(be_killed(&bench)),
         };
-        // Threads that the plugin keeps are not waited for.
+        // Threads that the plugin blocks are not awaited.
         tokio.shutdown_background();
         std::mem::forget(bench);
         verdict

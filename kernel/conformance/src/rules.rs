@@ -1,4 +1,4 @@
-//! The rules, each with its proof. `docs/reference/plugin-rules.md` says them to people, under the same ids.
+//! The rules, each with its check. `docs/reference/plugin-rules.md` describes them under the same ids.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::host::{Record, Right};
 /// One rule.
 pub(crate) struct Rule {
     pub(crate) id: &'static str,
-    /// What it asks, in a few words.
+    /// Its requirement, in a few words.
     pub(crate) says: &'static str,
     pub(crate) proof: for<'a> fn(&'a Bench) -> BoxFuture<'a, Verdict>,
 }
@@ -29,55 +29,56 @@ macro_rules! rules {
     };
 }
 
-/// All of them, the ones without which others cannot be shown first.
+/// All rules; those that others depend on come first.
 pub(crate) const RULES: &[Rule] = rules! {
-    "load.opens" load_opens "loads without a crash, with a version and a layout that the host takes"
-    "manifest.complete" manifest_complete "says who it is, and names each thing once"
+    "load.opens" load_opens "loads without a crash, with a version and a layout that the host accepts"
+    "manifest.complete" manifest_complete "states its name and version, and lists each thing once"
     "settings.schema" settings_schema "has a schema that refuses unknown keys and describes the others"
-    "settings.check" settings_check "judges settings at once, always alike, and starts nothing"
+    "settings.check" settings_check "checks settings at once, always with the same result, and starts nothing"
     "start.deadline" start_deadline "starts in time, or fails in time with a reason"
-    "start.reason" start_reason "answers settings that it cannot read with a reason"
+    "start.reason" start_reason "refuses settings that it cannot read with a reason"
     "start.serves" start_serves "answers under the prefixes of its manifest"
-    "services.declared" services_declared "asks for and provides what its manifest names, and nothing else"
-    "events.declared" events_declared "publishes and subscribes to what its manifest names, and nothing else"
-    "mounts.declared" mounts_declared "sends requests to the prefixes of others as an ingress alone"
-    "requests.answered" requests_answered "answers every request in time, nonsense too"
+    "services.declared" services_declared "calls and provides only what its manifest names"
+    "events.declared" events_declared "publishes and subscribes only to what its manifest names"
+    "mounts.declared" mounts_declared "sends requests to the prefixes of others only as an ingress"
+    "requests.answered" requests_answered "answers every request in time, including invalid ones"
     "ping.answers" ping_answers "keeps no thread of its runtime busy"
-    "health.component" health_component "tells the health of a component, with a reason when it is not well"
+    "health.component" health_component "reports the health of a component, with a reason when it is not healthy"
     "log.bounded" log_bounded "logs little when nothing happens, and prints nothing"
     "events.bounded" events_bounded "publishes little when nothing happens"
-    "drain.finishes" drain_finishes "finishes a request that is under way before it is drained"
+    "drain.finishes" drain_finishes "finishes a request in progress before it is drained"
     "stop.deadline" stop_deadline "stops in time"
-    "stop.again" stop_again "takes a second stop, and starts again in the same process"
+    "stop.again" stop_again "accepts a second stop, and starts again in the same process"
     "kill.starts" kill_starts "starts again after its process was killed"
     "panics.none" panics_none "does not panic"
-    "leak.none" leak_none "gives back threads, files and memory"
+    "leak.none" leak_none "releases threads, files and memory"
 };
 
-/// The rule without which nothing else is shown.
+/// The rule that everything else depends on.
 pub(crate) const LOADS: &str = "load.opens";
-/// The rule without which nothing that runs is shown.
+/// The rule that everything at run time depends on.
 pub(crate) const STARTS: &str = "start.deadline";
-/// The rules that are shown by a plugin that does not start.
+/// The rules that can be checked for a plugin that does not start.
 pub(crate) const WITHOUT_START: [&str; 5] =
     [LOADS, "manifest.complete", "settings.schema", "settings.check", "start.reason"];
 /// The rule whose first half ends with the end of its process.
 pub(crate) const KILLS: &str = "kill.starts";
 
-/// What no plugin has for settings. (A list would do as a struct without required fields.)
+/// An invalid type of settings for every plugin. (A list would be valid for a struct without required
+/// fields.)
 const NONSENSE: &str = "\"nonsense\"";
-/// Idle time in which floods are looked for.
+/// The idle time of the flood checks.
 const IDLE: Duration = Duration::from_secs(2);
-/// Records or events a second of a plugin that nobody asks anything.
+/// Records or events per second allowed while the plugin is idle.
 const IDLE_RATE: u64 = 50;
-/// Cycles of start and stop before the first measurement, at most.
+/// Maximum cycles of start and stop before the first measurement.
 const WARM_UP: u32 = 20;
-/// Growth of the resident memory at all, and for each cycle.
+/// Allowed growth of the resident memory in total, and per cycle.
 const KIB: u64 = 1024;
 const KIB_PER_CYCLE: u64 = 64;
-/// Threads and files more than after the warm-up.
+/// Additional threads and files allowed after the warm-up.
 const MORE: u64 = 8;
-/// How long they may take to go after the last stop.
+/// How long they may take to end after the last stop.
 const SETTLES: Duration = Duration::from_secs(5);
 
 async fn load_opens(bench: &Bench) -> Verdict {
@@ -119,7 +120,7 @@ async fn settings_schema(bench: &Bench) -> Verdict {
     }
     let Some(object) = schema.as_object().filter(|schema| schema.get("type") == Some(&"object".into()))
     else {
-        return broken("it is no JSON Schema of an object; export a struct as the plugin's Settings");
+        return broken("it is not a JSON Schema of an object; export a struct as the plugin's Settings");
     };
     if object.get("additionalProperties") != Some(&Value::Bool(false)) {
         return broken(
@@ -185,7 +186,7 @@ async fn start_reason(bench: &Bench) -> Verdict {
         Ok(_) => broken("it starts with a text for its settings"),
         Err(reason) if record.panics.load(Relaxed) > 0 => broken(format!("it panicked instead: {reason}")),
         Err(reason) if reason.trim().is_empty() => broken("its reason is empty"),
-        // Of a problem of the settings as a whole the key before the colon is empty.
+        // For a problem of the settings as a whole the key before the colon is empty.
         Err(reason) => Ok(format!("it said: {}", reason.trim_start_matches(": "))),
     }
 }
@@ -254,7 +255,7 @@ async fn ping_answers(bench: &Bench) -> Verdict {
 
 async fn health_component(bench: &Bench) -> Verdict {
     let running = bench.start().await?;
-    // It may be told from a task that start has begun.
+    // It may be reported from a task that start has begun.
     let told = async {
         while running.record.health.lock().is_empty() {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -264,12 +265,12 @@ async fn health_component(bench: &Bench) -> Verdict {
     let health = running.record.health.lock().clone();
     bench.end(running).await?;
     if told.is_err() {
-        return broken("it tells no health; call host.health(\"component\").healthy() in start");
+        return broken("it reports no health; call host.health(\"component\").healthy() in start");
     }
     let silent =
         |(state, reason): &(HealthState, String)| *state != HealthState::Healthy && reason.trim().is_empty();
     if let Some((component, _)) = health.iter().find(|(_, health)| silent(health)) {
-        return broken(format!("`{component}` is not healthy, and it does not say why"));
+        return broken(format!("`{component}` is not healthy, and it gives no reason"));
     }
     Ok(health.keys().cloned().collect::<Vec<_>>().join(" "))
 }
@@ -291,9 +292,9 @@ async fn idle(bench: &Bench, what: &str, count: impl Fn(&Record) -> u64) -> Verd
     let seconds = IDLE.as_secs();
     match came <= IDLE_RATE * seconds {
         true => Ok(format!("{came} {what} in {seconds} s")),
-        false => broken(format!(
-            "{came} {what} in {seconds} s in which nobody asked for anything; {IDLE_RATE} a second are allowed"
-        )),
+        false => {
+            broken(format!("{came} {what} in {seconds} idle seconds; {IDLE_RATE} per second are allowed"))
+        }
     }
 }
 
@@ -304,12 +305,12 @@ async fn drain_finishes(bench: &Bench) -> Verdict {
         let (body, halves) = tokio::sync::mpsc::channel(2);
         let stream = Body::from_stream(ReceiverStream::new(halves));
         let request = http::Request::post(&target.url).header("host", "conformance").body(stream);
-        let Ok(request) = request else { return broken(format!("`{}` is no path", target.url)) };
+        let Ok(request) = request else { return broken(format!("`{}` is not a path", target.url)) };
         let _ = body.send(Ok::<_, std::io::Error>(Bytes::from_static(b"half "))).await;
         let mut answer = tokio::spawn(target.client.send(request));
         let at_once = tokio::time::timeout(Duration::from_millis(200), &mut answer).await;
         if at_once.is_ok() {
-            // It answers without the body's end, so nothing is under way.
+            // It answers before the body's end, so no request is in progress.
             continue;
         }
         let mut drain = tokio::spawn(running.instance.drain());
@@ -335,7 +336,7 @@ async fn drain_finishes(bench: &Bench) -> Verdict {
     bench.end(running).await?;
     match waited {
         Some(url) => Ok(format!("POST {url}")),
-        None => unshown("nothing that it serves waits for the end of a body that is posted to it"),
+        None => unshown("none of its services waits for the end of a posted body"),
     }
 }
 
@@ -404,7 +405,7 @@ async fn leak_none(bench: &Bench) -> Verdict {
             || end.files > warm.files + MORE
             || end.kib > warm.kib + KIB + KIB_PER_CYCLE * u64::from(cycles)
     };
-    // Threads that were told to end, and the files that they hold, take a moment on a busy machine.
+    // Stopped threads and their files take a moment to end on a busy machine.
     let (mut end, ended) = (Usage::now(), Instant::now());
     while grows(&end) && ended.elapsed() < SETTLES {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -422,7 +423,7 @@ async fn leak_none(bench: &Bench) -> Verdict {
     }
 }
 
-/// What this process holds.
+/// The resources of this process.
 #[derive(Default)]
 struct Usage {
     threads: u64,

@@ -1,5 +1,5 @@
-//! Descriptors: as many as the system lets this process have, and a few kept back, so that the
-//! control socket answers when all others are taken.
+//! Descriptors: as many as the system allows this process, and a few reserved ones, so that the control
+//! socket answers when all others are in use.
 
 use std::fs::File;
 use std::io;
@@ -11,19 +11,19 @@ use tokio::net::{UnixListener, UnixStream};
 
 /// Below this a server with a few hundred clients runs out of them.
 pub const FEW: u64 = 1_024;
-/// So many command lines are answered at the same time when there is no other descriptor.
+/// Command lines answered concurrently without other descriptors.
 const RESERVE: usize = 4;
-/// Before the socket is asked again after any other fault.
+/// Pause before the socket is accepted on again after any other error.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Raises the limit of open files to what the system allows, and answers it; `None`: there is none.
+/// Raises the limit of open files to the system's maximum, and returns it; `None`: there is none.
 pub fn raise() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     getrlimit(Resource::Nofile).current
 }
 
-/// A control socket with descriptors of its own.
+/// A control socket with reserved descriptors.
 #[derive(Debug)]
 pub struct Reserved {
     listener: UnixListener,
@@ -31,7 +31,7 @@ pub struct Reserved {
 }
 
 impl Reserved {
-    /// Keeps some back from now on.
+    /// Reserves some from now on.
     pub fn new(listener: UnixListener) -> Self {
         let mut reserved = Self { listener, spare: Vec::new() };
         reserved.fill();
@@ -56,7 +56,7 @@ impl axum::serve::Listener for Reserved {
         loop {
             match self.listener.accept().await {
                 Ok(accepted) => return accepted,
-                // Another thread may be faster with what is let go; then the next one is.
+                // Another thread may take the released one; then the next one is released.
                 Err(error) if is_exhausted(&error) && self.spare.pop().is_some() => {}
                 Err(_) => {
                     tokio::time::sleep(PAUSE).await;

@@ -1,5 +1,5 @@
-//! What people on this machine had changed, or tried to, and what plugins were refused: written down before they are answered, and
-//! told on the bus until a plugin has put it where it stays. Bounded; the oldest go.
+//! The journal: changes by local users, including failed ones, and refused accesses of plugins. Stored before
+//! they are answered, and published until a plugin acknowledges them. Bounded; the oldest are dropped.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -19,16 +19,16 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 const FILE: &str = "streamgate.changes";
-/// Changes that wait; where nobody keeps them, these are the last ones.
+/// Maximum pending changes; without a plugin that acknowledges them, these are the last ones.
 const MOST: usize = 1_000;
-/// Those that are told at once.
+/// Those that are published at once.
 const ROUND: usize = 32;
-/// How often what nobody keeps is told again.
+/// How often pending ones are published again.
 const AGAIN: Duration = Duration::from_secs(10);
-/// Longest `detail`, in characters.
+/// Maximum length of `detail`, in characters.
 const MAX_DETAIL: usize = 1_000;
 
-/// Changes that nobody keeps yet.
+/// Changes that are not acknowledged yet.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -37,14 +37,14 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// That of a data directory.
+    /// For a data directory.
     pub fn open(data_dir: &Path) -> Arc<Self> {
         let path = data_dir.join(FILE);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => {
-                tracing::error!(file = %path.display(), %error, "changes by hand that wait for the audit log cannot be read");
+                tracing::error!(file = %path.display(), %error, "pending changes by hand cannot be read");
                 String::new()
             }
         };
@@ -59,7 +59,7 @@ impl Journal {
         Arc::new(Self { path, waiting: Mutex::new(waiting), noted: Notify::new() })
     }
 
-    /// Writes a change down; it is on disk when this returns, unless the log says otherwise.
+    /// Stores a change; it is on disk on return, unless the log reports an error.
     pub(crate) async fn note(self: &Arc<Self>, mut change: HostChanged) {
         change.detail = change.detail.chars().take(MAX_DETAIL).collect();
         self.change(move |waiting| {
@@ -82,7 +82,7 @@ impl Journal {
         match saved.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(()) => {}
             Err(error) => {
-                tracing::error!(file = %self.path.display(), %error, "a change by hand could not be written down");
+                tracing::error!(file = %self.path.display(), %error, "a change by hand could not be stored");
             }
         }
     }
@@ -101,15 +101,15 @@ impl Journal {
         std::fs::File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
     }
 
-    /// Tells of the changes until the process ends.
+    /// Publishes the changes until the process ends.
     pub async fn tell(self: Arc<Self>, bus: Arc<Bus>) {
         let mut kept = match bus.subscribe(("kernel", 0, true), HOST_CHANGE_KEPT_ANY, "", ROUND * 2) {
             Ok(kept) => kept,
-            Err(error) => return tracing::error!(%error, "nobody can be told of changes by hand"),
+            Err(error) => return tracing::error!(%error, "changes by hand cannot be published"),
         };
         let mut refused = match bus.subscribe(("kernel", 0, true), REFUSAL_ANY, "", ROUND * 2) {
             Ok(refused) => refused,
-            Err(error) => return tracing::error!(%error, "what plugins are refused is not written down"),
+            Err(error) => return tracing::error!(%error, "refused accesses of plugins are not recorded"),
         };
         let mut due = Instant::now();
         loop {
@@ -137,7 +137,7 @@ impl Journal {
     async fn note_refusal(self: &Arc<Self>, event: &Event) {
         let Refusal { plugin, asked, reason } = match event.parse() {
             Ok(refusal) => refusal,
-            Err(error) => return tracing::error!(%error, "what a plugin was refused cannot be read"),
+            Err(error) => return tracing::error!(%error, "a refused access of a plugin cannot be read"),
         };
         let through = event.subject.trim_start_matches("refusal.").to_owned();
         let by = format!("plugin:{plugin}");
@@ -156,7 +156,7 @@ impl Journal {
 
     async fn publish(self: &Arc<Self>, bus: &Bus) {
         let journal = self.clone();
-        // Whoever writes holds the lock for as long as the disk takes.
+        // The writer holds the lock for as long as the disk takes.
         let oldest = tokio::task::spawn_blocking(move || {
             let waiting = journal.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             waiting.iter().take(ROUND).cloned().collect::<Vec<_>>()
@@ -164,10 +164,10 @@ impl Journal {
         for change in oldest.await.unwrap_or_default() {
             let told = match Event::json(HOST_CHANGED, TYPE_HOST_CHANGED, &change) {
                 Ok(event) => bus.publish(Event { source: "kernel".into(), ..event }.into()).await,
-                Err(error) => return tracing::error!(%error, "a change by hand cannot be told"),
+                Err(error) => return tracing::error!(%error, "a change by hand cannot be published"),
             };
             if let Err(error) = told {
-                return tracing::warn!(%error, "a change by hand is told again");
+                return tracing::warn!(%error, "a change by hand is published again");
             }
         }
     }
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_change_outlives_the_process_and_is_told_until_somebody_keeps_it() {
+    async fn a_change_survives_the_process_and_is_published_until_it_is_acknowledged() {
         let dir = tempfile::tempdir().unwrap();
         Journal::open(dir.path()).note(change("1")).await;
         let journal = Journal::open(dir.path());
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_nobody_keeps_changes_the_last_ones_stay() {
+    async fn without_acknowledgements_the_last_changes_stay() {
         let dir = tempfile::tempdir().unwrap();
         let journal = Journal::open(dir.path());
         {

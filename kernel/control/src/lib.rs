@@ -1,7 +1,7 @@
-//! The data directory of a running streamgate, and the control socket `<data_dir>/streamgate.sock`
-//! in it: HTTP/1.1 for the command line of the same machine and user. It is no public interface.
+//! The data directory of a running streamgate, and the control socket `<data_dir>/streamgate.sock` in it:
+//! HTTP/1.1 for the command line of the same machine and user. It is not a public interface.
 //!
-//! Whoever runs holds the directory's lock and listens; whoever asks finds it by the directory.
+//! The server holds the directory's lock and listens; the command line finds it by the directory.
 
 mod descriptors;
 mod journal;
@@ -43,10 +43,10 @@ const MAX_ANSWER: u64 = 16 << 20;
 /// The key of the report that names the configuration file.
 const CONFIG: &str = "config";
 
-/// Why the data directory cannot be ours, or nobody answers in it.
+/// Why the data directory cannot be used, or no server answers in it.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// Another process has it.
+    /// Another process uses it.
     #[error("the data directory {0} is in use by another streamgate; stop that one, or set kernel.data_dir")]
     InUse(PathBuf),
     /// The system refused something.
@@ -57,24 +57,24 @@ pub enum ControlError {
         /// Why.
         error: io::Error,
     },
-    /// Nobody listens in it.
+    /// No server listens in it.
     #[error(
         "no streamgate runs with the data directory {0}; give the --config and --set that it was started with"
     )]
     NotRunning(PathBuf),
-    /// Nothing can run here.
-    #[error("the system gives no threads: {0}")]
+    /// No thread can be started here.
+    #[error("threads cannot be started: {0}")]
     Threads(io::Error),
-    /// Somebody listens, and said nothing that can be read.
+    /// The server's answer could not be read.
     #[error("the running streamgate did not answer: {0}")]
     NoAnswer(io::Error),
 }
 
-/// Makes a directory that only its owner may enter, or makes one that is there so. It outlasts a loss
-/// of power from then on, as what is put on the disk in it has to.
+/// Creates a directory that only its owner may enter, or changes an existing one to that. It survives a loss
+/// of power from then on, as its content has to.
 ///
 /// # Errors
-/// What the system refused.
+/// The system's error.
 pub fn private_dir(path: &Path) -> io::Result<()> {
     streamgate_plugin_api::dirs::make_durable(path)?;
     match std::fs::metadata(path)?.permissions().mode() & 0o077 {
@@ -90,10 +90,10 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Makes the directory if need be, and takes it.
+    /// Creates the directory if necessary, and locks it.
     ///
     /// # Errors
-    /// When another process has it, or the system refuses.
+    /// If another process has it, or the system refuses.
     pub fn take(path: &Path) -> Result<Self, ControlError> {
         let wrap = |error| ControlError::DataDir { path: path.to_owned(), error };
         private_dir(path).map_err(wrap)?;
@@ -105,10 +105,10 @@ impl DataDir {
         }
     }
 
-    /// Opens the socket for this user alone, instead of one that a dead process left.
+    /// Opens the socket for this user alone, replacing that of a dead process.
     ///
     /// # Errors
-    /// What the system refused.
+    /// The system's error.
     pub fn listen(&self) -> Result<UnixListener, ControlError> {
         let wrap = |error| ControlError::DataDir { path: self.path.clone(), error };
         let (dir, path) = socket(&self.path).map_err(wrap)?;
@@ -129,8 +129,8 @@ impl Drop for DataDir {
     }
 }
 
-/// The socket's path. A Unix socket's path has at most 107 bytes, whatever the directory's has:
-/// it goes through the descriptor of the directory.
+/// The socket's path. The address of a Unix socket is limited to 107 bytes, whatever the length of the
+/// directory: it is addressed through the descriptor of the directory.
 fn socket(data_dir: &Path) -> io::Result<(File, PathBuf)> {
     use std::os::fd::AsRawFd;
     let dir = File::open(data_dir)?;
@@ -138,11 +138,11 @@ fn socket(data_dir: &Path) -> io::Result<(File, PathBuf)> {
     Ok((dir, path.into()))
 }
 
-/// What somebody wants changed, and what became of it.
+/// A requested change.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Change {
-    /// Start a plugin anew.
+    /// Restart a plugin.
     Restart {
         /// Which one.
         name: String,
@@ -154,49 +154,48 @@ pub enum Change {
         /// Its cdylib, if not the configured one.
         file: Option<PathBuf>,
     },
-    /// Bring everything to what the configuration says.
+    /// Apply the configuration.
     Reload {
-        /// Only say what would happen.
+        /// Only report what would happen.
         dry: bool,
-        /// Not if what runs has another version than this.
+        /// Only if the running version is this one.
         #[serde(default)]
         version: Option<u64>,
     },
 }
 
-/// Asks the streamgate that runs with this data directory.
+/// Calls the streamgate that runs with this data directory.
 ///
 /// # Errors
-/// When none runs, or it does not answer.
+/// If none runs, or it does not answer.
 pub fn ask(data_dir: &Path, path: &str) -> Result<Value, ControlError> {
     talk(data_dir, Some(TIMEOUT), &format!("GET {path} HTTP/1.0\r\nHost: streamgate\r\n\r\n"))
 }
 
-/// The file from which the streamgate that runs with this data directory reads its configuration. The
-/// inner error is that `given` is another one, which it would not read.
+/// The configuration file of the streamgate that runs with this data directory. The inner error is that
+/// `given` is another one, which it would not read.
 ///
 /// # Errors
-/// When none runs, or it does not answer.
+/// If none runs, or it does not answer.
 fn configured(data_dir: &Path, given: Option<&Path>) -> Result<Result<String, String>, ControlError> {
     let report = ask(data_dir, "/plugins")?;
     let own = text(&report[CONFIG]);
     let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).ok();
     Ok(match given {
-        // One of an earlier version does not say.
+        // One of an earlier version does not report it.
         Some(given) if !own.is_empty() && real(given) != real(Path::new(&own)) => Err(format!(
-            "the running streamgate reads {own}, with which it was started, and not {}; give that one, or none; nothing has changed",
+            "the running streamgate reads {own}, with which it was started, and not {}; pass that one, or none; nothing has changed",
             given.display()
         )),
         _ => Ok(own),
     })
 }
 
-/// Has it change something, and waits as long as that takes. The inner error is why it did not.
-/// A `config` that somebody takes for its file has to be its file; of a reload, `reads` is told
-/// which one that is.
+/// Has it change something, and waits for the result. The inner error is why it failed. If `config` is given,
+/// it has to be the server's file; for a reload, `reads` receives its name.
 ///
 /// # Errors
-/// When none runs, or it does not answer.
+/// If none runs, or it does not answer.
 pub fn request(
     data_dir: &Path,
     change: &Change,
@@ -213,7 +212,7 @@ pub fn request(
     serde_json::from_value(answer).map_err(|error| ControlError::NoAnswer(error.into()))
 }
 
-/// A request with a JSON body. HTTP/1.0: its answer ends with the connection.
+/// A request with a JSON body. HTTP/1.0: its response ends with the connection.
 fn posting(path: &str, body: &impl Serialize) -> io::Result<String> {
     let body = serde_json::to_string(body)?;
     let head = format!("POST {path} HTTP/1.0\r\nHost: streamgate\r\nContent-Type: application/json");
@@ -230,20 +229,20 @@ fn connect(data_dir: &Path) -> Result<UnixStream, ControlError> {
 /// Why a command of a plugin did not run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
-    /// No plugin has it.
+    /// No plugin provides it.
     Unknown {
-        /// Those that there are.
+        /// The available commands.
         known: String,
     },
-    /// It could not be done, and why.
+    /// It failed, with the reason.
     Failed(String),
 }
 
-/// Has a plugin's command run, and hands over what it prints as it comes; answers its exit code. The
-/// inner error is why it did not run.
+/// Has a plugin's command run, and passes on its output as it arrives; returns its exit code. The inner error
+/// is why it did not run.
 ///
 /// # Errors
-/// When none runs, or it breaks off.
+/// If none runs, or it is interrupted.
 pub fn command(
     data_dir: &Path,
     name: &str,
@@ -252,7 +251,7 @@ pub fn command(
 ) -> Result<Result<u8, Refused>, ControlError> {
     let mut stream = connect(data_dir)?;
     let asking = || {
-        // As a path it must not be more than one step.
+        // As a path it must not be more than one segment.
         let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
         stream.write_all(posting(&format!("/command/{name}"), &words)?.as_bytes())?;
         let mut lines = BufReader::new(stream).lines();
@@ -276,13 +275,13 @@ pub fn command(
                 line => print(line),
             }
         }
-        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it broke off before the command's end"))
+        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection ended before the command's end"))
     };
     asking().map_err(ControlError::NoAnswer)
 }
 
 impl Refused {
-    /// From an answer that is not the lines of a command.
+    /// From a response that is not the lines of a command.
     fn read(status: &str, answer: &Value) -> Self {
         let text = |key: &str| answer[key].as_str().unwrap_or_default().trim().to_owned();
         if status == "404" && answer["known"].is_string() {
@@ -300,7 +299,7 @@ fn talk(data_dir: &Path, timeout: Option<Duration>, request: &str) -> Result<Val
     let mut stream = connect(data_dir)?;
     let asking = || {
         stream.set_read_timeout(timeout)?;
-        // HTTP/1.0: the answer is in one piece, and ends with the connection.
+        // HTTP/1.0: the response is in one piece, and ends with the connection.
         stream.write_all(request.as_bytes())?;
         let mut answer = String::new();
         stream.take(MAX_ANSWER).read_to_string(&mut answer)?;
@@ -340,7 +339,7 @@ mod tests {
         assert_eq!(std::fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o700);
     }
 
-    /// Something to be controlled.
+    /// A server to be controlled.
     struct Nothing;
 
     impl Controlled for Nothing {
@@ -405,7 +404,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_the_running_one_does_not_read_is_told_from_its_own() {
+    async fn a_file_that_the_running_one_does_not_read_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let [own, link, copy] = ["own.toml", "link.toml", "copy.toml"].map(|name| dir.path().join(name));
         std::fs::write(&own, "").unwrap();
@@ -429,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn asking_where_nobody_runs_says_so() {
+    fn a_call_without_a_running_server_says_so() {
         let dir = tempfile::tempdir().unwrap();
         for path in [dir.path().to_owned(), dir.path().join("none")] {
             assert!(matches!(ask(&path, "/health"), Err(ControlError::NotRunning(_))));

@@ -1,4 +1,5 @@
-//! The host's own figures of itself and each plugin, as OpenMetrics text: those that its report has, in another form.
+//! The host's metrics about itself and each plugin, as OpenMetrics text: the numbers of its report in another
+//! form.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::text;
 /// How long a plugin has to report its metrics; the others are printed without it then.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A name, its type, what it is, and its value in the report of one plugin.
+/// A name, its type, its description, and its value in the report of one plugin.
 type Figure = (&'static str, &'static str, &'static str, fn(&Value) -> Option<f64>);
 
 const OF_PLUGINS: [Figure; 4] = [
@@ -51,14 +52,14 @@ fn flag(set: bool) -> f64 {
     f64::from(u8::from(set))
 }
 
-/// Where the figures of all plugins, or of one, are on the control socket.
+/// The path of the metrics of all plugins, or of one, on the control socket.
 pub fn metrics_path(plugin: Option<&str>) -> String {
-    // No name has anything else, and as a path it must not be more than one step.
+    // Names have no other characters, and as a path it must not be more than one segment.
     let name = plugin.map(|name| name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_"));
     name.map_or("/metrics".to_owned(), |name| format!("/metrics/{name}"))
 }
 
-/// The text in an answer to that, and whether it is one of metrics.
+/// The text of a response, and whether it is metrics.
 pub fn metrics_text(answer: &Value) -> (String, bool) {
     match &answer["Err"] {
         Value::Null => (text(&answer["Ok"]), true),
@@ -66,7 +67,7 @@ pub fn metrics_text(answer: &Value) -> (String, bool) {
     }
 }
 
-/// The host's figures and those that its plugins report, as one OpenMetrics text.
+/// The host's metrics and those of its plugins, as one OpenMetrics text.
 pub(crate) async fn collect(
     report: &Value,
     running: Vec<(String, Arc<Instance>)>,
@@ -84,7 +85,7 @@ pub(crate) async fn collect(
     out + "# EOF\n"
 }
 
-/// Those that one plugin reports. Its code may keep the thread that calls it.
+/// The metrics that one plugin reports. Its code may block the calling thread.
 async fn of_plugin(instance: Arc<Instance>) -> Option<String> {
     let runtime = Handle::current();
     let asking = tokio::task::spawn_blocking(move || {
@@ -93,7 +94,7 @@ async fn of_plugin(instance: Arc<Instance>) -> Option<String> {
     timeout(PATIENCE, asking).await.ok()?.ok()?.ok().map(String::from)
 }
 
-/// Those of one plugin, or of the host and all plugins.
+/// The metrics of one plugin, or of the host and all plugins.
 fn figures(report: &Value, plugin: Option<&str>) -> String {
     let of = |items: &Value, key: &str| -> Vec<Value> {
         let items = items.as_array().into_iter().flatten();
@@ -109,7 +110,7 @@ fn figures(report: &Value, plugin: Option<&str>) -> String {
     out
 }
 
-/// Subscriptions of one plugin to one subject as one, since their labels would be the same.
+/// Merges subscriptions of one plugin to one subject, because their labels would be the same.
 fn summed(subscriptions: Vec<Value>) -> Vec<Value> {
     let mut summed: Vec<Value> = Vec::new();
     for subscription in subscriptions {
@@ -158,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_report_is_told_as_figures_of_all_or_of_one_plugin() {
+    fn the_report_becomes_metrics_of_all_or_of_one_plugin() {
         let subscription = json!({ "plugin": "a", "subject": "x.>", "queue": null, "delivered": 2, "missed": 0, "queued": 1 });
         let report = json!({
             "kernel": { "uptime_seconds": 1.5 },

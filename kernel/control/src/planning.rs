@@ -1,5 +1,5 @@
-//! Looks at the configuration for a change. Code of plugins has a part in them, and may hang: then
-//! the look is given up, and a bounded number of such looks is left to themselves.
+//! Evaluates the configuration for a change. Plugin code is part of that, and may hang: then the evaluation
+//! is abandoned, and a bounded number of such threads is left behind.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-/// How long a configuration may take to be read and judged, with all checks of plugins.
+/// Time limit for reading and checking a configuration, with all checks of plugins.
 const WITHIN: Duration = Duration::from_secs(60);
-/// So many looks at once, those included that were given up and have not ended.
+/// Maximum concurrent evaluations, including abandoned ones that have not ended.
 const MOST: usize = 8;
 
-/// The looks that are under way.
+/// The evaluations in progress.
 #[derive(Debug, Clone)]
 pub struct Planning(Arc<Semaphore>);
 
@@ -23,18 +23,18 @@ impl Default for Planning {
 }
 
 impl Planning {
-    /// Has a thread look at the configuration, and waits for what it finds; not longer than a minute,
-    /// nor once everything stops.
+    /// Has a thread evaluate the configuration, and waits for its result; not longer than a minute, nor once
+    /// everything stops.
     ///
     /// # Errors
-    /// Why it found nothing, for people.
+    /// Why there is no result, for people.
     pub async fn look<T: Send + 'static>(
         &self,
         stopping: impl Future<Output = ()>,
         look: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, String> {
         let place = self.0.clone().try_acquire_owned().map_err(|_| {
-            format!("{MOST} looks at the configuration hang in a plugin's check; stop streamgate, and start it without that plugin")
+            format!("{MOST} checks of the configuration hang in a plugin's check; stop streamgate, and start it without that plugin")
         })?;
         let looking = tokio::task::spawn_blocking(move || {
             let _place = place;
@@ -44,7 +44,7 @@ impl Planning {
             found = looking => found.map_err(|error| error.to_string()),
             () = stopping => Err("streamgate stops".to_owned()),
             () = tokio::time::sleep(WITHIN) => Err(format!(
-                "the configuration was not judged within {WITHIN:?}: a plugin's check hangs; nothing has changed"
+                "the configuration was not checked within {WITHIN:?}: a plugin's check hangs; nothing has changed"
             )),
         }
     }

@@ -1,10 +1,10 @@
-//! What a plugin may do, in words for operators.
+//! A plugin's permissions, as text for operators.
 
 use serde_json::Value;
 
 use crate::tables::text;
 
-/// What the plugin of this name in the report may do, as text or as JSON; `false` if there is none.
+/// The permissions of the plugin of this name in the report, as text or as JSON; `false` if there is none.
 pub fn plugin_rights(report: &Value, name: &str, json: bool) -> (String, bool) {
     let plugins = report["plugins"].as_array().map(Vec::as_slice).unwrap_or_default();
     let Some(plugin) = plugins.iter().find(|plugin| plugin["name"] == name) else {
@@ -27,18 +27,18 @@ fn in_words(plugin: &Value, plugins: &[Value]) -> String {
             |it: &&Value| it["provides"].as_array().is_some_and(|all| all.iter().any(|it| it == capability));
         match plugins.iter().find(provides) {
             Some(provider) => format!("{capability} (of {})", text(&provider["name"])),
-            None => format!("{capability} (nobody provides it)"),
+            None => format!("{capability} (no provider)"),
         }
     };
     let calls: Vec<_> = list("requires").iter().chain(&list("uses")).map(provider).collect();
     let subjects = |key: &str| -> Vec<_> { list(key).into_iter().map(subject).collect() };
     let own = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect::<Vec<_>>();
     let lines = [
-        ("answers at the public addresses below", own(list("prefixes"))),
-        ("answers other plugins for", own(list("provides"))),
+        ("serves the public addresses below", own(list("prefixes"))),
+        ("provides to other plugins", own(list("provides"))),
         ("calls", calls),
         ("publishes events on", subjects("publishes")),
-        ("hears events on", subjects("subscribes")),
+        ("receives events on", subjects("subscribes")),
     ];
     let mut words = vec![format!(
         "{} {}: {}",
@@ -47,29 +47,35 @@ fn in_words(plugin: &Value, plugins: &[Value]) -> String {
         text(&plugin["description"])
     )];
     words.push(String::new());
-    words.push("It may do this, and nothing else:".to_owned());
+    words.push("It has these permissions, and no others:".to_owned());
     for (what, names) in lines.into_iter().filter(|(_, names)| !names.is_empty()) {
         words.push(format!("  {what}"));
         words.extend(names.into_iter().map(|name| format!("    {name}")));
     }
     if plugin["ingress"] == true {
-        words.push("  takes requests from outside, and says to all plugins who sent them".to_owned());
+        words.push("  accepts requests from outside, and tells all plugins who sent them".to_owned());
     }
     words.push(String::new());
-    words.push(match plugin["isolated"] == true {
-        true => "It runs in a process of its own, with its data directory and what plugins.NAME.process opens.",
-        false => "It runs in the server's process, and so could do whatever the server's user can; \
-                  isolation = \"process\" holds it to this.",
-    }
-    .replace("NAME", &text(&plugin["name"])));
     words.push(
-        "A database and a storage give it what bears its name, and what their setting `grants` opens to it."
+        match plugin["isolated"] == true {
+            true => {
+                "It runs in its own process, with its data directory and what plugins.NAME.process permits."
+            }
+            false => {
+                "It runs in the server's process, and so could do whatever the server's user can; \
+                  isolation = \"process\" enforces this."
+            }
+        }
+        .replace("NAME", &text(&plugin["name"])),
+    );
+    words.push(
+        "In a database and a storage it has access to what has its name, and to what their setting `grants` adds."
             .to_owned(),
     );
     words.join("\n")
 }
 
-/// A subject with what its wildcards mean, where that is much.
+/// A subject with the meaning of its wildcards, if that is wide.
 fn subject(subject: &str) -> String {
     match subject.split('.').next() {
         Some(">") => format!("{subject} (every event)"),
@@ -95,12 +101,12 @@ mod tests {
         assert!(found);
         assert_eq!(
             said,
-            "webhook 0.1.0: Tells others\n\nIt may do this, and nothing else:\n  \
-             answers at the public addresses below\n    /api/v1/webhooks\n  \
-             calls\n    ledger (of books)\n    mail (nobody provides it)\n  \
-             hears events on\n    > (every event)\n\n\
-             It runs in a process of its own, with its data directory and what plugins.webhook.process opens.\n\
-             A database and a storage give it what bears its name, and what their setting `grants` opens to it."
+            "webhook 0.1.0: Tells others\n\nIt has these permissions, and no others:\n  \
+             serves the public addresses below\n    /api/v1/webhooks\n  \
+             calls\n    ledger (of books)\n    mail (no provider)\n  \
+             receives events on\n    > (every event)\n\n\
+             It runs in its own process, with its data directory and what plugins.webhook.process permits.\n\
+             In a database and a storage it has access to what has its name, and to what their setting `grants` adds."
         );
         assert_eq!(
             plugin_rights(&report, "web", false),

@@ -1,5 +1,4 @@
-//! What a running streamgate answers on its control socket: reports, changes, and the commands of
-//! plugins.
+//! The control socket's server: reports, changes, and the commands of plugins.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -24,23 +23,23 @@ use crate::journal::Journal;
 use crate::metrics;
 use crate::{CONFIG, Change, Reserved};
 
-/// What can be asked of a running streamgate.
+/// The interface of a running streamgate.
 pub trait Controlled: Send + Sync + 'static {
-    /// Everything that can be told of it.
+    /// The full report.
     fn report(&self) -> Value;
     /// Its health alone.
     fn health_report(&self) -> Value;
-    /// Changes what runs. The error is why everything is as it was.
+    /// Changes what runs. The error is why nothing changed.
     fn change(self: &Arc<Self>, change: Change) -> impl Future<Output = Result<String, String>> + Send;
-    /// All plugins that run, by their names.
+    /// The names of all running plugins.
     fn running(&self) -> Vec<(String, Arc<Instance>)>;
-    /// All capabilities that plugins provide.
+    /// All provided capabilities.
     fn provided(&self) -> Vec<String>;
-    /// Whoever provides a capability.
+    /// The provider of a capability.
     fn provider(&self, capability: &str) -> Client;
 }
 
-/// One that is controlled, with the journal of what was changed by hand.
+/// A controlled kernel, with the journal of changes by hand.
 #[derive(Debug)]
 pub struct Control<K> {
     kernel: Arc<K>,
@@ -55,7 +54,7 @@ impl<K> Clone for Control<K> {
     }
 }
 
-/// Who is at the other end of the socket.
+/// The peer of the socket.
 #[derive(Debug, Clone, Copy)]
 struct Peer(Option<u32>);
 
@@ -66,21 +65,20 @@ impl Connected<IncomingStream<'_, Reserved>> for Peer {
 }
 
 impl<K: Controlled> Control<K> {
-    /// Controls `kernel`, which reads its configuration from `config`, and writes down what is
-    /// changed.
+    /// Controls `kernel`, which reads its configuration from `config`, and records changes.
     pub fn new(kernel: Arc<K>, journal: Arc<Journal>, config: &std::path::Path) -> Self {
         let config = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
         Self { kernel, journal, config: config.into() }
     }
 
-    /// The kernel's report, with the file that it reads.
+    /// The kernel's report, with its configuration file.
     fn report(&self) -> Value {
         let mut report = self.kernel.report();
         report[CONFIG] = self.config.to_string_lossy().into();
         report
     }
 
-    /// The figures of the host and its plugins, or of one of these.
+    /// The metrics of the host and its plugins, or of one of these.
     async fn metrics(&self, name: Option<&str>) -> Result<String, String> {
         let report = self.kernel.report();
         let mut plugins = report["plugins"].as_array().into_iter().flatten();
@@ -92,8 +90,8 @@ impl<K: Controlled> Control<K> {
         }
     }
 
-    /// Answers on the socket until the process ends. Only this user can connect, so there is nobody
-    /// to be guarded against.
+    /// Serves the socket until the process ends. Only this user can connect, so no further protection is
+    /// needed.
     pub async fn serve(self, listener: UnixListener) {
         let router = Router::new()
             .route("/plugins", get(async |State(it): State<Self>| Json(it.report())))
@@ -110,11 +108,11 @@ impl<K: Controlled> Control<K> {
             .with_state(self);
         let service = router.into_make_service_with_connect_info::<Peer>();
         if let Err(error) = axum::serve(Reserved::new(listener), service).await {
-            tracing::error!(%error, "the control socket is gone");
+            tracing::error!(%error, "the control socket failed");
         }
     }
 
-    /// Reloads at each SIGHUP, until the process ends.
+    /// Reloads on each SIGHUP, until the process ends.
     pub async fn reload_on_hangup(self, mut hangups: Signal) {
         while hangups.recv().await.is_some() {
             let change = Change::Reload { dry: false, version: None };
@@ -125,11 +123,11 @@ impl<K: Controlled> Control<K> {
         }
     }
 
-    /// Changes what runs because somebody asked for it, and writes down who, what and whether it was
-    /// done. A task, so that it comes to its end although whoever asked for it has gone away.
+    /// Executes a requested change, and records who, what and whether it succeeded. In a task, so that it
+    /// completes even if the caller disconnects.
     ///
     /// # Errors
-    /// Why everything is as it was.
+    /// Why nothing changed.
     pub async fn change(&self, change: Change, by: String, through: &'static str) -> Result<String, String> {
         let Self { kernel, journal, .. } = self.clone();
         let changing = tokio::spawn(async move {
@@ -148,7 +146,7 @@ impl<K: Controlled> Control<K> {
     }
 }
 
-/// What is to be written down of a change; nothing of one that only says what would happen.
+/// The journal entry of a change; `None` for a dry run.
 fn told(change: &Change, by: String, through: &str) -> Option<HostChanged> {
     let (action, plugin, detail) = match change {
         Change::Restart { name } => ("host.restart", name.clone(), String::new()),
@@ -180,7 +178,7 @@ async fn change<K: Controlled>(
     Json(control.change(change, by, "control socket").await)
 }
 
-/// Hands the words of a command to whichever plugin provides it.
+/// Passes the words of a command to the plugin that provides it.
 async fn command<K: Controlled>(
     State(control): State<Control<K>>,
     Path(name): Path<String>,

@@ -12,10 +12,10 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes them from now on, in the place of what the system does.
+    /// Handles them from now on, instead of the system's default.
     ///
     /// # Errors
-    /// What the system refused.
+    /// The system's error.
     pub fn new() -> io::Result<Self> {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }

@@ -1,24 +1,24 @@
-//! What a change does to each plugin, and what it says of it.
+//! What a change does to each plugin, as text.
 
-/// What is to happen to one plugin.
+/// A planned step for one plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// Start it.
     Start,
-    /// Try to hand it its new settings, else as below.
+    /// Try to pass it its new settings, else as below.
     Configure,
-    /// Start a new run beside the old one, which then gives way.
+    /// Start a new run beside the old one, which then drains.
     Swap,
-    /// Stop it for good.
+    /// Stop it permanently.
     Stop,
 }
 
-/// What is to be done, or what was, a line for each plugin.
+/// What is planned, or what was done, a line for each plugin.
 pub fn words(steps: &[(Step, String)], done: bool) -> String {
     let words = steps.iter().map(|(step, name)| match (step, done) {
         (Step::Start, false) => format!("start {name}"),
         (Step::Configure, false) => {
-            format!("give {name} its new settings, or swap it if it cannot take them")
+            format!("give {name} its new settings, or swap it if it cannot apply them")
         }
         (Step::Swap, false) => format!("swap {name}"),
         (Step::Stop, false) => format!("stop {name}"),
@@ -31,18 +31,18 @@ pub fn words(steps: &[(Step, String)], done: bool) -> String {
     if words.is_empty() { "nothing differs".to_owned() } else { words.join("\n") }
 }
 
-/// What a plan says that was made when what runs had this version.
+/// The text of a plan for this running version.
 pub fn planned(steps: &[(Step, String)], version: u64) -> String {
     let words = words(steps, false);
     match steps {
         [] => words,
         _ => format!(
-            "{words}\n`streamgate reload --if-version {version}` does it unless something else is changed before"
+            "{words}\n`streamgate reload --if-version {version}` applies it unless something else changes before"
         ),
     }
 }
 
-/// Why a plan is not carried out that was made before another change.
+/// Why a plan made before another change is not executed.
 pub fn stale(planned: u64, now: u64) -> String {
     format!(
         "what runs has been changed since this was planned: its version was {planned} and is {now}; plan again, with `streamgate reload --dry-run`; nothing has changed"

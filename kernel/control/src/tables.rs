@@ -1,4 +1,4 @@
-//! What the running streamgate reports, as tables for people.
+//! The report of the running streamgate, as tables for people.
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// A value in words: lists with spaces between, nothing for `null`.
+/// A value as text: lists with spaces between, nothing for `null`.
 pub fn text(value: &Value) -> String {
     match value {
         Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(" "),

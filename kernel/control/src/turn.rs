@@ -1,16 +1,16 @@
-//! Whose turn it is to change something. One changes it at a time; what tries to bring it about by
-//! itself for a long time looks whether somebody waits, and gives way.
+//! The turn to change something. There is one at a time; a long-running retry checks whether another change
+//! waits, and gives way.
 
 use tokio::sync::{Mutex, MutexGuard, watch};
 
-/// The turn, and who waits for it.
+/// The turn and its waiters.
 #[derive(Debug, Default)]
 pub struct Turn {
     turn: Mutex<()>,
     claims: watch::Sender<usize>,
 }
 
-/// Counts one who waits until it is dropped.
+/// Counts a waiter until it is dropped.
 struct Claim<'a>(&'a watch::Sender<usize>);
 
 impl Drop for Claim<'_> {
@@ -20,24 +20,24 @@ impl Drop for Claim<'_> {
 }
 
 impl Turn {
-    /// Waits for the turn, and lets whoever has it go on.
+    /// Waits for the turn, without interrupting its holder.
     pub async fn wait(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().await
     }
 
-    /// Waits for the turn, and has whoever tries something give it up: somebody wants something else.
+    /// Waits for the turn, and makes a retrying holder give it up, because a change was requested.
     pub async fn claim(&self) -> MutexGuard<'_, ()> {
         self.claims.send_modify(|claims| *claims += 1);
         let _claim = Claim(&self.claims);
         self.turn.lock().await
     }
 
-    /// Whether somebody claims it.
+    /// Whether it is claimed.
     pub fn is_claimed(&self) -> bool {
         *self.claims.borrow() > 0
     }
 
-    /// Waits until somebody claims it.
+    /// Waits until it is claimed.
     pub async fn claimed(&self) {
         // The sender is ours, so the wait has no error.
         let _ = self.claims.subscribe().wait_for(|claims| *claims > 0).await;
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn whoever_tries_something_is_told_that_somebody_wants_the_turn_and_whoever_waits_does_not_tell() {
+    async fn a_retry_learns_that_the_turn_is_claimed_but_not_that_it_is_waited_for() {
         let turn = Turn::default();
         let tries = turn.wait().await;
         let mut waits = Box::pin(turn.wait());
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_goes_away_claims_nothing_any_more() {
+    async fn a_dropped_claim_no_longer_counts() {
         let turn = Turn::default();
         let _tries = turn.wait().await;
         assert!(turn.claim().now_or_never().is_none());

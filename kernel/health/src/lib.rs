@@ -1,6 +1,6 @@
-//! What every component of every plugin says of itself, and since when; and what follows from it
-//! for the plugin; and the record of its failures, which says how it goes on. It never asks
-//! anybody and starts nothing: plugins report, and the kernel pings and starts.
+//! The reported state of every component of every plugin, and since when; the resulting state of the plugin;
+//! and its record of failures, which decides how it recovers. It calls nothing and starts nothing: plugins
+//! report, and the kernel pings and starts.
 
 mod recovery;
 mod stage;
@@ -19,7 +19,7 @@ pub use recovery::{Budgets, Next, Record};
 pub use stage::{Phase, Stage, State};
 pub use summary::{Seen, summary};
 
-/// More components than any plugin needs; the next ones are not kept.
+/// More components than any plugin needs; further ones are not kept.
 const MAX_COMPONENTS: usize = 256;
 const MAX_REASON: usize = 1_024;
 
@@ -27,9 +27,9 @@ const MAX_REASON: usize = 1_024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// It does what it should.
+    /// It works as intended.
     Healthy,
-    /// It works, but not as it should.
+    /// It works with problems.
     Degraded,
     /// It does not work.
     Unhealthy,
@@ -65,25 +65,25 @@ impl Component {
         if self.status == Status::Healthy { String::new() } else { format!("{}: {}", self.name, self.reason) }
     }
 
-    /// A component whose state is known from elsewhere.
+    /// A component whose state is determined elsewhere.
     pub fn new(name: &str, status: Status, reason: impl Into<String>, since: SystemTime) -> Self {
         Self { name: name.to_owned(), status, reason: reason.into(), since: rfc3339(since) }
     }
 }
 
-/// The component that speaks for all: the first of those in the worst state.
+/// The representative component: the first of those in the worst state.
 pub fn worst(components: &[Component]) -> Component {
     let status = components.iter().map(|component| component.status).max().unwrap_or(Status::Healthy);
     let worst = components.iter().find(|component| component.status == status);
     worst.cloned().unwrap_or_else(|| Component::new("", status, "", SystemTime::now()))
 }
 
-/// All components, by the run of a plugin that reports them and by name.
+/// All components, by the run of the plugin that reports them and by name.
 #[derive(Default)]
 pub struct Health(Mutex<BTreeMap<u64, BTreeMap<String, Component>>>);
 
 impl Health {
-    /// Sets a component. Answers whether its state changed; only then its `since` does.
+    /// Sets a component. Returns whether its state changed; only then its `since` does.
     pub fn set(&self, run: u64, component: &str, status: Status, reason: &str) -> bool {
         let reason = if status == Status::Healthy { "" } else { reason };
         let reason: String = reason.chars().take(MAX_REASON).collect();
@@ -102,7 +102,7 @@ impl Health {
         changed
     }
 
-    /// Forgets a run.
+    /// Removes a run.
     pub fn clear(&self, run: u64) {
         self.0.lock().remove(&run);
     }

@@ -1,6 +1,6 @@
-//! How a plugin goes on that has failed: panics are counted against a budget, past which it is
-//! started anew, with longer and longer pauses; past a second budget it is quarantined. A start
-//! that fails breaks nothing, and is tried again for as long as it takes.
+//! Recovery of failed plugins: panics are counted against a budget; beyond it the plugin is restarted, with
+//! increasing pauses; beyond a second budget it is quarantined. A failed start counts against neither, and is
+//! retried indefinitely.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -13,31 +13,31 @@ const FAILURES_WITHIN: Duration = Duration::from_secs(600);
 const QUARANTINES_WITHIN: Duration = Duration::from_secs(24 * 3600);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_QUARANTINE: Duration = Duration::from_secs(6 * 3600);
-/// More than any budget needs are not remembered.
+/// Events beyond this number are not remembered.
 const REMEMBERED: usize = 1_000;
 
-/// What a plugin may do wrong before more is done about it.
+/// A plugin's budgets before further measures.
 #[derive(Debug, Clone, Copy)]
 pub struct Budgets {
     /// How often it may fail within ten minutes.
     pub failures: u32,
-    /// The pause before it is started anew; it doubles with each failure, up to a minute.
+    /// The pause before a restart; it doubles with each failure, up to a minute.
     pub pause: Duration,
-    /// How long it is quarantined, if that ends by itself; it doubles with each quarantine within
-    /// a day, up to six hours.
+    /// The length of a quarantine, if it ends automatically; it doubles with each quarantine within a day, up
+    /// to six hours.
     pub quarantine: Option<Duration>,
 }
 
-/// How a plugin goes on.
+/// The next measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// It is started anew after a pause.
+    /// Restart after a pause.
     Anew(Duration),
-    /// It stays away: so long, or until somebody starts it.
+    /// Quarantine: for this long, or until an operator restarts it.
     Quarantine(Option<Duration>),
 }
 
-/// What a plugin has done wrong, as far as it still counts.
+/// A plugin's failures, as far as they still count.
 #[derive(Debug, Default)]
 pub struct Record(Mutex<Faults>);
 
@@ -46,11 +46,11 @@ struct Faults {
     panics: VecDeque<Instant>,
     failures: VecDeque<Instant>,
     quarantines: VecDeque<Instant>,
-    /// Starts that have failed one after the other.
+    /// Consecutive failed starts.
     starts: u32,
 }
 
-/// Adds one to those that still count, and says how many these are.
+/// Adds one to those that still count, and returns their number.
 fn count(recent: &mut VecDeque<Instant>, within: Duration) -> u32 {
     recent.push_back(Instant::now());
     while recent.len() > REMEMBERED || recent.front().is_some_and(|at| at.elapsed() > within) {
@@ -64,12 +64,12 @@ fn doubled(first: Duration, times: u32, most: Duration) -> Duration {
 }
 
 impl Record {
-    /// Counts a panic, and says how many there were within a minute.
+    /// Counts a panic, and returns the number within a minute.
     pub fn panicked(&self) -> u32 {
         count(&mut self.0.lock().panics, PANICS_WITHIN)
     }
 
-    /// Counts a failure of a plugin that ran. Its panics were that.
+    /// Counts a failure of a running plugin, which includes its panics.
     pub fn failed(&self, budgets: Budgets) -> Next {
         let mut faults = self.0.lock();
         faults.panics.clear();
@@ -84,7 +84,7 @@ impl Record {
         Next::Quarantine(budgets.quarantine.map(time))
     }
 
-    /// Counts a start that failed, and says how long to wait before the next one.
+    /// Counts a failed start, and returns the pause before the next one.
     pub fn not_started(&self, budgets: Budgets) -> Duration {
         let mut faults = self.0.lock();
         faults.starts = faults.starts.saturating_add(1);
@@ -96,7 +96,7 @@ impl Record {
         self.0.lock().starts = 0;
     }
 
-    /// Forgets everything: somebody has looked.
+    /// Resets everything: an operator has intervened.
     pub fn clear(&self) {
         *self.0.lock() = Faults::default();
     }
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quarantine_that_ends_by_itself_is_followed_by_a_whole_budget_and_a_longer_one() {
+    fn a_quarantine_that_ends_automatically_is_followed_by_a_full_budget_and_a_longer_one() {
         let record = Record::default();
         let quarantine = Duration::from_secs(600);
         for times in 0..8 {

@@ -1,51 +1,51 @@
-//! Where a plugin is in its life, and why; and where the process is.
+//! The stage of a plugin, with its reason; and the phase of the process.
 
 use std::time::SystemTime;
 
 use serde::Serialize;
 
-/// Where a plugin is in its life.
+/// The stage of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
-    /// For others to start.
+    /// Waiting for others to start.
     Waiting,
     /// It is being started for the first time.
     Starting,
-    /// It answers.
+    /// Running.
     Running,
-    /// It has failed while it ran, or somebody restarts it, and is started anew.
+    /// Being restarted, after a failure or on request.
     Restarting,
     /// It is being stopped.
     Stopping,
     /// It has stopped.
     Stopped,
-    /// It did not start, and is tried again; or it did not stop in time.
+    /// It did not start, and is retried; or it did not stop in time.
     Failed,
-    /// Something it requires does not run.
+    /// A required plugin does not run.
     Blocked,
-    /// It has failed too often, and waits for somebody to look, or for long.
+    /// It has failed too often, and waits for an operator, or for a long time.
     Quarantined,
 }
 
-/// A stage, and why it is not running if there is a reason.
+/// A stage, and the reason if it is not running.
 #[derive(Debug, Clone)]
 pub struct State {
-    /// Where it is.
+    /// The stage.
     pub stage: Stage,
-    /// For people; empty without one.
+    /// For people; may be empty.
     pub reason: String,
-    /// When it got there.
+    /// Since when.
     pub since: SystemTime,
 }
 
 impl State {
-    /// One from now on.
+    /// A new stage from now on.
     pub fn new(stage: Stage, reason: &str) -> Self {
         Self { stage, reason: reason.to_owned(), since: SystemTime::now() }
     }
 
-    /// Whether it is still to be seen if it starts.
+    /// Whether the outcome of its start is still open.
     pub fn is_pending(&self) -> bool {
         matches!(self.stage, Stage::Waiting | Stage::Starting)
     }
@@ -56,7 +56,7 @@ impl State {
     }
 }
 
-/// Where the process is in its life.
+/// The phase of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
@@ -64,6 +64,6 @@ pub enum Phase {
     Starting,
     /// Each has started or failed.
     Running,
-    /// Plugins stop, and nothing is changed any more.
+    /// Plugins stop, and changes are refused.
     Stopping,
 }

@@ -1,4 +1,4 @@
-//! The health of the whole, out of what is known of each plugin at one moment.
+//! The overall health, from a snapshot of each plugin.
 
 use serde_json::{Value, json};
 
@@ -6,23 +6,23 @@ use streamgate_log::rfc3339;
 
 use crate::{Component, Phase, Stage, State, Status, worst};
 
-/// What is known of one plugin.
+/// The snapshot of one plugin.
 #[derive(Debug)]
 pub struct Seen {
     /// Its name.
     pub name: String,
-    /// Whether the whole is not ready without it.
+    /// Whether it is required for readiness.
     pub required: bool,
-    /// Where it is in its life.
+    /// Its stage.
     pub state: State,
-    /// What it says of itself, and what was seen of it.
+    /// Its reported components, and the kernel's own observations.
     pub components: Vec<Component>,
-    /// The plugins that it needs, by index.
+    /// The plugins that it requires, by index.
     pub needs: Vec<usize>,
 }
 
 impl Seen {
-    /// Its components, and its state in front of them if it does not run.
+    /// Its components, preceded by its stage if it does not run.
     fn own(&self) -> Vec<Component> {
         let Self { state, components, .. } = self;
         let reason =
@@ -37,7 +37,7 @@ impl Seen {
         let worst = worst(&components);
         let since = if worst.status == Status::Healthy { rfc3339(state.since) } else { worst.since.clone() };
         let reason = if state.reason.is_empty() { worst.complaint() } else { state.reason.clone() };
-        // What the state itself says is not a component.
+        // The stage's own component is not one of the plugin's.
         let components: Vec<_> =
             components.into_iter().filter(|component| component.name != "state").collect();
         json!({
@@ -52,8 +52,8 @@ impl Seen {
     }
 }
 
-/// The whole, as JSON. Ready: nothing that is `required` is unhealthy, something runs at all, and the
-/// process neither starts nor stops.
+/// The overall health as JSON. Ready: no `required` plugin is unhealthy, at least one runs, and the process
+/// neither starts nor stops.
 pub fn summary(phase: Phase, plugins: &[Seen]) -> Value {
     let own: Vec<_> = plugins.iter().map(Seen::own).collect();
     let all: Vec<_> = (0..plugins.len()).map(|index| with_needs(plugins, index, &own)).collect();
@@ -70,7 +70,7 @@ pub fn summary(phase: Phase, plugins: &[Seen]) -> Value {
     json!({ "status": status, "ready": status != Status::Unhealthy, "plugins": plugins })
 }
 
-/// A plugin's components, and one about what it needs if that is unhealthy.
+/// A plugin's components, and one about its dependencies if one of those is unhealthy.
 fn with_needs(plugins: &[Seen], index: usize, own: &[Vec<Component>]) -> Vec<Component> {
     let mut components = own[index].clone();
     let broken = plugins[index].needs.iter().map(|&need| (&plugins[need].name, worst(&own[need])));

@@ -1,5 +1,5 @@
-//! Bodies between the boundary and HTTP/2, and back. Nothing is collected; what one side does not
-//! read the other does not send.
+//! Bodies between the boundary and HTTP/2. Nothing is buffered: what one side does not read, the other does
+//! not send.
 
 use std::any::Any;
 use std::pin::Pin;
@@ -13,11 +13,11 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use streamgate_plugin_api::abi;
 
-/// The trailer that ends a body which broke off. HTTP/2 itself carries no reason.
+/// The trailer that ends an interrupted body. HTTP/2 itself carries no reason.
 const BROKEN: HeaderName = HeaderName::from_static("streamgate-broken");
 const REASON: usize = 1024;
 
-/// A body on its way into HTTP/2.
+/// A body being sent over HTTP/2.
 pub(crate) struct Outgoing(Inner);
 
 enum Inner {
@@ -83,32 +83,32 @@ impl http_body::Body for Outgoing {
 fn broken(reason: &str) -> Frame<Bytes> {
     let reason: String =
         reason.chars().take(REASON).map(|c| if c.is_ascii_graphic() { c } else { ' ' }).collect();
-    let value = HeaderValue::from_str(&reason).unwrap_or(HeaderValue::from_static("it broke off"));
+    let value = HeaderValue::from_str(&reason).unwrap_or(HeaderValue::from_static("it was interrupted"));
     let mut trailers = HeaderMap::with_capacity(1);
     trailers.insert(BROKEN, value);
     Frame::trailers(trailers)
 }
 
-/// A body that came over HTTP/2, on its way across the boundary. It keeps `held` to its end.
+/// A body received over HTTP/2, crossing the boundary. It keeps `held` until its end.
 pub(crate) struct Source {
     body: Option<Incoming>,
     gone: Gone,
-    /// Waits to hear why the other process is gone.
+    /// Waits for the reason why the other process ended.
     hearing: Option<BoxFuture<'static, String>>,
     held: Option<Box<dyn Any + Send>>,
 }
 
-/// What is known of the other process once it has gone away.
+/// What is known about the other process after its connection ended.
 pub(crate) trait Obituary: Send + Sync + 'static {
-    /// How it ended, as soon as that is known. One that does not speak any more ends soon.
+    /// How it ended, as soon as that is known. A process without a connection ends soon.
     fn wait(&self) -> BoxFuture<'static, String>;
-    /// How it ended, if it has and that is known.
+    /// How it ended, if that is known already.
     fn known(&self) -> Option<String>;
 }
 
 pub(crate) type Gone = Arc<dyn Obituary>;
 
-/// Whether only this one request has failed, and the connection goes on.
+/// Whether only this one request has failed, and the connection continues.
 pub(crate) fn is_of_one_request(error: &hyper::Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -167,7 +167,7 @@ impl abi::FrameSource for Source {
     }
 }
 
-/// Makes a body that came over HTTP/2 ready to cross.
+/// Prepares a body received over HTTP/2 to cross.
 pub(crate) fn to_abi(body: Incoming, gone: &Gone, held: Option<Box<dyn Any + Send>>) -> abi::Body {
     if body.is_end_stream() {
         return abi::Body::empty();

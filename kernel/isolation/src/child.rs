@@ -1,4 +1,4 @@
-//! The child's side: takes the sockets, confines the process, loads the plugin and serves it.
+//! The child's side: receives the sockets, confines the process, loads the plugin and serves it.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -29,11 +29,11 @@ use crate::remote_host::{RemoteHost, Table};
 use crate::wire::{Hello, PLUGIN, PROTOCOL, Start};
 use crate::{confine, stderr};
 
-/// How long the parent has to say what is to be done.
+/// How long the parent has to send its instructions.
 const GREETING: Duration = Duration::from_secs(10);
 const WARN: u8 = 2;
 
-/// What is to be loaded.
+/// The plugin to be loaded.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Loading<'a> {
@@ -43,11 +43,11 @@ pub struct Loading<'a> {
     pub cdylib: Option<&'a Path>,
 }
 
-/// The whole life of a child: call it first thing in `main`, before there is a second thread, and
-/// return what it answers.
+/// The main function of a child: call it first in `main`, before there is a second thread, and return its
+/// result.
 ///
-/// `load` is called when the process is confined already. What it answers starts the plugin; an
-/// error becomes that of the parent's [`start`](crate::start()).
+/// `load` is called when the process is confined. Its result starts the plugin; an error becomes that of the
+/// parent's [`start`](crate::start()).
 pub fn child<S>(load: impl FnOnce(&Loading<'_>) -> Result<S, String>) -> ExitCode
 where
     S: FnOnce(HostHandle, StartArgs) -> FfiFuture<StartResult> + Send + 'static,
@@ -69,18 +69,18 @@ where
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|error| format!("the parent's death cannot be watched: {error}"))?;
     let (mut requests, calls) =
-        sockets().map_err(said("this command is for streamgate itself, which gives it its sockets"))?;
+        sockets().map_err(said("this command is internal: streamgate passes it its sockets"))?;
     requests.set_read_timeout(Some(GREETING)).map_err(said("the socket takes no timeout"))?;
     let hello = Hello::read(&mut requests)
-        .map_err(said("this command is for streamgate itself, which says what is to be done"))?;
+        .map_err(said("this command is internal: streamgate sends it its instructions"))?;
     requests.set_read_timeout(None).map_err(said("the socket takes no timeout"))?;
-    // As `ps` and `top` show it; the system keeps 15 bytes.
+    // As shown by `ps` and `top`; the system keeps 15 bytes.
     let _ = CString::new(hello.plugin.as_str()).map(|name| rustix::thread::set_name(&name));
     if hello.protocol != PROTOCOL {
-        return Err("the program's file was exchanged while it runs; restart streamgate".to_owned());
+        return Err("the program's file was replaced while it runs; restart streamgate".to_owned());
     }
     if std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > 1) {
-        return Err("another thread runs already, which would not be confined".to_owned());
+        return Err("another thread is running, which would not be confined".to_owned());
     }
     let cdylib = hello.cdylib.as_deref().map(File::open).transpose();
     let cdylib = cdylib.map_err(|error| {
@@ -92,7 +92,7 @@ where
     };
     let missing = confine::confine(&hello.limits, Some(&hello.data_dir), cdylib.as_ref());
     let path = cdylib.as_ref().map(|file| PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())));
-    // Open for ever: the library is known by that path.
+    // Never closed: the library is known by that path.
     std::mem::forget(cdylib);
     let loaded = match unreadable {
         Some(reason) => Err(reason),
@@ -104,13 +104,13 @@ where
         .enable_all()
         .thread_name("isolation")
         .build()
-        .map_err(said("the system gives no threads"))?;
+        .map_err(said("threads cannot be started"))?;
     let served = runtime.block_on(serve_plugin(hello, loaded, missing, requests, calls));
     runtime.shutdown_background();
     served
 }
 
-/// The two sockets. Afterwards stdin is empty, and what is printed goes to stderr, into the log.
+/// The two sockets. Afterwards stdin is empty, and stdout goes to stderr, into the log.
 fn sockets() -> std::io::Result<(UnixStream, UnixStream)> {
     let take =
         |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().map(|fd: OwnedFd| UnixStream::from(fd));
@@ -120,8 +120,7 @@ fn sockets() -> std::io::Result<(UnixStream, UnixStream)> {
     Ok(pair)
 }
 
-/// A terminal or a supervisor tells all processes to end. The parent does so in good order, and
-/// this one after it.
+/// A terminal or a supervisor signals all processes. The parent stops cleanly, and then this one.
 fn ignore_signals() -> std::io::Result<()> {
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
         // Its handler stays for the life of the process.
@@ -130,7 +129,7 @@ fn ignore_signals() -> std::io::Result<()> {
     Ok(())
 }
 
-/// The parent is the only one that can be gone, and this process goes with it.
+/// Only the parent can disconnect, and this process ends with it.
 struct Host;
 
 impl Obituary for Host {
@@ -163,7 +162,7 @@ async fn serve_plugin<S>(
 where
     S: FnOnce(HostHandle, StartArgs) -> FfiFuture<StartResult> + Send + 'static,
 {
-    ignore_signals().map_err(|error| format!("signals cannot be caught: {error}"))?;
+    ignore_signals().map_err(|error| format!("signals cannot be handled: {error}"))?;
     let (peer, connection) = Peer::connect(calls, "the host", Arc::new(Host)).await?;
     let connection = tokio::spawn(connection);
     let outbox = Outbox::new(peer.clone());
@@ -177,7 +176,7 @@ where
     });
     if !missing.is_empty() {
         let missing = missing.join(", ");
-        let text = format!("this system cannot confine the plugin wholly; it runs without {missing}");
+        let text = format!("this system cannot confine the plugin completely; it runs without {missing}");
         stderr::write(&host, WARN, "streamgate_isolation", &text);
     }
     let served = Arc::new(Served {
@@ -190,12 +189,12 @@ where
     });
     let serving =
         tokio::spawn(serve(requests, move |to, parts, body| served.clone().answer(to, parts, body)));
-    // Either of them ends when the parent hangs up, or is gone.
+    // Both end when the parent disconnects.
     let ended = tokio::select! {
         ended = connection => ended,
         ended = serving => ended,
     };
-    let broke = |reason: String| format!("its connection to the host broke off: {reason}");
+    let broke = |reason: String| format!("its connection to the host was interrupted: {reason}");
     ended.map_err(|error| broke(error.to_string()))?.map_err(broke)
 }
 
@@ -215,7 +214,7 @@ where
         let service = self.table.read().get(&to).cloned();
         match service {
             Some(service) => answer(service, parts, body, &self.gone).await,
-            None => refused(StatusCode::SERVICE_UNAVAILABLE, "the plugin does not answer there"),
+            None => refused(StatusCode::SERVICE_UNAVAILABLE, "the plugin provides no such service"),
         }
     }
 
@@ -262,7 +261,7 @@ where
     }
 }
 
-/// Plugin code that may keep its thread.
+/// Plugin code that may block its thread.
 async fn on_own_thread<T: Send + 'static>(future: FfiFuture<T>) -> Result<T, String> {
     let runtime = Handle::current();
     let done = tokio::task::spawn_blocking(move || runtime.block_on(future)).await;
@@ -270,7 +269,7 @@ async fn on_own_thread<T: Send + 'static>(future: FfiFuture<T>) -> Result<T, Str
 }
 
 fn json<T: for<'de> serde::Deserialize<'de>>(message: &[u8]) -> Result<T, String> {
-    serde_json::from_slice(message).map_err(|error| format!("the host wrote nonsense: {error}"))
+    serde_json::from_slice(message).map_err(|error| format!("the host sent an invalid message: {error}"))
 }
 
 fn written<T: Serialize>(answer: &T) -> Result<Bytes, String> {

@@ -1,7 +1,7 @@
-//! What the child takes away from itself before it loads the plugin: limits, new privileges, the
-//! file system, the network, and system calls that no plugin needs.
+//! Confinement of the child before it loads the plugin: limits, new privileges, the file system, the network,
+//! and system calls that no plugin needs.
 //!
-//! All of it holds for the calling thread and what it starts, so there must be no other thread.
+//! All of it applies to the calling thread and those it starts, so there must be no other thread.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,9 +19,9 @@ use seccompiler::{
 
 use crate::Limits;
 
-/// The rights we know of; the system applies those that it knows.
+/// The known rights; the system applies those that it supports.
 const RIGHTS: ABI = ABI::V9;
-/// Below this some of what a plugin must not do is open.
+/// Below this some forbidden operations are possible.
 const ENOUGH: ABI = ABI::V4;
 
 const SYSTEM: &[&str] = &[
@@ -48,10 +48,10 @@ const SYSTEM: &[&str] = &[
 ];
 const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/dri"];
 
-/// Confines this process. Answers what the running system does not have, in words.
+/// Confines this process. Returns what the running system does not support, as text.
 pub(crate) fn confine(limits: &Limits, data: Option<&Path>, cdylib: Option<&File>) -> Vec<String> {
     let mut missing = Vec::new();
-    // The system ends this process rather than the one that has all others in it.
+    // Out of memory, the system should end this process rather than the one with all others in it.
     let _ = std::fs::write("/proc/self/oom_score_adj", "500");
     limit(Resource::Core, Some(0), &mut missing);
     limit(Resource::Data, limits.memory, &mut missing);
@@ -75,7 +75,7 @@ fn limit(resource: Resource, value: Option<u64>, missing: &mut Vec<String>) {
     let Some(value) = value else { return };
     let highest = getrlimit(resource).maximum.unwrap_or(u64::MAX);
     let value = value.min(highest);
-    // The signal of the processor's limit comes at the first, the kill at the second.
+    // The first limit sends the signal of the processor limit, the second one kills.
     let maximum = if resource == Resource::Cpu { value.saturating_add(2).min(highest) } else { value };
     if let Err(error) = setrlimit(resource, Rlimit { current: Some(value), maximum: Some(maximum) }) {
         missing.push(format!("the limit {resource:?} ({error})"));
@@ -99,7 +99,7 @@ fn files(
         .add_rules(path_beneath_rules(&limits.read, read))?
         .add_rules(path_beneath_rules(&limits.write, all))?
         .add_rules(path_beneath_rules(data, all))?;
-    // What is in memory alone is open to its owner anyway, and cannot be named in a rule.
+    // Anonymous memory is open to its owner anyway, and cannot be named in a rule.
     if let Some(file) = cdylib.filter(|file| !in_memory(file)) {
         rules = rules.add_rule(PathBeneath::new(file, AccessFs::ReadFile | AccessFs::Execute))?;
     }
@@ -123,7 +123,7 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
     libc::SYS_pidfd_getfd,
-    // Name spaces and mounts.
+    // Namespaces and mounts.
     libc::SYS_mount,
     libc::SYS_umount2,
     libc::SYS_pivot_root,
@@ -147,7 +147,7 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_perf_event_open,
     libc::SYS_userfaultfd,
     libc::SYS_syslog,
-    // It does system calls that nobody filters.
+    // It makes system calls that are not filtered.
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,
@@ -188,11 +188,11 @@ fn calls(network: bool) -> Result<(), seccompiler::Error> {
         let families = [libc::AF_INET, libc::AF_INET6, libc::AF_PACKET];
         let rules = families.into_iter().map(|family| when(0, SeccompCmpOp::Eq, family as u64));
         denied.insert(libc::SYS_socket, rules.collect::<Result<_, _>>()?);
-        // Of sockets with a path too: behind one of them somebody may do what is denied here.
+        // Including sockets with a path: a process behind one of them could do what is denied here.
         denied.insert(libc::SYS_connect, Vec::new());
     }
     apply(denied, libc::EPERM)?;
-    // Its arguments cannot be looked at. Who finds it missing takes `clone`.
+    // Its arguments cannot be inspected. Callers fall back to `clone` if it is missing.
     apply(Rules::from([(libc::SYS_clone3, Vec::new())]), libc::ENOSYS)
 }
 

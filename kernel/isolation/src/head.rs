@@ -1,5 +1,5 @@
-//! Heads between the boundary and HTTP/2. The authority of a request says who is addressed on
-//! the other side; what else it was, and the version, travel as fields of our own.
+//! Heads between the boundary and HTTP/2. The authority of a request is its addressee on the other side; its
+//! original authority, and the version, travel as extra fields.
 
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request, response};
@@ -7,13 +7,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request, re
 const ORIGIN: HeaderName = HeaderName::from_static("streamgate-origin");
 const VERSION: HeaderName = HeaderName::from_static("streamgate-version");
 
-/// Addresses a request. The error says why it cannot be sent.
+/// Addresses a request. The error states why it cannot be sent.
 pub(crate) fn request_out(parts: &mut request::Parts, to: &Authority) -> Result<(), &'static str> {
     if parts.method == Method::CONNECT {
         return Err("CONNECT does not cross to another process");
     }
     let uri = std::mem::take(&mut parts.uri).into_parts();
-    // Nobody but us says who is meant.
+    // Only this side sets the addressee.
     parts.headers.remove(ORIGIN);
     if let Some(authority) = &uri.authority {
         let scheme = uri.scheme.as_ref().map_or("http", Scheme::as_str);
@@ -30,7 +30,7 @@ pub(crate) fn request_out(parts: &mut request::Parts, to: &Authority) -> Result<
     Ok(())
 }
 
-/// Who is addressed. The request is as it was afterwards.
+/// The addressee. The request is restored.
 pub(crate) fn request_in(parts: &mut request::Parts) -> Option<Authority> {
     let uri = std::mem::take(&mut parts.uri).into_parts();
     let mut own = http::uri::Parts::default();
@@ -45,13 +45,13 @@ pub(crate) fn request_in(parts: &mut request::Parts) -> Option<Authority> {
     uri.authority
 }
 
-/// Makes a response ready to be sent.
+/// Prepares a response to be sent.
 pub(crate) fn response_out(parts: &mut response::Parts) {
     put_version(&mut parts.headers, parts.version);
     parts.version = Version::HTTP_2;
 }
 
-/// The response as it was.
+/// The original response.
 pub(crate) fn response_in(parts: &mut response::Parts) {
     parts.version = take_version(&mut parts.headers);
 }

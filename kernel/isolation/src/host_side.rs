@@ -1,5 +1,5 @@
-//! The parent's side of what the plugin asks of its host: each request of the child, handed to the
-//! kernel as the plugin's own call.
+//! The parent's side of the plugin's host calls: each request of the child, passed to the kernel as the
+//! plugin's own call.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -24,11 +24,11 @@ use crate::wire::{
     event_message,
 };
 
-/// How many capabilities a plugin may ask for.
+/// Maximum capabilities that a plugin may call.
 const CAPABILITIES: usize = 256;
-/// How many subscriptions it may have at once.
+/// Maximum concurrent subscriptions.
 const SUBSCRIPTIONS: usize = 128;
-/// How much of the events that are there already goes into one frame.
+/// How many of the available events go into one frame.
 const BATCH: usize = 64 << 10;
 const FIELDS: u32 = 1024;
 
@@ -71,7 +71,7 @@ impl HostSide {
         };
         match service {
             Some(service) => answer(service, parts, body, &self.gone).await,
-            None => refused(StatusCode::SERVICE_UNAVAILABLE, "nobody is there to answer"),
+            None => refused(StatusCode::SERVICE_UNAVAILABLE, "there is no such service"),
         }
     }
 
@@ -204,14 +204,14 @@ fn write(host: &HostHandle, mut message: Fields) {
     });
 }
 
-/// The one message that a request consists of.
+/// The one message of a request.
 async fn message(body: Incoming) -> Result<Fields, String> {
     let mut messages = Messages::default();
     messages.push(&collect(body).await?);
     Ok(messages.next()?.unwrap_or(Fields(Bytes::new())))
 }
 
-/// A subscription as a body: whoever does not read it makes publishers wait.
+/// A subscription as a body: a slow reader makes publishers wait.
 struct Events {
     subscription: Option<Subscription>,
     _place: tokio::sync::OwnedSemaphorePermit,

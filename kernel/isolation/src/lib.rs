@@ -1,23 +1,23 @@
-//! Runs a plugin in a child process, so that nothing it does there reaches the kernel: it may crash,
-//! end itself or take all the memory it is allowed, and is started anew.
+//! Runs a plugin in a child process, so that its failures do not reach the kernel: it may crash, exit or use
+//! all the memory it is allowed, and is restarted.
 //!
-//! The kernel calls [`start`] and gets what it gets from a plugin in its own process, plus word of
-//! the child's end. The child is the same program; its `main` calls [`child()`], which takes its
-//! sockets, confines itself, loads the plugin and serves it. Neither the plugin nor the kernel's
-//! lifecycle notices: requests, bodies, trailers, events, health and log records cross as they are.
+//! The kernel calls [`start`] and gets the same as from a plugin in its own process, plus notice of the
+//! child's end. The child is the same program; its `main` calls [`child()`], which receives its sockets,
+//! confines itself, loads the plugin and serves it. Neither the plugin nor the kernel's lifecycle notices:
+//! requests, bodies, trailers, events, health and log records cross unchanged.
 //!
 //! ```text
 //! kernel ── Instance, Services ── parent ═══ requests ═══> child ── plugin
 //!        <── HostHandle ─────── host_side <══ calls ══════ remote_host
 //! ```
 //!
-//! Both directions are HTTP/2 over one Unix socket pair each. The authority says who is meant:
-//! `plugin`, `public`, `host`, `mount` or `<name>.capability`. No body is collected, and what is not
-//! read at one end is not sent at the other.
+//! Both directions are HTTP/2 over one Unix socket pair each. The authority is the addressee: `plugin`,
+//! `public`, `host`, `mount` or `<name>.capability`. No body is buffered, and what is not read at one end is
+//! not sent at the other.
 //!
-//! A child that only looks at a plugin is [`ask`]ed one thing, which it [`tell`]s, and ends.
+//! A child that only inspects a plugin gets one question from [`ask`], answers it with [`tell`], and ends.
 //!
-//! Nothing here starts a child anew, and nothing knows what a plugin is for.
+//! Nothing here restarts a child or knows the purpose of a plugin.
 
 mod body;
 mod child;

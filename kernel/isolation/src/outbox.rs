@@ -1,4 +1,4 @@
-//! What the child tells its host without waiting for an answer: log records, health, panics.
+//! What the child sends to its host without waiting for an answer: log records, health, panics.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -18,16 +18,16 @@ use crate::body::Outgoing;
 use crate::peer::Peer;
 use crate::wire::{HOST, Message};
 
-/// Log records that wait, and their bytes. More are counted and left out: logging never waits.
+/// Maximum pending log records, and their bytes. Further ones are counted and dropped: logging never waits.
 const RECORDS: usize = 8192;
 const BYTES: usize = 8 << 20;
 const BATCH: usize = 64 << 10;
-/// The longest text of a record.
+/// Maximum length of a record's text.
 const TEXT: usize = 64 << 10;
 const FIELDS: usize = 256;
-/// Changes of health and panics that wait.
+/// Maximum pending changes of health and panics.
 const NOTICES: usize = 1024;
-/// How long the end waits for what is not yet told.
+/// How long the end waits for pending messages.
 const FLUSH: Duration = Duration::from_secs(1);
 
 const WARN: u8 = 2;
@@ -45,7 +45,7 @@ pub(crate) struct Outbox {
 
 struct Notice {
     path: &'static str,
-    /// The component, for one that replaces the one before.
+    /// The component, for a message that replaces the previous one.
     key: Option<String>,
     message: Bytes,
 }
@@ -76,7 +76,7 @@ impl Outbox {
         outbox
     }
 
-    /// Queues a record, or counts it as left out.
+    /// Queues a record, or counts it as dropped.
     pub(crate) fn log(&self, record: &LogRecord<'_>) {
         let mut message = Message::new()
             .number(u32::from(record.level))
@@ -86,7 +86,7 @@ impl Outbox {
             .text(&record.span_id)
             .number(record.fields.len().min(FIELDS) as u32);
         for field in record.fields.iter().take(FIELDS) {
-            // A value is JSON, of which half is none.
+            // A value is JSON, and half of it is not.
             let value = if field.value.len() > TEXT { "\"(too long)\"" } else { field.value.as_str() };
             message = message.text(&field.name).text(value);
         }
@@ -129,7 +129,7 @@ impl Outbox {
         }
     }
 
-    /// Sends what waits, for a bounded time. Nothing that comes later is sent.
+    /// Sends what is pending, for a bounded time. Later messages are not sent.
     pub(crate) async fn flush(&self) {
         self.closing.cancel();
         let all = async {
@@ -172,15 +172,14 @@ impl http_body::Body for Records {
         }
         let left_out = self.left_out.swap(0, Relaxed);
         if left_out > 0 {
-            let text =
-                format!("{left_out} log records were left out: they came faster than they are written");
+            let text = format!("{left_out} log records were dropped: they came faster than they are written");
             let record = Message::new().number(u32::from(WARN)).text("streamgate").text(&text);
             batch.extend_from_slice(&record.text("").text("").number(0).finish());
         }
         if !batch.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(batch.freeze()))));
         }
-        // What was queued before is out by now.
+        // What was queued before is sent by now.
         self.closing.as_mut().poll(cx).map(|()| None)
     }
 }

@@ -1,4 +1,4 @@
-//! The parent's side: a plugin as the kernel sees it, whose code runs elsewhere.
+//! The parent's side: a plugin as seen by the kernel, whose code runs elsewhere.
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -21,25 +21,25 @@ use crate::{ChildSpec, stderr};
 
 /// A plugin that runs in a child.
 pub struct Started {
-    /// What the kernel speaks to. Dropping it kills the child.
+    /// The kernel's handle. Dropping it kills the child.
     pub instance: Instance,
-    /// Tells when and how the child ended.
+    /// Reports when and how the child ended.
     pub exited: Exited,
     /// Its process.
     pub pid: u32,
 }
 
-/// Tells when and how a child ended. A child that has ended is not started again by this crate.
+/// Reports when and how a child ended. This crate does not restart an ended child.
 #[derive(Debug, Clone)]
 pub struct Exited(watch::Receiver<Option<Exit>>);
 
 impl Exited {
-    /// Waits for the child's end. It has been reaped by then.
+    /// Waits for the child's end, after which it has been reaped.
     pub async fn wait(&self) -> Exit {
         let mut receiver = self.0.clone();
         let ended = receiver.wait_for(Option::is_some).await;
         ended.ok().and_then(|exit| exit.clone()).unwrap_or_else(|| Exit {
-            // Its runtime goes down, which kills the child.
+            // Its runtime shuts down, which kills the child.
             reason: "was left behind when its host ended".to_owned(),
             expected: true,
             code: None,
@@ -64,8 +64,8 @@ impl Obituary for Exited {
     }
 }
 
-/// Starts a plugin in a child, and answers when it runs. Call it inside a tokio runtime that stays
-/// as long as the child; dropping the future kills the child.
+/// Starts a plugin in a child, and returns when it runs. Call it inside a tokio runtime that lives as long as
+/// the child; dropping the future kills the child.
 ///
 /// # Errors
 /// Why the child or its plugin did not start, for people.
@@ -73,7 +73,7 @@ pub async fn start(spec: ChildSpec, host: HostHandle, args: StartArgs) -> Result
     let data_dir = Path::new(args.data_dir.as_str());
     let dirs = Dirs::make(data_dir)
         .map_err(|error| format!("its directories below {} cannot be made: {error}", data_dir.display()))?;
-    let sockets = |error: std::io::Error| format!("the system gives no sockets: {error}");
+    let sockets = |error: std::io::Error| format!("sockets cannot be created: {error}");
     let (mut requests, their_requests) = UnixStream::pair().map_err(sockets)?;
     let (calls, their_calls) = UnixStream::pair().map_err(sockets)?;
     let hello = Hello {
@@ -112,7 +112,7 @@ pub async fn start(spec: ChildSpec, host: HostHandle, args: StartArgs) -> Result
     let (hung_up, over) = (hang_up.clone(), ended.clone());
     tokio::spawn(async move {
         tokio::select! {
-            // Why it ended is told by the child's exit.
+            // The child's exit has the reason.
             _ = connection => {}
             () = hung_up.cancelled() => {}
         }
@@ -120,7 +120,7 @@ pub async fn start(spec: ChildSpec, host: HostHandle, args: StartArgs) -> Result
     });
     let side = HostSide::new(host, peer.clone(), Arc::new(exited.clone()));
     tokio::spawn(async move {
-        // Why it ended is told by the child's exit.
+        // The child's exit has the reason.
         let _ = serve(calls, move |to, parts, body| side.clone().answer(to, parts, body)).await;
         ended();
     });
@@ -145,7 +145,7 @@ async fn ask_json<T: Serialize, A: for<'de> Deserialize<'de>>(
 ) -> Result<A, String> {
     let question = serde_json::to_vec(question).map_err(|error| error.to_string())?;
     let answer = peer.ask(PLUGIN, path, Outgoing::full(Bytes::from(question))).await?;
-    serde_json::from_slice(&answer).map_err(|error| format!("its process answered nonsense: {error}"))
+    serde_json::from_slice(&answer).map_err(|error| format!("its process sent an invalid answer: {error}"))
 }
 
 struct ChildInstance {
@@ -160,7 +160,7 @@ impl InstanceApi for ChildInstance {
     fn ping(&self) -> FfiFuture<()> {
         let peer = self.peer.clone();
         async move {
-            // One that has ended is told of by its exit.
+            // The end of the process is reported by its exit.
             let _ = ask_json::<_, ()>(&peer, "/ping", &()).await;
         }
         .into_ffi()
@@ -170,7 +170,7 @@ impl InstanceApi for ChildInstance {
         let peer = self.peer.clone();
         async move {
             let _ = ask_json::<_, ()>(&peer, "/drain", &()).await;
-            // What the child has sent may still be on its way to whoever reads it.
+            // Data of the child may still be on its way to its readers.
             peer.idle().await;
         }
         .into_ffi()
@@ -190,7 +190,7 @@ impl InstanceApi for ChildInstance {
 
     fn stop(&self) -> FfiFuture<()> {
         let (peer, hang_up, exited) = (self.peer.clone(), self.hang_up.clone(), self.exited.clone());
-        // From now on its time runs, whether anybody waits for it or not.
+        // From now on its time runs, whether it is awaited or not.
         self.orders.stop.cancel();
         async move {
             let _ = ask_json::<_, ()>(&peer, "/stop", &()).await;

@@ -1,5 +1,5 @@
-//! One direction of requests between the two processes: [`Peer`] sends them, [`answer`] passes one
-//! that came to the service that it is for.
+//! One direction of requests between the two processes: [`Peer`] sends them, [`answer`] passes a received one
+//! to its service.
 
 use std::future::Future;
 use std::os::unix::net::UnixStream;
@@ -33,7 +33,7 @@ pub(crate) struct Peer {
     permits: Permits,
     open: Arc<Open>,
     obituary: Gone,
-    /// Who answers, for people.
+    /// The answering side, for people.
     name: String,
 }
 
@@ -43,7 +43,7 @@ struct Open {
     idle: Notify,
 }
 
-/// One request that is under way, its body included.
+/// One request in progress, its body included.
 struct UnderWay(Arc<Open>, #[allow(dead_code)] Permit);
 
 impl Drop for UnderWay {
@@ -60,8 +60,8 @@ fn io(socket: UnixStream) -> std::io::Result<TokioIo<tokio::net::UnixStream>> {
 }
 
 impl Peer {
-    /// Begins to speak. The future carries the connection, and ends with it: with an error if it was not
-    /// the other side that hung up.
+    /// Opens the connection. The future drives the connection, and ends with it: with an error unless the
+    /// other side closed it.
     pub(crate) async fn connect(
         socket: UnixStream,
         name: &str,
@@ -83,7 +83,7 @@ impl Peer {
         Ok((Arc::new(peer), async move { connection.await.or_else(broke) }))
     }
 
-    /// A service that the other side has, as this side hands it out.
+    /// A service of the other side, as this side exposes it.
     pub(crate) fn service(
         self: &Arc<Self>,
         to: Authority,
@@ -92,7 +92,7 @@ impl Peer {
         abi::Service::new(Remote { peer: self.clone(), to, field })
     }
 
-    /// Waits until no request of a plugin is under way.
+    /// Waits until no request of a plugin is in progress.
     pub(crate) async fn idle(&self) {
         loop {
             let idle = self.open.idle.notified();
@@ -121,7 +121,7 @@ impl Peer {
         let name = &self.name;
         Problem::of(problems::PLUGIN_BUSY)
             .detail(format!(
-                "{name} has as many requests under way as one process may have, and none ended in time, or too many \
+                "{name} has the maximum number of requests in progress, and none ended in time, or too many \
                  wait already. Try again in a moment."
             ))
             .with("plugin", name.as_str())
@@ -159,7 +159,7 @@ impl Peer {
         self.open.count.fetch_add(1, SeqCst);
         let under_way = UnderWay(self.open.clone(), permit);
         parts.headers.insert(CROSSINGS, u16::from(crossings.saturating_add(1)).into());
-        // The count goes with a trace from request to request.
+        // The count travels with the trace from request to request.
         if !parts.headers.contains_key(TRACEPARENT) {
             parts.headers.insert(TRACEPARENT, TraceContext::random().to_header());
         }
@@ -179,15 +179,14 @@ impl Peer {
                     body: to_abi(body, &self.obituary, Some(Box::new(under_way))),
                 }
             }
-            // It never left this side.
+            // It was never sent.
             Err(error) if error.is_canceled() => self.missing(&self.obituary.wait().await),
-            Err(error) if is_of_one_request(&error) => self.broken(&format!("broke off ({error})")),
+            Err(error) if is_of_one_request(&error) => self.broken(&format!("was interrupted ({error})")),
             Err(_) => self.broken(&self.obituary.wait().await),
         }
     }
 
-    /// A request to the other side itself, answered with a message of its own. The error is its
-    /// text, or how it ended.
+    /// A request to the other side itself, answered with a message. The error is its text, or how it ended.
     pub(crate) async fn ask(
         &self,
         to: &'static str,
@@ -198,7 +197,7 @@ impl Peer {
         collect(response.into_body()).await
     }
 
-    /// The same with an answer that streams.
+    /// The same with a streaming response.
     pub(crate) async fn open(
         &self,
         to: &'static str,
@@ -222,7 +221,7 @@ impl Peer {
 }
 
 fn garbled(reason: &str) -> abi::Response {
-    Problem::of(problems::BOUNDARY).detail(format!("The request was garbled: {reason}")).into_abi()
+    Problem::of(problems::BOUNDARY).detail(format!("The request was invalid: {reason}")).into_abi()
 }
 
 /// The whole of a message between the two sides, of bounded length.
@@ -252,7 +251,7 @@ impl abi::CallService for Remote {
     }
 }
 
-/// The receiving end: answers what comes until the connection ends.
+/// The receiving end: answers requests until the connection ends.
 pub(crate) async fn serve<H, F>(socket: UnixStream, handler: H) -> Result<(), String>
 where
     H: Fn(Authority, request::Parts, Incoming) -> F + Clone + Send + Sync + 'static,
@@ -277,7 +276,7 @@ where
                 async move {
                     let response = match answer {
                         Some(answer) => answer.await,
-                        None => refused(StatusCode::BAD_REQUEST, "the request names nobody"),
+                        None => refused(StatusCode::BAD_REQUEST, "the request has no addressee"),
                     };
                     Ok::<_, std::convert::Infallible>(response)
                 }
@@ -286,7 +285,7 @@ where
     connection.await.or_else(broke)
 }
 
-/// How a connection broke that neither side hung up.
+/// Why a connection failed that neither side closed.
 fn broke(error: hyper::Error) -> Result<(), String> {
     let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(&error);
     while let Some(error) = cause {
@@ -298,7 +297,7 @@ fn broke(error: hyper::Error) -> Result<(), String> {
     Ok(())
 }
 
-/// Lets a service of this side answer.
+/// Calls a service of this side.
 pub(crate) async fn answer(
     service: abi::Service,
     parts: request::Parts,
@@ -317,7 +316,7 @@ pub(crate) async fn answer(
                 .detail(format!("{} does not end an exchange between processes.", parts.status)),
         ),
         Err(error) => {
-            problem(Problem::of(problems::BOUNDARY).detail(format!("The response was garbled: {error}")))
+            problem(Problem::of(problems::BOUNDARY).detail(format!("The response was invalid: {error}")))
         }
     }
 }
@@ -330,7 +329,7 @@ pub(crate) fn problem(problem: Problem) -> Response<Outgoing> {
     }
 }
 
-/// A message of ours that something went wrong.
+/// Our own error message.
 pub(crate) fn refused(status: StatusCode, reason: &str) -> Response<Outgoing> {
     let mut response = Response::new(Outgoing::full(reason.to_owned()));
     *response.status_mut() = status;

@@ -1,10 +1,10 @@
-//! How many requests one connection carries at a time, and who waits for a place.
+//! The concurrent requests of one connection, and the waiting ones.
 //!
-//! Before the other side answers it may ask back, and that may lead here again. If the outermost requests could take
-//! all places, those within them would wait for places that only they can free. So each level of nesting has places of
-//! its own, and a request may also have a free one of the levels above: whoever holds a place waits for deeper levels
-//! only, and so never, over whatever number of requests, for itself. Requests beyond the deepest level share its places,
-//! and are the exception; like all others they wait for a bounded time.
+//! Before the other side answers it may call back, and that may lead here again. If the outermost requests
+//! could take all slots, the nested ones would wait for slots that only they can free. So each level of
+//! nesting has its own slots, and a request may also use a free slot of the levels above: the holder of a
+//! slot waits only for deeper levels, and so never, directly or indirectly, for itself. Requests beyond the
+//! deepest level share its slots, without that guarantee; like all others they wait for a bounded time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use tokio::time::timeout;
 
 use crate::wire::{RESERVED, STREAMS};
 
-/// The places of each level: how many processes a request has crossed into before it crosses here.
+/// The slots of each level: the number of processes a request has crossed into before it crosses here.
 const SHARES: [usize; 8] = [448, 128, 96, 64, 48, 24, 16, 8];
-/// Requests of one level that wait.
+/// Maximum waiting requests of one level.
 const WAITING: usize = 1024;
-/// How long one waits at most.
+/// Maximum waiting time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const _: () = {
@@ -30,7 +30,7 @@ const _: () = {
     assert!(all == STREAMS as usize - RESERVED, "the shares are all places that there are");
 };
 
-/// The places of one connection.
+/// The slots of one connection.
 pub(crate) struct Permits(Vec<Level>);
 
 struct Level {
@@ -38,14 +38,14 @@ struct Level {
     queue: Semaphore,
 }
 
-/// A place, until it is dropped.
+/// A slot, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Permit(#[allow(dead_code)] OwnedSemaphorePermit);
 
-/// Why there is none.
+/// Why there is no slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Denied {
-    /// Nothing is sent any more.
+    /// The connection is closed.
     Closed,
     /// Too many wait already, or none was free in time.
     Busy,
@@ -64,7 +64,7 @@ impl Permits {
         Self(shares.iter().map(level).collect())
     }
 
-    /// A place for a request that has crossed `crossings` times before.
+    /// A slot for a request that has crossed `crossings` times before.
     pub(crate) async fn take(&self, crossings: u8) -> Result<Permit, Denied> {
         let own = usize::from(crossings).min(self.0.len() - 1);
         for level in self.0[..=own].iter().rev() {
@@ -83,7 +83,7 @@ impl Permits {
         }
     }
 
-    /// No place is given any more, nor to those who wait.
+    /// Closes the slots, also for waiting requests.
     pub(crate) fn close(&self) {
         self.0.iter().for_each(|level| level.places.close());
     }
@@ -119,7 +119,7 @@ mod tests {
         })
     }
 
-    /// All of them at once. No time passes but when nothing else can happen: then somebody waits for ever.
+    /// All of them at once. Time advances only when nothing else can happen: then a request waits forever.
     fn run(shares: &[usize], waiting: usize, chains: &[(usize, u8)]) -> Vec<Result<(), Denied>> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
@@ -140,14 +140,14 @@ mod tests {
 
     #[test]
     fn where_all_places_are_one_those_within_wait_for_those_around_them() {
-        // What the shares are for: the same requests, without them.
+        // What the shares prevent: the same requests, without them.
         let ends = run(&[2], 100, &[(0, 2); 4]);
         assert!(ends.contains(&Err(Denied::Busy)), "{ends:?}");
         assert!(run(&[1, 1, 1], 100, &[(0, 2); 4]).iter().all(Result::is_ok));
     }
 
     #[test]
-    fn who_finds_a_long_queue_is_turned_away_at_once_and_the_others_have_their_turn() {
+    fn a_request_beyond_a_long_queue_is_refused_at_once_and_the_others_have_their_turn() {
         let ends = run(&[1, 1], 5, &[(0, 0); 10]);
         let busy = ends.iter().filter(|end| **end == Err(Denied::Busy)).count();
         assert_eq!(busy, 10 - 5 - 1, "{ends:?}");
@@ -158,7 +158,7 @@ mod tests {
         let permits = Arc::new(Permits::of(&[1], 1));
         let held = permits.take(0).await.unwrap();
         assert_eq!(permits.take(0).await.unwrap_err(), Denied::Busy);
-        // Who gives up makes room for the next one who waits.
+        // A dropped request makes room for the next waiting one.
         assert!(tokio::time::timeout(Duration::from_secs(1), permits.take(0)).await.is_err());
         let waiting = tokio::spawn({
             let permits = permits.clone();

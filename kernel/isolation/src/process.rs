@@ -1,4 +1,4 @@
-//! The child as a process of the system: how it is spawned, watched, ended and reaped.
+//! The child as a process of the system: spawning, watching, ending and reaping it.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -16,24 +16,24 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{ChildSpec, stderr};
 
-/// How long a child may live that does not speak to us any more.
+/// How long a child may live after its connection ended.
 const SILENT: Duration = Duration::from_secs(1);
 
 /// How a child ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exit {
-    /// In words that go on after the plugin's name: `was killed by SIGSEGV (segmentation fault)`.
+    /// Text that follows the plugin's name: `was killed by SIGSEGV (segmentation fault)`.
     pub reason: String,
     /// Whether it ended because `stop` was called, or its instance dropped.
     pub expected: bool,
-    /// What it exited with.
+    /// Its exit code.
     pub code: Option<i32>,
-    /// What killed it.
+    /// The signal that killed it.
     pub signal: Option<i32>,
 }
 
-/// Starts processes. A thread that never ends: the system tells a child of its parent's death when
-/// the *thread* that made it ends.
+/// Starts processes. A thread that never ends: the system notifies a child of its parent's death when the
+/// *thread* that created it ends.
 fn spawner() -> &'static mpsc::SyncSender<Order> {
     static SPAWNER: OnceLock<mpsc::SyncSender<Order>> = OnceLock::new();
     SPAWNER.get_or_init(|| {
@@ -44,7 +44,7 @@ fn spawner() -> &'static mpsc::SyncSender<Order> {
                 let _ = answer.send(command.spawn());
             }
         };
-        // Without the thread its channel is closed, and every order fails.
+        // Without the thread its channel is closed, and every spawn fails.
         let _ = std::thread::Builder::new().name("spawner".to_owned()).spawn(work);
         orders
     })
@@ -64,7 +64,7 @@ pub(crate) struct Dirs {
 }
 
 impl Dirs {
-    /// Makes them below the plugin's data directory, and removes what former processes left.
+    /// Creates them below the plugin's data directory, and removes those of former processes.
     pub(crate) fn make(data: &Path) -> std::io::Result<Self> {
         static RUNS: AtomicU64 = AtomicU64::new(0);
         static PROCESS: OnceLock<String> = OnceLock::new();
@@ -111,11 +111,12 @@ pub(crate) async fn spawn(
         .env("HOME", &dirs.data)
         .env("TMPDIR", &dirs.temporary)
         .env("XDG_CACHE_HOME", &dirs.cache);
-    // The allocator keeps what is free for each thread that asked for it: of pictures that is a lot, and many threads.
+    // The allocator keeps free memory per thread that used it: with video frames that is a lot, and there are
+    // many threads.
     if std::env::var_os("MALLOC_ARENA_MAX").is_none() {
         command.env("MALLOC_ARENA_MAX", "1");
     }
-    // They may hold secrets of other plugins.
+    // They may contain secrets of other plugins.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("STREAMGATE_") {
             command.env_remove(name);
@@ -130,18 +131,18 @@ pub(crate) async fn spawn(
     spawned.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
 }
 
-/// What others may ask of the one who watches the child.
+/// Requests to the watcher of the child.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Orders {
-    /// The plugin has been asked to stop: the child has the grace to end.
+    /// The plugin has been asked to stop: the child has the grace period to end.
     pub(crate) stop: CancellationToken,
-    /// Nobody wants it any more.
+    /// It is no longer needed.
     pub(crate) kill: CancellationToken,
-    /// It does not speak to us any more.
+    /// Its connection ended.
     pub(crate) silent: CancellationToken,
 }
 
-/// Watches the child to its end, and reaps it.
+/// Watches the child until its end, and reaps it.
 pub(crate) async fn watch(
     mut child: Child,
     dirs: Dirs,
@@ -156,7 +157,7 @@ pub(crate) async fn watch(
         status = child.wait() => Some(status),
         () = orders.kill.cancelled() => None,
         () = async { orders.silent.cancelled().await; tokio::time::sleep(SILENT).await } => {
-            ended_by_us = Some("does not speak to its host any more, and was killed");
+            ended_by_us = Some("lost its connection to the host, and was killed");
             None
         }
         () = async { orders.stop.cancelled().await; tokio::time::sleep(grace).await } => {
@@ -171,7 +172,7 @@ pub(crate) async fn watch(
             child.wait().await
         }
     };
-    // What it wrote last may say why; the pipe is empty soon, unless a grandchild holds it.
+    // Its last output may contain the reason; the pipe is empty soon, unless a grandchild holds it.
     let _ = tokio::time::timeout(Duration::from_millis(200), last_words.ended()).await;
     let expected = orders.stop.is_cancelled() || orders.kill.is_cancelled();
     let killed_by_system = out_of_memory_kills() > kills;
@@ -184,14 +185,14 @@ pub(crate) async fn watch(
             Exit { reason, expected, code: status.code(), signal: status.signal() }
         }
         Err(error) => {
-            Exit { reason: format!("cannot be waited for: {error}"), expected, code: None, signal: None }
+            Exit { reason: format!("cannot be awaited: {error}"), expected, code: None, signal: None }
         }
     };
     drop(dirs);
     exit.send_replace(Some(exit_now));
 }
 
-/// How many processes the system has killed for memory since it runs.
+/// How many processes the system has killed for lack of memory since boot.
 fn out_of_memory_kills() -> u64 {
     let text = std::fs::read_to_string("/proc/vmstat").unwrap_or_default();
     let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
@@ -201,7 +202,7 @@ fn out_of_memory_kills() -> u64 {
 fn in_words(status: ExitStatus, killed_by_system: bool, last_words: &str) -> String {
     let out_of_memory = last_words.contains("memory allocation of") || last_words.contains("out of memory");
     let mut text = match (status.code(), status.signal()) {
-        (Some(code), _) => format!("ended by itself with exit code {code}"),
+        (Some(code), _) => format!("exited with code {code}"),
         (_, Some(libc::SIGXCPU)) => "was ended by SIGXCPU: its limit of processor time is used up".to_owned(),
         (_, Some(libc::SIGKILL)) if killed_by_system => {
             "was killed by SIGKILL: the system has run out of memory".to_owned()
@@ -244,10 +245,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_end_is_told_in_words() {
+    fn an_exit_is_described_in_words() {
         let told = |raw, oom, words: &str| in_words(ExitStatus::from_raw(raw), oom, words);
-        assert_eq!(told(0, false, "x"), "ended by itself with exit code 0");
-        assert!(told(3 << 8, false, "why").ends_with("exit code 3; its last words: why"));
+        assert_eq!(told(0, false, "x"), "exited with code 0");
+        assert!(told(3 << 8, false, "why").ends_with("exited with code 3; its last words: why"));
         assert!(told(libc::SIGSEGV, false, "").contains("SIGSEGV"));
         assert!(told(libc::SIGXCPU, false, "").contains("processor time"));
         assert!(told(libc::SIGKILL, true, "").contains("memory"));

@@ -1,5 +1,4 @@
-//! The host as the plugin in the child sees it: each call of the boundary as a request to the
-//! parent.
+//! The host as seen by the plugin in the child: each call of the boundary as a request to the parent.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,10 +24,10 @@ use crate::outbox::Outbox;
 use crate::peer::{Peer, capability};
 use crate::wire::{HOST, MOUNT, Message, Messages, MountNames, PUBLIC, event, event_message};
 
-/// How long a call waits that has to be answered at once.
+/// Maximum time of a call that has to be answered at once.
 const AT_ONCE: Duration = Duration::from_secs(10);
 
-/// What the plugin answers with, by authority.
+/// The plugin's services, by authority.
 pub(crate) type Table = Arc<RwLock<HashMap<Authority, Service>>>;
 
 pub(crate) struct RemoteHost {
@@ -36,13 +35,12 @@ pub(crate) struct RemoteHost {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) table: Table,
     pub(crate) filter: Targets,
-    /// It carries the connections, so the calling thread may wait for it.
+    /// It drives the connections, so the calling thread may wait for it.
     pub(crate) runtime: Handle,
 }
 
 impl RemoteHost {
-    /// Asks and waits, for calls that have no future. They are rare: what a plugin does when it
-    /// starts.
+    /// Calls and waits, for calls without a future. They are rare: what a plugin does when it starts.
     fn at_once<T, F>(&self, question: F) -> Result<T, String>
     where
         T: Send + 'static,
@@ -56,7 +54,7 @@ impl RemoteHost {
             answered.recv_timeout(AT_ONCE).unwrap_or_else(|_| Err("the host does not answer".to_owned()))
         };
         match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
-            // The connection may be next on this very thread.
+            // The connection may be polled next on this very thread.
             Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(wait),
             _ => wait(),
         }
@@ -105,7 +103,7 @@ impl HostApi for RemoteHost {
     }
 
     fn service(&self, name: &str) -> Service {
-        // No plugin provides one whose name cannot be written; the host answers so.
+        // No plugin provides one with an invalid name; the host answers so.
         let to = capability(name).unwrap_or(Authority::from_static("unknown.capability"));
         self.peer.service(to, None)
     }
@@ -174,7 +172,7 @@ impl HostApi for RemoteHost {
     }
 }
 
-/// Events out of a body. What is not read stays with the host, whose publishers wait.
+/// Events from a body. Unread events stay with the host, whose publishers wait.
 struct Events {
     body: Incoming,
     messages: Messages,

@@ -1,4 +1,4 @@
-//! What the child writes to stderr (and stdout), line by line into the log.
+//! The child's stderr (and stdout), line by line into the log.
 
 use std::time::Instant;
 
@@ -12,10 +12,10 @@ const INFO: u8 = 3;
 const WARN: u8 = 2;
 /// Longer lines are cut.
 const LINE: usize = 4096;
-/// Lines a second; more are counted and left out.
+/// Maximum lines per second; more are counted and dropped.
 const RATE: u32 = 200;
 
-/// The last line, which often says why a process ended.
+/// The last line, which often has the reason why a process ended.
 #[derive(Default)]
 pub(crate) struct LastWords {
     line: Mutex<String>,
@@ -32,7 +32,7 @@ impl LastWords {
     }
 }
 
-/// Reads to the end.
+/// Reads until the end.
 pub(crate) async fn read(
     mut pipe: impl AsyncRead + Unpin,
     host: HostHandle,
@@ -91,13 +91,13 @@ impl Lines {
     fn tell_left_out(&mut self) {
         let left_out = std::mem::take(&mut self.left_out);
         if left_out > 0 {
-            let text = format!("{left_out} lines were left out: more than {RATE} came in a second");
+            let text = format!("{left_out} lines were dropped: more than {RATE} came in a second");
             write(&self.host, WARN, TARGET, &text);
         }
     }
 }
 
-/// Writes a record without fields, if it is on.
+/// Writes a record without fields, if it is enabled.
 pub(crate) fn write(host: &HostHandle, level: u8, target: &str, message: &str) {
     if host.log_enabled(level, target) {
         host.log(&LogRecord {

@@ -1,5 +1,5 @@
-//! A question about a cdylib that a child answers: one that crashes, ends its process or hangs when
-//! it is loaded does so there. The child is confined, answers and ends.
+//! A question about a cdylib that a child answers: if it crashes, exits or hangs when it is loaded, only the
+//! child does. The child is confined, answers and ends.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -17,13 +17,13 @@ use crate::Limits;
 use crate::confine::confine;
 
 const DEADLINE: Duration = Duration::from_secs(10);
-/// What the child exits with once it has answered.
+/// The child's exit code after it has answered.
 const SURVIVED: i32 = 42;
-/// How long the answer may be.
+/// Maximum length of the answer.
 const LONGEST: u64 = 16 << 20;
 
-/// Runs a command whose `main` calls [`tell`], and returns what that one answers. The error is how
-/// the child ended instead, for people.
+/// Runs a command whose `main` calls [`tell`], and returns its answer. The error is how the child failed, for
+/// people.
 pub(crate) fn ask<A: DeserializeOwned>(mut command: Command, question: &impl Serialize) -> Result<A, String> {
     let mut asked = || -> io::Result<_> {
         let (mut asked, mut answer) = (in_memory("question")?, in_memory("answer")?);
@@ -34,16 +34,16 @@ pub(crate) fn ask<A: DeserializeOwned>(mut command: Command, question: &impl Ser
         answer.rewind()?;
         Ok((status, answer))
     };
-    let (status, answer) = asked().map_err(|error| format!("it cannot be tried: {error}"))?;
+    let (status, answer) = asked().map_err(|error| format!("its process cannot be started: {error}"))?;
     match status {
         None => Err(format!("a process that loads it hangs for {DEADLINE:?}")),
         Some(status) if status.code() == Some(SURVIVED) => serde_json::from_reader(answer.take(LONGEST))
-            .map_err(|error| format!("a process that loads it answers nonsense: {error}")),
+            .map_err(|error| format!("a process that loads it sends an invalid answer: {error}")),
         Some(status) => Err(format!("a process that loads it ends at once: {status}")),
     }
 }
 
-/// The answer may be longer than a pipe holds, and nobody reads it before the child has ended.
+/// The answer may be longer than a pipe's buffer, and is only read after the child has ended.
 fn in_memory(name: &str) -> io::Result<File> {
     Ok(File::from(memfd_create(name, MemfdFlags::CLOEXEC)?))
 }
@@ -64,9 +64,8 @@ fn wait(mut child: Child) -> io::Result<Option<ExitStatus>> {
     Ok(None)
 }
 
-/// The whole life of the child: call it first thing in `main`. `answer` gets the path under which
-/// the confined process can load the cdylib, and the question. That the process comes to its end
-/// is part of the answer.
+/// The main function of the child: call it first in `main`. `answer` gets the path under which the confined
+/// process can load the cdylib, and the question. The process must end for the answer to count.
 pub fn tell<Q: DeserializeOwned, A: Serialize>(cdylib: &Path, answer: impl FnOnce(&Path, Q) -> A) -> ! {
     let told = try_to_tell(cdylib, answer).is_ok();
     std::process::exit(if told { SURVIVED } else { 1 })
@@ -80,11 +79,11 @@ fn try_to_tell<Q: DeserializeOwned, A: Serialize>(
         let _ = setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
     }
     let question = serde_json::from_reader(io::stdin().lock())?;
-    // What the plugin prints is no answer.
+    // What the plugin prints is not part of the answer.
     let mut out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     rustix::stdio::dup2_stdout(io::stderr())?;
     let cdylib = File::open(cdylib)?;
-    // What the running system does not have is left out.
+    // What the running system does not support is left out.
     confine(&Limits::default(), None, Some(&cdylib));
     let path = PathBuf::from(format!("/proc/self/fd/{}", cdylib.as_raw_fd()));
     out.write_all(&serde_json::to_vec(&answer(&path, question))?)

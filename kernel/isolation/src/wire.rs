@@ -1,5 +1,5 @@
-//! What both sides of the sockets agree on: who is addressed how, the bounds, and the form of
-//! what is not HTTP (the greeting, events, log records).
+//! The protocol of both sides of the sockets: addressees, limits, and the format of everything that is not
+//! HTTP (the greeting, events, log records).
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -11,25 +11,25 @@ use streamgate_plugin_api::abi::{Event, Extra};
 
 use crate::Limits;
 
-/// Grows with every change of what stands here. Both sides are one program, unless somebody
-/// exchanged its file meanwhile.
+/// Incremented with every change of the protocol. Both sides are one program, unless its file was replaced
+/// meanwhile.
 pub(crate) const PROTOCOL: u32 = 2;
 
-/// Open requests on one connection; [`RESERVED`] of them are for what is not a plugin's request.
+/// Concurrent requests on one connection; [`RESERVED`] of them are for requests other than a plugin's.
 pub(crate) const STREAMS: u32 = 1024;
 pub(crate) const RESERVED: usize = 192;
-/// How much of one body waits at the receiving side.
+/// How much of one body is buffered at the receiving side.
 pub(crate) const STREAM_WINDOW: u32 = 1 << 20;
-/// As much as all streams together: bodies that nobody reads must not stop the others.
+/// The sum of all streams: unread bodies must not block the others.
 pub(crate) const CONNECTION_WINDOW: u32 = STREAM_WINDOW * (STREAMS - 1);
-/// How much of one body waits at the sending side.
+/// How much of one body is buffered at the sending side.
 pub(crate) const SEND_BUFFER: usize = 1 << 20;
 pub(crate) const FRAME: u32 = 256 << 10;
 pub(crate) const HEADERS: u32 = 1 << 20;
-/// Requests that were given up before they were looked at.
+/// Requests that were cancelled before they were handled.
 pub(crate) const RESETS: usize = 16 << 10;
 
-/// The longest event, log record or answer that is not a body.
+/// Maximum size of an event, log record or answer other than a body.
 pub(crate) const MAX_MESSAGE: usize = 16 << 20;
 
 /// The authority of the plugin's entries.
@@ -44,8 +44,8 @@ pub(crate) const MOUNT_FIELD: &str = "streamgate-mount";
 /// Behind a capability's name.
 pub(crate) const CAPABILITY: &str = ".capability";
 
-/// What the child has to know before it can do anything. It stands on the socket of requests in
-/// front of the first byte of HTTP/2: a length of four bytes, then JSON.
+/// What the child needs before anything else. It is sent on the socket of requests before the first byte of
+/// HTTP/2: a length of four bytes, then JSON.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Hello {
     pub(crate) protocol: u32,
@@ -56,7 +56,7 @@ pub(crate) struct Hello {
     pub(crate) limits: Limits,
 }
 
-/// What the plugin is started with.
+/// The plugin's start arguments.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Start {
     pub(crate) settings: String,
@@ -88,7 +88,7 @@ pub(crate) struct MountNames {
 }
 
 impl Hello {
-    /// Writes it to a socket that nobody has written to, which takes it at once.
+    /// Writes it to a fresh socket, which accepts it at once.
     pub(crate) fn write(&self, socket: &mut UnixStream) -> io::Result<()> {
         let text = serde_json::to_vec(self)?;
         socket.write_all(&(text.len() as u32).to_be_bytes())?;
@@ -108,7 +108,7 @@ impl Hello {
     }
 }
 
-/// A message of texts and numbers, with its length in front.
+/// A message of texts and numbers, preceded by its length.
 pub(crate) struct Message(BytesMut);
 
 impl Message {
@@ -140,7 +140,7 @@ impl Message {
     }
 }
 
-/// Reads what [`Message`] wrote, behind its length. What is missing is empty.
+/// Reads what [`Message`] wrote, after its length. Missing parts are empty.
 pub(crate) struct Fields(pub(crate) Bytes);
 
 impl Fields {
@@ -158,7 +158,7 @@ impl Fields {
     }
 }
 
-/// Puts messages together again from the pieces of a body.
+/// Reassembles messages from the pieces of a body.
 #[derive(Default)]
 pub(crate) struct Messages(BytesMut);
 
@@ -167,7 +167,7 @@ impl Messages {
         self.0.extend_from_slice(piece);
     }
 
-    /// The next whole message. The error is about one that is too long.
+    /// The next complete message. The error is about one that is too long.
     pub(crate) fn next(&mut self) -> Result<Option<Fields>, &'static str> {
         let Some(len) = self.0.first_chunk::<4>() else { return Ok(None) };
         let len = u32::from_be_bytes(*len) as usize;

@@ -1,5 +1,5 @@
-//! A plugin in a child process, against a host of the test's own: what goes in comes out, and
-//! however the child ends, that is told.
+//! A plugin in a child process, against a fake host: content arrives unchanged, and every end of the child is
+//! reported.
 #![allow(clippy::unwrap_used)]
 
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use streamgate_plugin_api::abi::{
 use streamgate_plugin_api::{Body, Client, HttpService};
 use tokio::sync::mpsc;
 
-/// What the plugin has told its host, a line each.
+/// What the plugin has sent to its host, a line each.
 #[derive(Default)]
 struct Told {
     lines: Mutex<Vec<String>>,
@@ -187,7 +187,7 @@ async fn ask(client: &Client, path: &str, body: &str) -> (u16, String) {
     )
 }
 
-/// The child is an example of this package, beside which the tests lie.
+/// The child is an example of this package, in the directory beside the tests.
 fn program() -> PathBuf {
     let exe = std::env::current_exe().unwrap();
     let program = exe.ancestors().nth(2).unwrap().join("examples/streamgate_isolation_child");
@@ -206,7 +206,7 @@ async fn what_crosses_the_boundary_crosses_to_another_process_too() {
     assert!(runs(started.pid));
     scene.told.wait_for("log 3 subject is there mode=").await;
 
-    // A body streams both ways, with its trailers, and waits for nobody.
+    // A body streams both ways, with its trailers, without buffering.
     let (pieces, body) = pieces_of_a_body();
     let request = http::Request::post("/back").body(body).unwrap();
     let response = scene.told.client("thing").send(request).await.unwrap();
@@ -244,7 +244,7 @@ async fn what_crosses_the_boundary_crosses_to_another_process_too() {
     assert!(!runs(started.pid));
 }
 
-/// As of a body that came over another connection, whose end is a frame of its own.
+/// Like a body from another connection, whose end is a separate frame.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_outlives_thousands_of_bodies_with_frames_without_bytes() {
     let (scene, host) = scene();
@@ -277,7 +277,7 @@ fn event(subject: &str) -> Event {
     }
 }
 
-/// Many more than there are places, each of which comes back into the child three times before it is answered.
+/// Many more than there are slots, each of which comes back into the child three times before it is answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_come_back_before_they_are_answered_do_not_wait_for_each_other() {
     const AT_ONCE: usize = 1_000;
@@ -292,7 +292,7 @@ async fn requests_that_come_back_before_they_are_answered_do_not_wait_for_each_o
                 if answer == (200, "0 in 1 in 2 in 3".to_owned()) {
                     return;
                 }
-                // On a machine that is slow, wherever on its way: it said when to come again.
+                // On a slow machine, anywhere on its way: it stated when to retry.
                 assert!(answer.1.contains("urn:streamgate:problem:plugin-busy"), "{answer:?}");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
@@ -309,7 +309,7 @@ async fn requests_that_come_back_before_they_are_answered_do_not_wait_for_each_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_finds_too_many_waiting_is_told_when_to_come_again() {
+async fn a_request_beyond_the_queue_is_told_when_to_retry() {
     const AT_ONCE: usize = 2_000;
     let (scene, host) = scene();
     let _started = scene.start(host).await.unwrap();
@@ -345,12 +345,10 @@ fn pieces_of_a_body() -> (mpsc::Sender<Piece>, Body) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn however_a_child_dies_its_requests_are_answered_and_the_reason_is_told() {
-    for (how, words) in [
-        ("segfault", "SIGSEGV (segmentation fault)"),
-        ("abort", "SIGABRT"),
-        ("exit", "ended by itself with exit code 0"),
-    ] {
+async fn however_a_child_dies_its_requests_are_answered_with_the_reason() {
+    for (how, words) in
+        [("segfault", "SIGSEGV (segmentation fault)"), ("abort", "SIGABRT"), ("exit", "exited with code 0")]
+    {
         let (scene, host) = scene();
         let started = scene.start(host).await.unwrap();
         let (status, body) = scene.ask("/die", how).await;
@@ -360,7 +358,7 @@ async fn however_a_child_dies_its_requests_are_answered_and_the_reason_is_told()
         assert!(!exit.expected && exit.reason.contains(words), "{exit:?}");
         let (status, body) = scene.ask("/neighbour", "again").await;
         assert_eq!(status, 503, "{body}");
-        // Nobody waits for one that has gone.
+        // A dead child is not awaited.
         started.instance.ping().await;
         started.instance.stop().await;
     }
@@ -395,7 +393,7 @@ async fn a_child_past_its_memory_or_its_time_is_ended_with_that_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_child_reaches_its_own_data_and_nothing_else_unless_it_is_told() {
+async fn a_child_reaches_only_its_own_data_unless_permitted() {
     let outside = tempfile::TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let secret = outside.path().join("secret");
     std::fs::write(&secret, "x").unwrap();
@@ -405,7 +403,7 @@ async fn a_child_reaches_its_own_data_and_nothing_else_unless_it_is_told() {
     let _started = scene.start(host).await.unwrap();
     let (_, reach) = scene.ask("/reach", secret).await;
     let missing = scene.told.lines.lock().iter().any(|line| line.contains("cannot confine"));
-    // Where the system has no landlock the child says so, and runs without.
+    // If the system has no landlock the child reports it, and runs without.
     let outside_is = if missing { "yes" } else { "no" };
     let want = format!(
         "no new privileges: yes\nread outside: {outside_is}\nwrite outside: {outside_is}\nwrite its data: yes\n\
@@ -423,7 +421,7 @@ async fn a_child_reaches_its_own_data_and_nothing_else_unless_it_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plugin_that_does_not_start_is_told_with_its_reason_and_leaves_no_process() {
+async fn a_plugin_that_does_not_start_is_reported_with_its_reason_and_leaves_no_process() {
     let (mut scene, host) = scene();
     scene.mode = "fail";
     assert_eq!(scene.start(host).await.err().unwrap(), "the disk is on fire");

@@ -1,8 +1,8 @@
-//! One stream of log records from the kernel and every plugin, on standard error: a line each,
-//! for people or as JSON.
+//! One stream of log records from the kernel and every plugin, on standard error: a line each, as text or as
+//! JSON.
 //!
-//! Writing never waits: lines go through a bounded queue to a thread of their own, and what does
-//! not fit is counted and said so. It never logs settings.
+//! Writing never waits: lines go through a bounded queue to a separate thread, and dropped lines are counted
+//! and reported. It never logs settings.
 
 use std::fmt::{self, Write as _};
 use std::io::{IsTerminal, Write as _};
@@ -20,7 +20,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::{Registry, reload};
 
-/// How many lines wait for the terminal or the pipe, and the longest field.
+/// Maximum lines that wait for the terminal or the pipe, and the maximum length of a field.
 const QUEUE: usize = 8_192;
 const MAX_FIELD: usize = 16 << 10;
 
@@ -37,7 +37,7 @@ fn numbered(number: u8) -> (Level, &'static str) {
     LEVELS[usize::from(number.clamp(1, 5)) - 1]
 }
 
-/// A panic of the kernel is a bug, and belongs into the log like everything else.
+/// A panic of the kernel is a bug, and is logged like everything else.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|info| {
         let message = info.payload_as_str().unwrap_or("no message");
@@ -46,13 +46,13 @@ pub fn log_panics() {
     }));
 }
 
-/// The level of a record of the boundary.
+/// The level of a record from the boundary.
 pub fn level(number: u8) -> Level {
     numbered(number).0
 }
 
-/// A filter without what a stranger could fill the log with: `h2` warns of each frame that it does not
-/// expect. Whoever names it in the filter gets it.
+/// A filter without a target that remote clients could flood the log with: `h2` warns of each unexpected
+/// frame. It can be enabled by naming it in the filter.
 pub fn quiet(filter: &str) -> String {
     format!("h2=error,{filter}")
 }
@@ -69,12 +69,12 @@ pub struct Log {
     json: AtomicBool,
     terminal: bool,
     colour: bool,
-    /// Changes what the kernel itself logs.
+    /// Changes the kernel's own log level.
     filter: OnceLock<reload::Handle<Targets, Registry>>,
 }
 
 impl Log {
-    /// Opens the stream and makes it the kernel's own as well. The level is a valid filter.
+    /// Opens the stream and uses it for the kernel as well. The level is a valid filter.
     pub fn start(settings: &LogSettings) -> Arc<Self> {
         let terminal = std::io::stderr().is_terminal();
         let (lines, queue) = sync_channel(QUEUE);
@@ -93,7 +93,7 @@ impl Log {
         log
     }
 
-    /// Takes other settings; the level is a valid filter.
+    /// Applies other settings; the level is a valid filter.
     pub fn set(&self, settings: &LogSettings) {
         let json = settings.format == LogFormat::Json || settings.format == LogFormat::Auto && !self.terminal;
         self.json.store(json, Relaxed);
@@ -121,7 +121,7 @@ impl Log {
         }
     }
 
-    /// Waits until everything so far is written, but not for ever.
+    /// Waits until everything so far is written, for a bounded time.
     pub fn flush(&self) {
         let (done, waiting) = sync_channel(1);
         if self.lines.try_send(Line::Flush(done)).is_ok() {
@@ -143,7 +143,7 @@ impl Log {
         };
         let (shown, who) = (format!("{level:>5}"), plugin.unwrap_or("kernel"));
         write!(line, "{} {} {}: ", paint("2", now), paint(colour, &shown), paint("1", who))?;
-        // What others wrote must not move the cursor of whoever reads the log.
+        // Text of others must not contain terminal control sequences.
         line.extend(clip(&record.message).chars().map(|c| if c.is_control() { ' ' } else { c }));
         for LogField { name, value } in &record.fields {
             write!(line, " {}{}", paint("2", &format!("{name}=")), plain(short(value).as_ref()))?;
@@ -188,7 +188,7 @@ fn short(value: &str) -> std::borrow::Cow<'_, str> {
     }
 }
 
-/// A JSON value as people read it: simple strings without quotes.
+/// A JSON value for people: simple strings without quotes.
 fn plain(value: &str) -> &str {
     let inner = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
     inner.filter(|text| !text.is_empty() && !text.contains([' ', '\\', '='])).unwrap_or(value)
@@ -196,7 +196,7 @@ fn plain(value: &str) -> &str {
 
 fn write_lines(queue: &Receiver<Line>) {
     for line in queue {
-        // An error has nowhere to go: whoever read the log is gone.
+        // An error has nowhere to go: the reader of the log is gone.
         let _ = match line {
             Line::Text(line) => std::io::stderr().write_all(line.as_bytes()),
             Line::Flush(done) => done.send(()).map_err(std::io::Error::other),

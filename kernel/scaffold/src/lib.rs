@@ -1,11 +1,11 @@
-//! Writes the crate that a new plugin begins with: it builds, has a test that runs it in a real
-//! server, and says in its README what to do next. It changes nothing that exists.
+//! Writes the crate of a new plugin: it builds, has a test that runs it in a real server, and its README
+//! states the next steps. It changes nothing that exists.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The files, by their place in the crate.
+/// The files, by their path in the crate.
 const FILES: [(&str, &str); 5] = [
     ("Cargo.toml", include_str!("../templates/Cargo.toml.txt")),
     ("README.md", include_str!("../templates/README.md.txt")),
@@ -14,16 +14,16 @@ const FILES: [(&str, &str); 5] = [
     (".gitignore", "/target\n"),
 ];
 
-/// Where the plugin API comes from, if it does not lie on this machine.
+/// The source of the plugin API, if it is not on this machine.
 const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
 
-/// Why there is no new crate.
+/// Why the crate was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum ScaffoldError {
-    /// It cannot be a plugin's name.
+    /// It is not a valid plugin name.
     #[error("`{0}` cannot be a plugin's name: lower-case letters, digits and hyphens, and a letter first")]
     Name(String),
-    /// Something is there already.
+    /// The path exists already.
     #[error("{0} exists already; choose another name or another folder")]
     Exists(PathBuf),
     /// A file could not be written.
@@ -36,13 +36,13 @@ pub enum ScaffoldError {
     },
 }
 
-/// Writes the crate of a plugin `name` into a new folder of that name below `parent`, and answers
-/// the folder. It depends on the plugin API at `api`; without it on the one of the clone that this
-/// program was built in, and where there is none on that of the repository, at `version`. No
-/// registry has the API, and a name there that is not ours is never written into anybody's crate.
+/// Writes the crate of a plugin `name` into a new folder of that name below `parent`, and returns the folder.
+/// It depends on the plugin API at `api`; by default on that of the clone that this program was built in, and
+/// without one on that of the repository, at `version`. No registry has the API, and a foreign package of
+/// that name must never be used.
 ///
 /// # Errors
-/// When the name is none, the folder exists, or it cannot be written.
+/// If the name is invalid, the folder exists, or it cannot be written.
 pub fn create(
     parent: &Path,
     name: &str,
@@ -71,7 +71,7 @@ pub fn create(
     Ok(folder)
 }
 
-/// The plugin API in the clone that a program lies in, at whatever depth of its build folder.
+/// The plugin API in the clone that a program is in, at any depth of its build folder.
 fn beside(program: &Path) -> Option<PathBuf> {
     let ours = |folder: &Path| {
         let manifest = fs::read_to_string(folder.join("Cargo.toml")).ok()?;
@@ -110,13 +110,13 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_published_is_never_asked_of_a_registry() {
+    fn an_unpublished_crate_is_never_requested_from_a_registry() {
         let dir = tempfile::tempdir().unwrap();
         let clone = dir.path().join("clone");
         let program = clone.join("target/release/streamgate");
         assert_eq!(beside(&program), None);
         fs::create_dir_all(clone.join("plugin-api")).unwrap();
-        // A folder of that name alone is somebody else's.
+        // A folder of that name alone may be unrelated.
         fs::write(clone.join("plugin-api/Cargo.toml"), "[package]\nname = \"other\"\n").unwrap();
         assert_eq!(beside(&program), None);
         fs::write(clone.join("plugin-api/Cargo.toml"), "[package]\nname = \"streamgate-plugin-api\"\n")

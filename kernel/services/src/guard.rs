@@ -1,4 +1,4 @@
-//! Holds a plugin to its rights: refuses, logs, and has it written down.
+//! Enforces a plugin's rights: refuses, logs, and reports the refusal.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 
 use crate::Rights;
 
-/// The rights of one plugin, and what becomes known when it asks for more.
+/// The rights of one plugin, and the reporting of refusals.
 pub struct Guard {
     rights: Rights,
     stamp: Stamp,
@@ -21,24 +21,25 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// That of a plugin with this manifest.
+    /// For a plugin with this manifest.
     pub fn new(manifest: &Manifest, bus: Arc<Bus>, runtime: Handle) -> Self {
         let stamp = Stamp::new(&manifest.name, manifest.ingress);
         Self { rights: Rights::of(manifest), stamp, refusals: Refusals::default(), bus, runtime }
     }
 
-    /// What is put on the plugin's requests.
+    /// The stamp of the plugin's requests.
     pub fn stamp(&self) -> Stamp {
         self.stamp.clone()
     }
 
-    /// Asks whether the plugin has a right.
+    /// Checks whether the plugin has a right.
     ///
     /// # Errors
-    /// Why it has not, and what would change that.
+    /// Why it does not, and what would change that.
     pub fn ask(&self, asked: impl FnOnce(&Rights) -> Result<(), Refusal>) -> Result<(), String> {
         asked(&self.rights).map_err(|refusal| {
-            let reason = format!("{} may not have {}: {}", refusal.plugin, refusal.asked, refusal.reason);
+            let reason =
+                format!("access denied for {}: {}: {}", refusal.plugin, refusal.asked, refusal.reason);
             if self.refusals.is_news(&refusal) {
                 let bus = self.bus.clone();
                 self.runtime.spawn(async move {
@@ -50,7 +51,7 @@ impl Guard {
     }
 }
 
-/// What is told of the public prefixes to somebody who may not know them: none, and no change.
+/// The public prefixes for a caller without access to them: none, and no change.
 pub fn no_mounts(after: u64) -> FfiFuture<Mounts> {
     match after {
         u64::MAX => std::future::pending().into_ffi(),

@@ -1,9 +1,8 @@
-//! Who answers: the internal service of each capability, and the public one of each plugin.
+//! The services: the internal one of each capability, and the public one of each plugin.
 //!
-//! What a plugin gets is a handle to a slot, good for ever: it finds whoever fills the slot at
-//! the moment of a request. While nobody does it answers 503, or lets the request wait if the
-//! slot is held for a successor. A request goes from one plugin to the other without stopping
-//! here; nothing looks into it.
+//! A plugin gets a handle to a slot, valid forever: it finds the current occupant of the slot for each
+//! request. An empty slot answers 503, or lets the request wait if it is held for a successor. A request goes
+//! from one plugin to the other without stopping here; its content is not inspected.
 
 mod guard;
 mod rights;
@@ -26,14 +25,14 @@ use tokio::sync::watch;
 pub use self::guard::{Guard, no_mounts};
 pub use self::rights::Rights;
 
-/// Where gRPC has its status, its message, and `UNAVAILABLE`.
+/// The gRPC fields of status and message, and `UNAVAILABLE`.
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const UNAVAILABLE: &str = "14";
 
 const PERMISSION_DENIED: &str = "7";
 
-/// A client of gRPC looks for a problem in fields of its own.
+/// A gRPC client expects a problem in gRPC fields.
 fn in_its_words(request: Request, problem: Problem, code: &'static str, reason: &str) -> Problem {
     let head = request.head.decode();
     let kind = head.as_ref().ok().and_then(|head| head.headers.get(CONTENT_TYPE));
@@ -43,7 +42,7 @@ fn in_its_words(request: Request, problem: Problem, code: &'static str, reason: 
     }
 }
 
-/// What answers a plugin that has no right to call anybody there.
+/// The service for a plugin without the right to call a capability.
 struct Refused(String);
 
 impl CallService for Refused {
@@ -55,20 +54,20 @@ impl CallService for Refused {
     }
 }
 
-/// A place for a service.
+/// A slot for a service.
 struct Slot {
     /// `the capability "x"` or `the plugin "x"`, for the answer when it is empty.
     what: String,
     present: ArcSwapOption<Provider>,
-    /// The plugin whose start requests wait for while nothing is there.
+    /// The plugin whose start requests wait for while the slot is empty.
     held: watch::Sender<Option<Stamp>>,
     back: Mutex<Back>,
 }
 
-/// When somebody fills an empty slot, as far as that is known.
+/// When an empty slot will be filled, as far as that is known.
 #[derive(Debug, Clone, Copy)]
 enum Back {
-    /// It starts, or has just gone.
+    /// It is starting, or has just stopped.
     Soon,
     At(Instant),
     Unknown,
@@ -80,13 +79,13 @@ struct Provider {
 }
 
 impl Slot {
-    /// The answer of nobody.
+    /// The answer of an empty slot.
     fn absent(&self, request: Request) -> Response {
         let reason = format!("{} is not running", self.what);
         let mut problem = Problem::of(problems::UNAVAILABLE).detail(reason.as_str());
         let seconds = match *self.back.lock() {
             Back::Soon => Some(1),
-            // Rounded up: whoever comes then finds it.
+            // Rounded up, so that a retry finds it.
             Back::At(at) => Some(at.saturating_duration_since(Instant::now()).as_secs() + 1),
             Back::Unknown => None,
         };
@@ -97,9 +96,9 @@ impl Slot {
     }
 
     async fn wait(self: Arc<Self>, request: Request) -> Response {
-        // Whoever holds a slot lets it go, at the latest when its plugin's deadlines are over.
+        // The holder of a slot releases it, at the latest when its plugin's deadlines are over.
         let _ = self.held.subscribe().wait_for(Option::is_none).await;
-        // Not held while it is waited for.
+        // Not locked while waiting.
         let call = match &*self.present.load() {
             Some(provider) => provider.service.call(request),
             None => return self.absent(request),
@@ -121,7 +120,7 @@ impl CallService for Handle {
         if self.0.held.borrow().as_ref().is_some_and(|starting| *starting != self.1) {
             return self.0.clone().wait(request).into_ffi();
         }
-        // It may have been filled and let go between these two looks.
+        // It may have been filled and released between these two checks.
         match &*self.0.present.load() {
             Some(provider) => provider.service.call(request),
             None => std::future::ready(self.0.absent(request)).into_ffi(),
@@ -129,12 +128,12 @@ impl CallService for Handle {
     }
 }
 
-/// A service that refuses every request, for this reason.
+/// A service that refuses every request, with this reason.
 pub fn refused(reason: String) -> Service {
     Service::new(Refused(reason))
 }
 
-/// What one run of a plugin gives to others. It is theirs once the run is active.
+/// The services of one run of a plugin. They take effect once the run is active.
 pub struct Offers {
     run: u64,
     active: bool,
@@ -143,12 +142,12 @@ pub struct Offers {
 }
 
 impl Offers {
-    /// None yet. Each run has a number of its own; one without a predecessor is active at once.
+    /// None yet. Each run has a unique number; one without a predecessor is active at once.
     pub fn new(run: u64, active: bool) -> Mutex<Self> {
         Mutex::new(Self { run, active, services: BTreeMap::new() })
     }
 
-    /// Whether what it gives is in its slots.
+    /// Whether its services are in their slots.
     pub fn is_active(&self) -> bool {
         self.active
     }
@@ -166,14 +165,14 @@ pub fn public(plugin: &str) -> String {
 
 /// All slots.
 pub struct Services {
-    /// By what they are for.
+    /// By capability or plugin.
     slots: Mutex<BTreeMap<String, Arc<Slot>>>,
     /// Prefix and plugin.
     mounts: Mutex<Vec<(String, String)>>,
-    /// Those that are in no slot any more, while somebody may be about to call them.
+    /// Services removed from their slots that a caller may be about to call.
     leaving: Mutex<Vec<Arc<Provider>>>,
     generation: watch::Sender<u64>,
-    /// The runs that route by the prefixes, and the generation that each has taken.
+    /// The runs that route by the prefixes, and the generation that each has applied.
     routers: watch::Sender<BTreeMap<u64, u64>>,
 }
 
@@ -201,7 +200,7 @@ impl Default for Services {
 }
 
 impl Services {
-    /// Says which plugin answers under which public prefix.
+    /// Sets which plugin answers under which public prefix.
     pub fn mount(&self, mounts: Vec<(String, String)>) {
         *self.mounts.lock() = mounts;
         self.changed();
@@ -224,8 +223,8 @@ impl Services {
         self.put(&self.slot(key.to_owned()), Some(Arc::new(provider)));
     }
 
-    /// Says when a plugin that has gone is expected to answer again, publicly and for what it
-    /// provides; `None`: nobody knows. It counts until it is there.
+    /// Sets when a stopped plugin is expected to answer again, publicly and for its capabilities; `None`:
+    /// unknown. It applies until the plugin is back.
     pub fn expect(&self, plugin: &str, provides: &[String], within: Option<Duration>) {
         let back = within.map_or(Back::Unknown, |within| Back::At(Instant::now() + within));
         for key in provides.iter().map(|name| capability(name)).chain([public(plugin)]) {
@@ -243,10 +242,9 @@ impl Services {
         self.leaving.lock().extend(slot.present.swap(provider));
     }
 
-    /// Waits until every request that has found a service of this run, which others have replaced, has
-    /// reached it.
+    /// Waits until every request that has found a service of this replaced run has reached it.
     pub async fn left(&self, run: u64) {
-        // Whoever looks into a slot holds what was in it until the call is made.
+        // A caller keeps the content of a slot locked until the call is made.
         let called = || {
             let leaving = self.leaving.lock();
             leaving.iter().filter(|it| it.run == run).all(|it| Arc::strong_count(it) == 1)
@@ -256,7 +254,7 @@ impl Services {
         }
     }
 
-    /// Adds to what a run gives: at once if it is active, else with all the rest.
+    /// Adds to a run's services: in effect at once if it is active, else with all the rest.
     pub fn offer(&self, offers: &Mutex<Offers>, key: String, service: Service) {
         let mut offers = offers.lock();
         if offers.active {
@@ -266,7 +264,7 @@ impl Services {
         offers.services.insert(key, service);
     }
 
-    /// Moves to a run all that it gives, and takes from `old` what is left.
+    /// Fills the slots with all services of a run, and removes what is left of `old`.
     pub fn activate(&self, offers: &Mutex<Offers>, old: Option<&Mutex<Offers>>) {
         let mut offers = offers.lock();
         offers.active = true;
@@ -288,7 +286,7 @@ impl Services {
         self.changed();
     }
 
-    /// Empties them, and lets go of all that the run gave: what its services hold ends with them.
+    /// Empties them, and drops all services of the run: what they hold ends with them.
     pub fn forget(&self, offers: &Mutex<Offers>) {
         self.withdraw(offers);
         let (run, services) = {
@@ -301,7 +299,7 @@ impl Services {
         drop((services, gone));
     }
 
-    /// Lets requests wait for a successor in the slots that a run of a plugin fills; not those of the
+    /// Lets requests wait for a successor in the slots that a run of a plugin fills, except those of the
     /// plugin itself, whose stamp is given.
     pub fn hold(&self, offers: &Mutex<Offers>, plugin: &Stamp) -> Held {
         let slots = self.filled_by(offers.lock().run);
@@ -320,7 +318,7 @@ impl Services {
         Service::new(Handle(self.slot(capability(name)), caller))
     }
 
-    /// Waits until every run that routes by the prefixes has taken those of now.
+    /// Waits until every run that routes by the prefixes has applied the current ones.
     pub async fn routed(&self) {
         let now = *self.generation.borrow();
         let mut routers = self.routers.subscribe();
@@ -328,8 +326,8 @@ impl Services {
         let _ = routers.wait_for(|routers| routers.values().all(|taken| *taken >= now)).await;
     }
 
-    /// All public prefixes, once their generation is greater than `after`, which is the one that
-    /// `run` of `caller` has taken. A prefix whose plugin does not run is among them, and answers 503.
+    /// All public prefixes, once their generation is greater than `after`, which `run` of `caller` has
+    /// applied. A prefix whose plugin does not run is included, and answers 503.
     pub async fn next_mounts(self: Arc<Self>, caller: Stamp, run: u64, after: u64) -> Mounts {
         self.routers.send_modify(|routers| _ = routers.insert(run, after));
         let mut changes = self.generation.subscribe();
@@ -398,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_of_grpc_is_told_in_its_own_words_that_nobody_is_there() {
+    fn a_grpc_client_gets_a_grpc_status_without_a_provider() {
         let handle = Services::default().service(Stamp::new("a", false), "x");
         let (mut parts, ()) = http::Request::new(()).into_parts();
         parts.headers.insert(CONTENT_TYPE, "application/grpc".parse().unwrap());
@@ -410,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_when_the_plugin_is_back_and_absent_when_nobody_knows() {
+    fn retry_after_is_when_the_plugin_is_back_and_absent_when_unknown() {
         let services = Services::default();
         let retry_after = |service: &Service| {
             let head = begin(service).now_or_never().unwrap().head.decode().unwrap();
@@ -489,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_prefixes_is_waited_for_until_all_who_route_by_them_have_taken_it() {
+    fn a_change_of_prefixes_waits_until_all_that_route_by_them_have_applied_it() {
         let services = Arc::new(Services::default());
         assert!(services.routed().now_or_never().is_some());
         let mounts = services.clone().next_mounts(Stamp::new("a", true), 9, 0).now_or_never().unwrap();
@@ -499,7 +497,7 @@ mod tests {
         assert!(services.routed().now_or_never().is_some());
         services.mount(vec![("/a".into(), "a".into())]);
         assert!(services.routed().now_or_never().is_none());
-        // Who has gone is not waited for.
+        // An ended run is not waited for.
         services.forget(&Offers::new(9, true));
         services.mount(Vec::new());
         assert!(services.routed().now_or_never().is_some());

@@ -1,4 +1,4 @@
-//! What a plugin may do: what its manifest says, and nothing else.
+//! A plugin's rights: exactly what its manifest lists.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ pub struct Rights {
 }
 
 impl Rights {
-    /// Those of a manifest.
+    /// For a manifest.
     pub fn of(manifest: &Manifest) -> Self {
         let Manifest { requires, uses, provides, publishes, subscribes, ingress, .. } = manifest;
         let patterns = |list: &[String]| list.iter().filter_map(|it| Pattern::parse(it).ok()).collect();
@@ -67,7 +67,7 @@ impl Rights {
         self.held(held, || (format!("to publish on {subject:?}"), unnamed("publishes", subject)))
     }
 
-    /// Whether it may subscribe to a subject. What is none is the bus's to refuse.
+    /// Whether it may subscribe to a subject. A malformed one is refused by the bus.
     ///
     /// # Errors
     /// As above.
@@ -77,7 +77,7 @@ impl Rights {
         self.held(held, || (format!("to subscribe to {subject:?}"), unnamed("subscribes", subject)))
     }
 
-    /// Whether it may send requests to the public prefixes of others, and say who sent them.
+    /// Whether it may send requests to the public prefixes of others, and state who sent them.
     ///
     /// # Errors
     /// As above.
@@ -85,13 +85,13 @@ impl Rights {
         self.held(self.ingress, || {
             (
                 "the public prefixes of the plugins".to_owned(),
-                "only an ingress has them; one that takes requests from outside says so: ingress: true"
+                "only an ingress has access to them; a plugin that accepts requests from outside declares ingress: true"
                     .to_owned(),
             )
         })
     }
 
-    /// What it asked for, and why it has no right to it, unless it holds one.
+    /// The refusal of a request for a right, unless it has the right.
     fn held(&self, held: bool, why: impl FnOnce() -> (String, String)) -> Result<(), Refusal> {
         if held {
             return Ok(());
@@ -105,7 +105,7 @@ fn unnamed(list: &str, subject: &str) -> String {
     format!("its manifest does not name it; add it there: {list}: [\"{}\"]", like(subject))
 }
 
-/// The subject as a manifest names it: without the id in its middle.
+/// The subject in the form of a manifest: without the id in its middle.
 fn like(subject: &str) -> String {
     let tokens: Vec<_> = subject.split('.').collect();
     match tokens.as_slice() {

@@ -1,4 +1,4 @@
-//! The real binary in a directory of its own, with the fixture plugins.
+//! The real binary in its own directory, with the fixture plugins.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -63,7 +63,7 @@ impl Place {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.current_dir(self.dir.path()).args(args).stdin(Stdio::null());
-        // The caller's are settings of the server too; tests start without them.
+        // The test's environment would set the server too; tests start without it.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("STREAMGATE_") {
                 command.env_remove(name);
@@ -76,13 +76,13 @@ impl Place {
         self.command(args).output().unwrap()
     }
 
-    /// What `streamgate check` says, line by line, without its `error: `.
+    /// The output of `streamgate check`, line by line, without its `error: `.
     pub(crate) fn problems(&self, args: &[&str]) -> Vec<String> {
         let output = self.output(&[&["check"], args].concat());
         problems_of(&output)
     }
 
-    /// Starts the server and waits for its answer to the question whether it is up.
+    /// Starts the server and waits until it answers.
     pub(crate) fn run(&self, args: &[&str]) -> Server {
         let mut child = self.command(&[&["run"], args].concat()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
@@ -97,7 +97,7 @@ impl Place {
         Server { child, records, dir: self.dir.path().to_owned(), seen: Vec::new() }
     }
 
-    /// Asks the running server again and again, until the answer is right.
+    /// Queries the running server until the answer is right.
     pub(crate) fn wait_for(&self, path: &str, right: impl Fn(&Value) -> bool) -> Value {
         let began = std::time::Instant::now();
         loop {
@@ -123,7 +123,7 @@ pub(crate) fn problems_of(output: &Output) -> Vec<String> {
     problems
 }
 
-/// What a server uses of the system.
+/// The system resources of a server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Used {
     pub(crate) resident: i64,
@@ -163,7 +163,7 @@ impl Server {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// What it uses of the system, in bytes and in numbers.
+    /// Its resources, in bytes and in numbers.
     pub(crate) fn used(&self) -> Used {
         let of = |file: &str| PathBuf::from(format!("/proc/{}/{file}", self.child.id()));
         let status = std::fs::read_to_string(of("status")).unwrap();
@@ -185,14 +185,14 @@ impl Server {
         }
     }
 
-    /// Waits for the end; answers the exit code and leaves the whole log in `seen`.
+    /// Waits for the end; returns the exit code and leaves the whole log in `seen`.
     pub(crate) fn end(&mut self) -> Option<i32> {
         let began = std::time::Instant::now();
         while let Ok(record) = self.records.recv_timeout(PATIENCE.saturating_sub(began.elapsed())) {
             self.seen.push(record);
         }
         let status = self.child.try_wait().unwrap().or_else(|| {
-            // Its standard error is closed, so it is all but gone.
+            // Its standard error is closed, so it has nearly ended.
             (began.elapsed() < PATIENCE).then(|| self.child.wait().unwrap())
         });
         status.unwrap_or_else(|| panic!("it still runs; {:#?}", self.seen)).code()
@@ -212,19 +212,19 @@ impl Drop for Server {
     }
 }
 
-/// What a public route answered; the head is in lower case.
+/// The response of a public route; the head is in lower case.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: String,
 }
 
-/// Asks a public route: posts a body, or gets without one.
+/// Requests a public route: posts a body, or gets without one.
 pub(crate) fn ask(address: &str, path: &str, body: &str) -> Answer {
     asked(address, path, body).expect("a whole answer")
 }
 
-/// The same where the answer may break off: then there is none.
+/// The same where the response may be interrupted: then there is none.
 pub(crate) fn asked(address: &str, path: &str, body: &str) -> Option<Answer> {
     let mut stream = TcpStream::connect(address).unwrap();
     let (method, length) = (if body.is_empty() { "GET" } else { "POST" }, body.len());
@@ -233,7 +233,7 @@ pub(crate) fn asked(address: &str, path: &str, body: &str) -> Option<Answer> {
 }
 
 impl Answer {
-    /// The answer that comes over a connection, if it is whole.
+    /// The response over a connection, if it is complete.
     pub(crate) fn read(stream: &mut TcpStream) -> Option<Self> {
         let mut text = String::new();
         stream.read_to_string(&mut text).ok()?;

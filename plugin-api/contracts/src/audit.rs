@@ -1,6 +1,6 @@
-//! Entries for the audit log, which `auth` keeps: who changed what, from where, and how. An entry is
-//! written in the transaction of its change, into a table `audit` of the plugin's own namespace, and
-//! sent until it is taken: a change is in the log even if `auth` was away, at least once.
+//! Entries for the audit log, which `auth` keeps: who changed what, from where, and how. An entry is written
+//! in the transaction of its change, into a table `audit` of the plugin's own namespace, and sent until it is
+//! acknowledged: a change is in the log even if `auth` was unavailable, at least once.
 //!
 //! ```no_run
 //! use streamgate_contracts::audit::{By, Outbox};
@@ -27,12 +27,12 @@ use crate::auth::v1::auth_client::AuthClient;
 use crate::auth::v1::{AuditOutcome, AuditRequest};
 use crate::db::{Batch, Db, DbError, params};
 
-/// The migration that makes the table which entries wait in. It never changes.
+/// The migration that creates the table of waiting entries. It never changes.
 pub const TABLE: &str = include_str!("audit.sql");
 
-/// Entries that wait in one namespace; beyond that the oldest go.
+/// Maximum waiting entries of one namespace; beyond that the oldest are dropped.
 const MAX_WAITING: u32 = 10_000;
-/// Entries that go at once.
+/// Entries that are sent concurrently.
 const SWEEP: u32 = 1_000;
 /// Entries that are read at once.
 const PAGE: u32 = 100;
@@ -40,12 +40,12 @@ const PAGE: u32 = 100;
 const DEADLINE: Duration = Duration::from_secs(10);
 const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
 
-/// Who does something, as far as that is known.
+/// The actor of a change, as far as it is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct By {
-    /// Id of a principal; empty: nobody that is known.
+    /// Id of a principal; empty: unknown.
     pub principal: String,
-    /// The client's address; empty: not known.
+    /// The client's address; empty: unknown.
     pub address: String,
 }
 
@@ -58,7 +58,7 @@ impl By {
         }
     }
 
-    /// An entry about a change that they made.
+    /// An entry about a change by this actor.
     pub fn changed(&self, action: &str, subject: impl Into<String>, detail: impl Into<String>) -> Entry {
         Entry {
             action: action.into(),
@@ -70,8 +70,8 @@ impl By {
         }
     }
 
-    /// Adds an entry to what happens together. Where nobody signs in, there is no log to keep it in,
-    /// and what other plugins do is theirs to tell: nothing is added for nobody.
+    /// Adds an entry to a batch. Without authentication there is no log, and other plugins record their own
+    /// changes: nothing is added without a principal.
     pub fn note(
         &self,
         batch: Batch,
@@ -86,23 +86,23 @@ impl By {
     }
 }
 
-/// What was done.
+/// A recorded action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Such as `content.delete`.
+    /// For example `content.delete`.
     pub action: String,
     /// An [`AuditOutcome`].
     #[serde(default = "changed")]
     pub outcome: i32,
-    /// Who did it; empty: nobody that is known.
+    /// The principal; empty: unknown.
     pub principal: String,
-    /// The client's address; empty: not known.
+    /// The client's address; empty: unknown.
     #[serde(default)]
     pub address: String,
-    /// What it was done to.
+    /// The affected object.
     #[serde(alias = "content")]
     pub subject: String,
-    /// What changed, in words. Never a secret.
+    /// What changed, as text. Never a secret.
     pub detail: String,
 }
 
@@ -111,7 +111,7 @@ fn changed() -> i32 {
 }
 
 impl Entry {
-    /// Adds it to what happens together.
+    /// Adds it to a batch.
     pub fn push(&self, batch: Batch) -> Batch {
         let text = serde_json::to_string(self).expect("text and a number are always JSON");
         let id = uuid::Uuid::now_v7().to_string();
@@ -126,13 +126,13 @@ impl From<Entry> for AuditRequest {
     }
 }
 
-/// Why entries still wait.
+/// Why entries are still waiting.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum NotSent {
     /// The namespace cannot be read or written.
-    #[error("the entries that wait for the audit log cannot be had: {0}")]
+    #[error("the waiting audit entries cannot be read: {0}")]
     Db(#[from] DbError),
-    /// `auth` did not take one.
+    /// `auth` did not accept one.
     #[error("changes are not in the audit log yet: {0}")]
     Auth(String),
 }
@@ -145,15 +145,15 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Of a namespace that has the table of [`TABLE`].
+    /// For a namespace that has the table of [`TABLE`].
     pub fn new(db: Db, auth: Client) -> Self {
         Self { db, auth: AuthClient::new(auth) }
     }
 
-    /// Sends all that wait, the oldest first. What it did not come to is there for the next call.
+    /// Sends all waiting entries, the oldest first. The rest is left for the next call.
     ///
     /// # Errors
-    /// When the database or `auth` is away.
+    /// If the database or `auth` is unavailable.
     pub async fn send(&self) -> Result<(), NotSent> {
         self.drop_oldest().await?;
         loop {
@@ -167,14 +167,16 @@ impl Outbox {
                 match serde_json::from_str::<Entry>(&text) {
                     Ok(entry) => self.send_one(entry).await?,
                     // The others must not wait behind it.
-                    Err(error) => tracing::error!(id, %error, text, "this cannot be put into the audit log"),
+                    Err(error) => {
+                        tracing::error!(id, %error, text, "an entry cannot be put into the audit log")
+                    }
                 }
                 self.free("DELETE FROM audit WHERE id = $1", params![id]).await?;
             }
         }
     }
 
-    /// Sends what comes, until it is dropped: at each word of `noted`, and again while that fails.
+    /// Sends entries until it is dropped: on each notification of `noted`, and again after a failure.
     pub async fn run(&self, noted: &Notify) {
         let mut failures = 0;
         loop {
@@ -210,14 +212,14 @@ impl Outbox {
         }
     }
 
-    /// Drops what is more than may wait.
+    /// Drops entries above the limit.
     async fn drop_oldest(&self) -> Result<(), DbError> {
         let sql = "DELETE FROM audit WHERE id IN (SELECT id FROM audit ORDER BY id DESC LIMIT $2 OFFSET $1)";
         let lost = self.free(sql, params![MAX_WAITING, SWEEP]).await?;
         if lost > 0 {
             tracing::error!(
                 lost,
-                "`auth` was away for too many changes; the oldest are missing in the audit log"
+                "`auth` was unavailable for too many changes; the oldest are missing in the audit log"
             );
         }
         Ok(())

@@ -1,10 +1,9 @@
-//! [`Db`]: what a plugin writes its SQL with. It speaks to whatever provides the
-//! `database` capability, in one namespace; it holds no connection and no cache.
+//! [`Db`]: a plugin's SQL client. It calls the provider of the `database` capability, in one namespace; it
+//! has no connection and no cache.
 //!
-//! A batch whose answer was lost (the database was killed while it answered) is repeated, for up
-//! to 20 seconds, under a key that makes this harmless: it takes effect once at most, and its
-//! answer is that of the first time. What fails before the database has begun is never repeated
-//! here ([`DbError::Unavailable`]).
+//! A batch whose answer was lost (the database was killed while it answered) is repeated, for up to 20
+//! seconds, under a key that makes this harmless: it takes effect at most once, and its answer is that of the
+//! first time. What fails before the database has begun is never repeated here ([`DbError::Unavailable`]).
 //!
 //! ```no_run
 //! use streamgate_contracts::db::{Db, Migrations, params};
@@ -50,11 +49,11 @@ pub use crate::params;
 pub use error::{DbError, STATEMENT_INDEX};
 pub use value::{FromValue, Param};
 
-/// How long a batch whose answer was lost is repeated, unless told.
+/// How long a batch whose answer was lost is repeated, by default.
 const REPEAT_WITHIN: Duration = Duration::from_secs(20);
 /// Providers keep the key of a batch for two minutes.
 const LONGEST_REPEAT: Duration = Duration::from_secs(60);
-/// How often a query is asked that is interrupted each time: once for each swap of the provider.
+/// How often an interrupted query is retried: once for each swap of the provider.
 const QUERY_TRIES: usize = 4;
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(20), longest: Duration::from_secs(1) };
 
@@ -94,7 +93,7 @@ pub struct Db {
 }
 
 impl Db {
-    /// Brings the namespace up to the last migration. `namespace` is
+    /// Migrates the namespace to the last migration. `namespace` is
     /// `[a-z][a-z0-9_]{0,62}`, by convention the plugin's name.
     ///
     /// # Errors
@@ -113,7 +112,7 @@ impl Db {
         })
     }
 
-    /// Repeats batches whose answers are lost for this long, at most a minute; 20 seconds unless told.
+    /// Repeats batches whose answers are lost for this long, at most a minute; the default is 20 seconds.
     #[must_use]
     pub fn repeat_within(self, limit: Duration) -> Self {
         Self { repeat_within: limit.min(LONGEST_REPEAT), ..self }
@@ -124,7 +123,7 @@ impl Db {
         &self.events_added
     }
 
-    /// The namespace this speaks to.
+    /// The namespace.
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
@@ -157,7 +156,7 @@ impl Db {
         Ok(self.query(sql, params).await?.into_iter().next())
     }
 
-    /// Reads the first row.
+    /// Reads the first row, which must exist.
     ///
     /// # Errors
     /// [`DbError::NotFound`] if there is none.
@@ -165,7 +164,7 @@ impl Db {
         self.query_opt(sql, params).await?.ok_or(DbError::NotFound)
     }
 
-    /// Runs one statement, durable when it answers; says how many rows it affected.
+    /// Runs one statement, durable when it returns; returns the number of affected rows.
     ///
     /// # Errors
     /// As [`Batch::run`].
@@ -173,7 +172,7 @@ impl Db {
         Ok(self.batch().push(sql, params).run_one().await?.rows_affected)
     }
 
-    /// Runs one statement with a `RETURNING` clause, durable when it answers.
+    /// Runs one statement with a `RETURNING` clause, durable when it returns.
     ///
     /// # Errors
     /// As [`Batch::run`].
@@ -200,8 +199,8 @@ pub struct Batch {
     db: Db,
     statements: Vec<Statement>,
     frees_space: bool,
-    /// Which of the statements write events. They are not the caller's: neither outcomes nor the
-    /// indexes in errors count them.
+    /// Which of the statements write events. They are not the caller's: neither outcomes nor the indexes in
+    /// errors include them.
     events: Vec<usize>,
     invalid: Option<String>,
 }
@@ -218,8 +217,8 @@ impl Batch {
         self.add(sql, params, Some(rows))
     }
 
-    /// The batch deletes, or records what is to be deleted: on a full disk it may use the room
-    /// that the database keeps back for this. Only for batches that end in more free space.
+    /// The batch deletes, or records what is to be deleted: on a full disk it may use the database's reserve
+    /// for deletions. Only for batches that end in more free space.
     pub fn frees_space(self) -> Self {
         Self { frees_space: true, ..self }
     }
@@ -230,7 +229,7 @@ impl Batch {
         self.add(sql, params, None)
     }
 
-    /// It cannot be run.
+    /// Marks the batch as invalid.
     pub(crate) fn spoilt(mut self, message: String) -> Self {
         self.invalid.get_or_insert(message);
         self
@@ -247,7 +246,7 @@ impl Batch {
         self
     }
 
-    /// How many statements there are, without those that write events.
+    /// The number of statements, without those that write events.
     pub fn len(&self) -> usize {
         self.statements.len() - self.events.len()
     }
@@ -257,8 +256,9 @@ impl Batch {
         self.len() == 0
     }
 
-    /// Runs the batch; one outcome for each statement but those that write events, in order. An empty batch
-    /// is done at once. One whose answer is lost is repeated for up to 20 seconds, which never applies it twice.
+    /// Runs the batch; one outcome for each statement except those that write events, in order. An empty
+    /// batch returns at once. One whose answer is lost is repeated for up to 20 seconds, which never applies
+    /// it twice.
     ///
     /// # Errors
     /// [`DbError::Conflict`], [`DbError::UniqueViolation`] or any other: nothing took
@@ -275,12 +275,12 @@ impl Batch {
             namespace: self.db.namespace.to_string(),
             statements: self.statements,
             frees_space: self.frees_space,
-            // In the order of time, so that the keys of one moment lie side by side in the database.
+            // In the order of time, so that keys of the same time are adjacent in the database.
             idempotency_key: Bytes::copy_from_slice(Uuid::now_v7().as_bytes()),
         };
         let answer = execute(&self.db, request).await;
         if !self.events.is_empty() {
-            // Also when it failed: a batch whose outcome is unknown may have taken effect.
+            // Also after a failure: a batch whose outcome is unknown may have taken effect.
             self.db.events_added.notify_one();
         }
         let own = |index: usize| index - self.events.iter().filter(|event| **event < index).count();
@@ -300,7 +300,7 @@ impl Batch {
     }
 }
 
-/// The places of a list of parameters in SQL: `$1, $2` for two of them.
+/// A list of parameters in SQL: `$1, $2` for two.
 pub fn places(count: usize) -> String {
     let places: Vec<_> = (1..=count).map(|number| format!("${number}")).collect();
     places.join(", ")
@@ -311,7 +311,7 @@ fn rows(answer: Result<Response<QueryResponse>, Status>) -> Result<Rows, DbError
     Ok(Rows::new(answer.columns, answer.rows))
 }
 
-/// Sends a batch, and again as long as it is not known what became of it.
+/// Sends a batch, and repeats it while its outcome is unknown.
 async fn execute(db: &Db, request: ExecuteRequest) -> Result<Vec<StatementResult>, DbError> {
     let mut doubt: Option<(Instant, String)> = None;
     let mut failures = 0;
@@ -322,7 +322,7 @@ async fn execute(db: &Db, request: ExecuteRequest) -> Result<Vec<StatementResult
         };
         doubt = match (error, doubt) {
             (DbError::Unknown { message }, None) => Some((Instant::now(), message)),
-            // Refused before its key was looked for: that says nothing of the batch before it.
+            // Refused before its key was checked: that says nothing about earlier attempts.
             (
                 DbError::Unknown { .. }
                 | DbError::Unavailable { .. }
@@ -330,7 +330,7 @@ async fn execute(db: &Db, request: ExecuteRequest) -> Result<Vec<StatementResult
                 | DbError::Other { .. },
                 Some(doubt),
             ) => Some(doubt),
-            // The database would have known the key of what took effect.
+            // The database would have recognized the key of a batch that took effect.
             (error, _) => return Err(error),
         };
         if let Some((since, message)) = &doubt
@@ -343,7 +343,7 @@ async fn execute(db: &Db, request: ExecuteRequest) -> Result<Vec<StatementResult
     }
 }
 
-/// What one statement of a batch did.
+/// The outcome of one statement of a batch.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// Rows inserted, updated or deleted.
@@ -370,12 +370,12 @@ impl Rows {
         Self { columns: columns.into(), rows }
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -425,10 +425,10 @@ pub struct Row {
 }
 
 impl Row {
-    /// The value of a column by its name. `Option<T>` takes NULL.
+    /// The value of a column by its name. `Option<T>` accepts NULL.
     ///
     /// # Errors
-    /// [`DbError::Column`] if there is no such column, or its value is no `T`.
+    /// [`DbError::Column`] if there is no such column, or its value is not a `T`.
     pub fn get<T: FromValue>(&self, column: &str) -> Result<T, DbError> {
         let failed = |reason: String| DbError::Column { column: column.to_owned(), reason };
         let index = self.columns.iter().position(|name| name == column);
@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn a_column_is_read_as_the_type_that_is_asked_for() {
+    fn a_column_is_read_as_the_requested_type() {
         assert_eq!(row().get::<i64>("n").unwrap(), -1);
         assert_eq!(row().get::<String>("t").unwrap(), "x");
         assert_eq!(row().get::<Option<String>>("nothing").unwrap(), None);

@@ -1,6 +1,5 @@
-//! Contents that events called deleted. An event proves nothing: anybody may have published it. So
-//! nothing is removed because of one before the catalogue says that the content was deleted; as long
-//! as that is not known, it is asked again.
+//! Contents that events reported as deleted. An event is no proof, because anyone may have published it: the
+//! catalogue must confirm the deletion first; while it does not answer, the request is repeated.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,33 +14,33 @@ use tonic::Status;
 use crate::catalogue::v1::DeletedRequest;
 use crate::catalogue::v1::catalogue_client::CatalogueClient;
 
-/// Contents that one call may name.
+/// Maximum contents of one call.
 pub const MAX_ASKED: usize = 500;
 
-/// Contents that events named and of which nothing is known yet; beyond that they are not noted.
+/// Maximum unconfirmed contents; beyond that events are dropped.
 const MAX_REPORTED: usize = 10_000;
-/// How often the catalogue may say that it knows of no deletion before the event is forgotten.
+/// How often the catalogue may deny a deletion before the event is dropped.
 const TRIES: u32 = 5;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Between two questions about the same contents.
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(250), longest: Duration::from_secs(60) };
 
-/// What events said, until the catalogue confirms it.
+/// The reported deletions, until the catalogue confirms them.
 #[derive(Debug)]
 pub struct Deletions {
     catalogue: CatalogueClient<Client>,
-    /// How often the catalogue did not know of it.
+    /// How often the catalogue denied it.
     reported: Mutex<BTreeMap<String, u32>>,
     woken: Notify,
 }
 
 impl Deletions {
-    /// Asked of the `catalogue` capability.
+    /// Confirmed by the `catalogue` capability.
     pub fn new(catalogue: Client) -> Self {
         Self { catalogue: CatalogueClient::new(catalogue), reported: Mutex::default(), woken: Notify::new() }
     }
 
-    /// An event says that a content was deleted.
+    /// An event reported that a content was deleted.
     pub fn on_deleted(&self, content: &str) {
         let mut reported = self.lock();
         if reported.len() < MAX_REPORTED || reported.contains_key(content) {
@@ -53,7 +52,7 @@ impl Deletions {
         self.woken.notify_one();
     }
 
-    /// The next contents that were deleted for certain, as soon as there are some. For one caller.
+    /// The next confirmed deletions, as soon as there are some. For one caller.
     pub async fn next(&self) -> Vec<String> {
         let mut repeats = 0;
         loop {
@@ -74,7 +73,7 @@ impl Deletions {
                     tracing::warn!(
                         reason,
                         contents = asked.len(),
-                        "whether contents were deleted is not known yet"
+                        "deletions of contents are not confirmed yet"
                     );
                 }
             }
@@ -83,18 +82,17 @@ impl Deletions {
         }
     }
 
-    /// Which of these contents were deleted, at most [`MAX_ASKED`]; the others are there, or nobody
-    /// knows anything of them.
+    /// Which of these contents were deleted, at most [`MAX_ASKED`]; the others exist, or are unknown.
     ///
     /// # Errors
-    /// When the catalogue does not answer.
+    /// If the catalogue does not answer.
     pub async fn confirmed(&self, contents: Vec<String>) -> Result<Vec<String>, Status> {
         let mut catalogue = self.catalogue.clone();
         let asked = catalogue.deleted(DeletedRequest { ids: contents.clone() });
         let answer = timeout(DEADLINE, asked).await;
         let answer = answer.map_err(|_| Status::unavailable("the catalogue does not answer"))??;
         let mut deleted = answer.into_inner().ids;
-        // What it was not asked about is not its to say.
+        // Contents that were not in the question are ignored.
         deleted.retain(|id| contents.contains(id));
         Ok(deleted)
     }
@@ -109,7 +107,7 @@ impl Deletions {
             let Some(tries) = reported.get_mut(content) else { continue };
             *tries += 1;
             if *tries >= TRIES {
-                tracing::warn!(content, "an event called it deleted, and the catalogue knows of no deletion");
+                tracing::warn!(content, "an event reported a deletion that the catalogue does not confirm");
                 reported.remove(content);
             }
         }

@@ -1,5 +1,5 @@
-//! Addresses and digests of Ethereum, for plugins that name wallets and read what they signed, and talk
-//! to no chain.
+//! Addresses and digests of Ethereum, for plugins that handle wallets and signatures without access to a
+//! chain.
 
 use std::fmt;
 
@@ -13,12 +13,12 @@ pub fn keccak256(data: impl AsRef<[u8]>) -> Hash {
     Keccak256::digest(data).into()
 }
 
-/// What a wallet signs for a message of `personal_sign` (EIP-191, version 0x45).
+/// The digest that a wallet signs for a message of `personal_sign` (EIP-191, version 0x45).
 pub fn message_hash(message: &str) -> Hash {
     keccak256(format!("\x19Ethereum Signed Message:\n{}{message}", message.len()))
 }
 
-/// The bytes of hexadecimal digits, of either case and without a prefix. `None`: they are none.
+/// The bytes of hexadecimal digits, in either case and without a prefix. `None`: invalid.
 pub fn from_hex(digits: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     let (pairs, []) = digits.as_bytes().as_chunks::<2>() else { return None };
@@ -34,8 +34,8 @@ pub fn to_hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// The address of a key or a contract. It is displayed with its checksum (EIP-55), and in lower case
-/// as `{:#}`.
+/// The address of an account or a contract. It is displayed with its checksum (EIP-55), and in lower case as
+/// `{:#}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Address(pub [u8; 20]);
 
@@ -55,20 +55,20 @@ impl Address {
         (!mixed || address.to_string() == text).then_some(address)
     }
 
-    /// The address that a public key has: its two coordinates, 64 bytes.
+    /// The address of a public key: its two coordinates, 64 bytes.
     pub fn of_key(coordinates: &[u8]) -> Self {
         let [_, _, _, _, _, _, _, _, _, _, _, _, address @ ..] = keccak256(coordinates);
         Self(address)
     }
 
-    /// As a word of the ABI: zeros in front.
+    /// As a word of the ABI: padded with zeros.
     pub fn word(self) -> [u8; 32] {
         let mut word = [0; 32];
         word[12..].copy_from_slice(&self.0);
         word
     }
 
-    /// The address that a word of the ABI is. `None`: it is none.
+    /// The address in a word of the ABI. `None`: it is not an address.
     pub fn of_word(word: &[u8; 32]) -> Option<Self> {
         let (zeros, address) = word.split_at(12);
         let address = address.try_into().ok().map(Self);
@@ -94,7 +94,7 @@ impl fmt::Display for Address {
         if f.alternate() {
             return write!(f, "0x{digits}");
         }
-        // A letter is a capital where the digest of the digits has a digit from 8 on.
+        // A letter is upper case where the digest of the digits has a digit from 8 on.
         let digest = to_hex(&keccak256(&digits));
         let digits = digits.chars().zip(digest.chars());
         let checked = digits.map(|(digit, by)| if by >= '8' { digit.to_ascii_uppercase() } else { digit });

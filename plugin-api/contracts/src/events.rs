@@ -1,8 +1,8 @@
-//! The subjects and payloads of events. An event tells that something happened; it is
-//! never the only record of it.
+//! The subjects and payloads of events. An event reports that something happened; it is never the only record
+//! of it.
 //!
-//! A subject is `<noun>.<id>.<what>`, so that `content.*.changed` is every change and
-//! `content.<id>.>` is all about one content. Ids hold no dot.
+//! A subject is `<noun>.<id>.<what>`, so that `content.*.changed` matches every change and `content.<id>.>`
+//! everything about one content. Ids contain no dot.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ pub const CONTENT_UPLOADED_ANY: &str = "content.*.uploaded";
 pub const CONTENT_CHANGED_ANY: &str = "content.*.changed";
 /// All deletions of contents.
 pub const CONTENT_DELETED_ANY: &str = "content.*.deleted";
-/// All changes of whose any content is, and with whom it is shared.
+/// All changes of owners and shares of contents.
 pub const CONTENT_STANDING_ANY: &str = "content.*.standing";
 /// Everything about contents.
 pub const CONTENT_ANY: &str = "content.>";
@@ -21,18 +21,18 @@ pub const JOB_ENQUEUED_ANY: &str = "job.*.enqueued";
 /// A job of any queue changed its state.
 pub const JOB_CHANGED_ANY: &str = "job.*.changed";
 
-/// All transfers on any chain, and those that a reorganisation undid.
+/// All transfers on any chain, including those undone by a reorganisation.
 pub const CHAIN_TRANSFER_ANY: &str = "chain.*.transfer";
 /// All [`ChainReorganised`].
 pub const CHAIN_REORGANISED_ANY: &str = "chain.*.reorganised";
 
-/// All that content registries on any chain said, and what a reorganisation undid of it.
+/// All events of content registries on any chain, including those undone by a reorganisation.
 pub const CHAIN_REGISTRY_ANY: &str = "chain.*.registry";
 
-/// Everything of the access to any content.
+/// All events about access to contents.
 pub const ACCESS_ANY: &str = "access.>";
 
-/// All sessions and API keys that ended before their time.
+/// All sessions and API keys that ended early.
 pub const CREDENTIAL_ENDED_ANY: &str = "credential.*.ended";
 
 /// CloudEvents `type` of [`AccessChanged`].
@@ -80,7 +80,7 @@ pub fn content_standing(id: &str) -> String {
     format!("content.{id}.standing")
 }
 
-/// Subject of [`JobChanged`] when a job can be leased, or will be at its time.
+/// Subject of [`JobChanged`] when a job is due, or will be at its time.
 pub fn job_enqueued(queue: &str) -> String {
     format!("job.{queue}.enqueued")
 }
@@ -120,35 +120,35 @@ pub fn credential_ended(credential: &str) -> String {
     format!("credential.{credential}.ended")
 }
 
-/// The policy of a content changed: every decision about it has to be asked for again.
+/// The policy of a content changed: all its decisions have to be requested again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessChanged {
     /// Content id.
     pub content: String,
-    /// Of the policy.
+    /// Generation of the policy.
     pub revision: u64,
 }
 
-/// What was granted under a smaller generation than this holds no more.
+/// Grants of a smaller generation than this are revoked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessRevoked {
     /// Content id.
     pub content: String,
-    /// Whose grant it was; empty: everybody's.
+    /// The principal; empty: all principals.
     pub principal: String,
     /// The new generation of this principal and content.
     pub generation: u64,
-    /// For people: a transfer, a reorganisation, an admin's word.
+    /// For people: a transfer, a reorganisation, a decision of an admin.
     pub reason: String,
 }
 
-/// A session or an API key ended before its time: a sign-out, a revocation, a refresh token that was
-/// used twice. What was begun with it ends too.
+/// A session or an API key ended early: a sign-out, a revocation, a refresh token that was used twice.
+/// Everything started with it ends too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CredentialEnded {
-    /// `session:` or `key:` and an id, see [`crate::auth::v1::Identity`]. No secret.
+    /// `session:` or `key:` and an id, see [`crate::auth::v1::Identity`]. Not secret.
     pub credential: String,
-    /// Whose it was.
+    /// Its principal.
     pub principal: String,
 }
 
@@ -170,12 +170,12 @@ pub struct ContentChanged {
     pub revision: u64,
     /// Lower-case name, see [`crate::catalogue::v1::ContentState::name`].
     pub state: String,
-    /// Of the state, 0 to 1.
+    /// Progress within the state, 0 to 1.
     pub progress: f64,
 }
 
-/// What somebody may do with a content because of whose it is, or with whom it is shared, may be something
-/// else now: what `Catalogue.Standing` said before holds no more.
+/// A principal's rights on a content may have changed, because of its owner or its shares: earlier answers of
+/// `Catalogue.Standing` are no longer valid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContentStanding {
     /// Content id.
@@ -200,46 +200,45 @@ pub struct JobChanged {
     pub state: String,
 }
 
-/// A token of a watched contract changed hands, or a reorganisation undid that it had. Whatever kind
-/// of token was watched for: a movement concerns its contract, and one that does not say which token
-/// it was concerns all of them.
+/// A token of a watched contract was transferred, or a reorganisation undid a transfer. A transfer concerns
+/// the whole contract, whatever kind of token is watched; one without a token id concerns all its tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChainTransfer {
     /// CAIP-2.
     pub chain: String,
-    /// CAIP-19, with the token's id where it has one and the contract says it.
+    /// CAIP-19, with the token's id where it has one and the contract states it.
     pub asset: String,
-    /// CAIP-10; the zero address when the token was made.
+    /// CAIP-10; the zero address when the token was minted.
     pub from: String,
     /// CAIP-10; the zero address when the token was burnt.
     pub to: String,
-    /// Decimal, in the smallest unit; 1 of a token that is one of a kind.
+    /// Decimal, in the smallest unit; 1 for a non-fungible token.
     pub amount: String,
     /// The block's number.
     pub block: u64,
     /// The block's hash.
     pub block_hash: String,
-    /// The place of the log in its block.
+    /// The index of the log in its block.
     pub log_index: u64,
     /// The transaction's hash.
     pub transaction: String,
-    /// The block is no longer part of the chain: what was told of it does not hold.
+    /// The block is no longer part of the chain: earlier reports about it are void.
     pub removed: bool,
 }
 
-/// A chain on which something is watched has gone another way: what was read in a block above this
-/// one may not hold, also where nothing was told of that block.
+/// A watched chain was reorganised: reads above this block may be invalid, even if nothing was reported about
+/// them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChainReorganised {
     /// CAIP-2.
     pub chain: String,
-    /// The last block that is known to be part of the chain still.
+    /// The last block that is still known to be part of the chain.
     pub block: u64,
     /// Its hash.
     pub block_hash: String,
 }
 
-/// A content registry said something about a content, or a reorganisation undid that it had.
+/// A content registry published something about a content, or a reorganisation undid it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChainRegistry {
     /// CAIP-2.
@@ -248,35 +247,35 @@ pub struct ChainRegistry {
     pub registry: String,
     /// Content id, a UUID.
     pub content: String,
-    /// What it said.
+    /// What it published.
     #[serde(flatten)]
     pub change: RegistryChange,
     /// The block's number.
     pub block: u64,
     /// The block's hash.
     pub block_hash: String,
-    /// The place of the log in its block.
+    /// The index of the log in its block.
     pub log_index: u64,
     /// The transaction's hash.
     pub transaction: String,
-    /// The block is no longer part of the chain: what was told of it does not hold.
+    /// The block is no longer part of the chain: earlier reports about it are void.
     pub removed: bool,
 }
 
-/// What a content registry says about a content.
+/// What a content registry states about a content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "change", rename_all = "lowercase")]
 pub enum RegistryChange {
-    /// What the content is, and what its policy.
+    /// The content and its policy.
     Set {
         /// A CID or a hash of the content; hexadecimal with `0x`.
         cid: String,
         /// A hash of the policy; hexadecimal with `0x`.
         policy: String,
-        /// Where the policy is.
+        /// The location of the policy.
         policy_uri: String,
     },
-    /// Whose the content is now.
+    /// The content's new owner.
     Moved {
         /// CAIP-10; the zero address when the content was registered.
         from: String,

@@ -1,5 +1,5 @@
-//! Fences: of two runs of a job the later one has the larger number, and whoever keeps what they write takes
-//! nothing of the earlier one any more. A run that was stopped past its lease learns of it by its first write.
+//! Fences: of two runs of a job the later one has the larger number, and stores refuse the writes of the
+//! earlier one. A run that was suspended past its lease learns of it with its first write.
 
 use tonic::Status;
 
@@ -15,7 +15,7 @@ pub fn refusal(message: impl Into<String>, newest: u64) -> Status {
     status
 }
 
-/// The fence that is in force, if the status refuses a smaller one.
+/// The fence in force, if the status refuses a smaller one.
 #[must_use]
 pub fn superseded_by(status: &Status) -> Option<u64> {
     status.metadata().get(SUPERSEDED_BY)?.to_str().ok()?.parse().ok()

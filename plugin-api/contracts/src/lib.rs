@@ -5,8 +5,8 @@
 //! an earlier lease is refused ([`fence`]), what [`scopes`] let somebody do, names of chains, accounts and
 //! assets ([`caip`]), and addresses and digests of [`ethereum`].
 //!
-//! This crate holds contracts only. It never decides anything: what a capability does
-//! stands in the plugin that provides it.
+//! This crate contains contracts only. It never decides anything: the plugin that provides a capability
+//! implements it.
 //!
 //! ```no_run
 //! use streamgate_contracts::catalogue::v1::{GetRequest, catalogue_client::CatalogueClient};
@@ -28,7 +28,7 @@ pub mod access {
     }
 }
 
-/// The `auth` capability: who is asking, the audit log, and revocation.
+/// The `auth` capability: authentication, the audit log, and revocation.
 pub mod auth {
     /// `streamgate.auth.v1`, generated from `auth.proto`.
     #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::unwrap_used)]

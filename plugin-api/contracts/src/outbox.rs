@@ -1,11 +1,10 @@
-//! Events that others rely on: written in the transaction of the change that they tell of, into a
-//! table of the plugin's own namespace, and published from there at least once, each with the same
-//! `id` however often. Events of the same subject but for its last token (`content.42`) come in the
-//! order of their commits.
+//! Reliable events: written in the transaction of the change that they report, into a table of the plugin's
+//! own namespace, and published from there at least once, always with the same `id`. Events whose subjects
+//! differ only in the last token (`content.42`) come in the order of their commits.
 //!
-//! A row stays for [`LINGER`] after it was published: the bus is in memory, and what a subscriber has
-//! not worked off dies with the process. After a restart those rows are published once more, when all
-//! plugins are there to hear them.
+//! A row stays for [`LINGER`] after it was published: the bus is in memory, and events that a subscriber has
+//! not processed are lost with the process. After a restart those rows are published once more, when all
+//! plugins have started.
 //!
 //! ```no_run
 //! use streamgate_contracts::db::{Db, params};
@@ -39,13 +38,13 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::db::{Batch, Db, DbError, Param, Row, params, places};
 
-/// The migration that makes the tables which events wait in. It never changes.
+/// The migration that creates the tables of waiting events. It never changes.
 pub const TABLE: &str = include_str!("outbox.sql");
 
-/// How long an event that was published stays, for subscribers that die with the process.
+/// How long a published event stays, for subscribers that are lost with the process.
 pub const LINGER: Duration = Duration::from_secs(5);
 
-/// Events that wait in one namespace; beyond that the oldest go.
+/// Maximum waiting events of one namespace; beyond that the oldest are dropped.
 const MAX_WAITING: i64 = 100_000;
 /// Events that are read, or removed, at once.
 const PAGE: usize = 200;
@@ -53,23 +52,23 @@ const PAGE: usize = 200;
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How long a request waits for that.
 const SOON: Duration = Duration::from_secs(5);
-/// Events that the bus did not take before a round ends.
+/// Events that the bus refuses before a round ends.
 const MAX_FAILURES: usize = 4;
-/// Rounds in which the bus does not take an event before it is given up: more than an hour.
+/// Rounds in which the bus refuses an event before it is dropped: more than an hour.
 const MAX_TRIES: u32 = 100;
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(250), longest: Duration::from_secs(60) };
 /// How often the table is looked at without a word: what another run wrote is told by this one.
 const IDLE: Duration = Duration::from_secs(5);
-/// How long the start of the other plugins is waited for.
+/// How long to wait for the start of the other plugins.
 const START: Duration = Duration::from_secs(300);
 
 type Publish = dyn Fn(Event) -> Pin<Box<dyn Future<Output = Result<(), BusError>> + Send>> + Send + Sync;
 
-/// Where events go. Cheap to clone.
+/// The destination of events. Cheap to clone.
 #[derive(Clone)]
 pub struct Bus {
     publish: Arc<Publish>,
-    /// Tests have none.
+    /// `None` in tests.
     host: Option<Host>,
 }
 
@@ -80,7 +79,7 @@ impl fmt::Debug for Bus {
 }
 
 impl Bus {
-    /// That of the host.
+    /// The bus of the host.
     pub fn of(host: &Host) -> Self {
         let bus = host.clone();
         let publish = move |event| {
@@ -90,7 +89,7 @@ impl Bus {
         Self { host: Some(host.clone()), ..Self::new(publish) }
     }
 
-    /// Whatever takes events. An event that it answers an error for, or not in time, comes again.
+    /// Any sink of events. An event is repeated after an error or a timeout.
     pub fn new<F>(publish: impl Fn(Event) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<(), BusError>> + Send + 'static,
@@ -98,7 +97,7 @@ impl Bus {
         Self { publish: Arc::new(move |event| Box::pin(publish(event))), host: None }
     }
 
-    /// The same, where `first` sees each event before anybody else does.
+    /// The same, where `first` sees each event before all others.
     #[must_use]
     pub fn seen_by(self, first: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         let Self { publish, host } = self;
@@ -109,7 +108,7 @@ impl Bus {
         Self { publish, host }
     }
 
-    /// Waits until the host has started every plugin that it will.
+    /// Waits until the host has started all plugins.
     async fn started(&self) {
         let Some(host) = &self.host else { return };
         let until = Instant::now() + START;
@@ -120,15 +119,15 @@ impl Bus {
 }
 
 impl Batch {
-    /// Adds an event: it is published if the batch takes effect, and not if it does not. The
-    /// namespace has the tables of [`TABLE`], and an [`Outbox`] runs on it. The data is text.
+    /// Adds an event: it is published if and only if the batch takes effect. The namespace needs the tables
+    /// of [`TABLE`], and a running [`Outbox`]. The data is text.
     pub fn tell(self, event: Result<Event, BusError>) -> Self {
         let event = match event {
             Ok(event) => event,
             Err(error) => return self.spoilt(error.to_string()),
         };
         let Ok(data) = std::str::from_utf8(&event.data) else {
-            return self.spoilt(format!("the data of an event on {} is no text", event.subject));
+            return self.spoilt(format!("the data of an event on {} is not text", event.subject));
         };
         let values = params![
             event.id,
@@ -146,7 +145,7 @@ impl Batch {
         )
     }
 
-    /// Adds an event for each row of a query, made where the rows are: for what only the transaction
+    /// Adds an event for each row of a query, built in the database: for data that only the transaction
     /// itself knows. None if there is no row.
     pub fn tell_each(self, each: Each<'_>) -> Self {
         let Each { r#type, subject, data, key, from, params: mut values } = each;
@@ -163,7 +162,7 @@ impl Batch {
     }
 }
 
-/// Events that a statement makes, one for each row. All but the type and the values is SQL.
+/// Events that a statement builds, one for each row. All but the type and the values is SQL.
 #[derive(Debug)]
 pub struct Each<'a> {
     /// CloudEvents `type`.
@@ -172,49 +171,49 @@ pub struct Each<'a> {
     pub subject: &'a str,
     /// Text: the data, JSON.
     pub data: &'a str,
-    /// Text that no two of the rows share, and without a dot: a part of the `id`.
+    /// Text that is unique among the rows, without a dot: a part of the `id`.
     pub key: &'a str,
-    /// What follows `FROM`.
+    /// The SQL after `FROM`.
     pub from: &'a str,
-    /// Those of `$1` and so on in the others.
+    /// The values of `$1` and so on in the others.
     pub params: Vec<Param>,
 }
 
-/// SQL for JSON of an object, one of whose numbers only the transaction knows: `column` under `name`.
-/// The object is the parameter `place` of the statement, made by [`open_json`].
+/// SQL for a JSON object with a number that only the transaction knows: `column` under `name`. The object is
+/// the parameter `place` of the statement, made by [`open_json`].
 pub fn with_number(place: usize, name: &str, column: &str) -> String {
     format!("${place} || '\"{name}\":' || CAST({column} AS TEXT) || '}}'")
 }
 
-/// JSON of an object that [`with_number`] completes: without its last brace, with a comma instead.
+/// JSON of an object that [`with_number`] completes: with a comma instead of its last brace.
 ///
 /// # Errors
-/// When it is no object with at least one member.
+/// If it is not an object with at least one member.
 pub fn open_json(object: &serde_json::Value) -> Result<String, BusError> {
     let text = object.to_string();
     match text.strip_suffix('}') {
         Some(open) if object.is_object() && text.len() > 2 => Ok(format!("{open},")),
-        _ => Err(BusError::Data("it is no object with members".into())),
+        _ => Err(BusError::Data("it is not an object with members".into())),
     }
 }
 
-/// Why events still wait.
+/// Why events are still waiting.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum NotTold {
     /// The namespace cannot be read or written.
-    #[error("the events that wait cannot be had: {0}")]
+    #[error("the waiting events cannot be read: {0}")]
     Db(#[from] DbError),
-    /// The bus did not take one.
-    #[error("the bus did not take the event on {subject}: {reason}")]
+    /// The bus did not accept one.
+    #[error("the bus did not accept the event on {subject}: {reason}")]
     Bus {
         /// Its subject.
         subject: String,
-        /// What the bus said.
+        /// The error of the bus.
         reason: String,
     },
 }
 
-/// Events of one namespace that are to be published. Cheap to clone.
+/// Events of one namespace to be published. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Outbox {
     shared: Arc<Shared>,
@@ -225,7 +224,7 @@ struct Shared {
     db: Db,
     bus: Bus,
     started: AtomicBool,
-    /// Held by whoever publishes, so that the order is kept.
+    /// Held while publishing, to keep the order.
     round: Mutex<Round>,
 }
 
@@ -234,23 +233,23 @@ type Place = (i64, String);
 
 #[derive(Debug, Default)]
 struct Round {
-    /// Everything before this place was published, or given up.
+    /// Everything before this place was published, or dropped.
     low: i64,
-    /// Published, and when; their rows are still there.
+    /// Published, and when; their rows still exist.
     published: BTreeMap<Place, Instant>,
-    /// How often each was not taken.
+    /// How often each was refused.
     failed: BTreeMap<Place, u32>,
 }
 
 impl Outbox {
-    /// Of a namespace that has the tables of [`TABLE`]. [`Outbox::run`] has to run beside it.
+    /// For a namespace that has the tables of [`TABLE`]. [`Outbox::run`] must run beside it.
     pub fn new(db: Db, bus: Bus) -> Self {
         let started = AtomicBool::new(bus.host.is_none());
         Self { shared: Arc::new(Shared { db, bus, started, round: Mutex::default() }) }
     }
 
-    /// Publishes what comes, until it is dropped: at each batch that told something, and again while
-    /// that fails. It begins when all plugins of the host have started.
+    /// Publishes events until it is dropped: after each batch that added some, and again after a failure. It
+    /// begins when all plugins of the host have started.
     pub async fn run(&self) {
         let Shared { db, bus, started, .. } = &*self.shared;
         bus.started().await;
@@ -262,7 +261,7 @@ impl Outbox {
             if let Err(error) = sent.and(swept) {
                 failures += 1;
                 let pause = BACKOFF.after(failures);
-                tracing::warn!(namespace = db.namespace(), %error, ?pause, "events wait to be told");
+                tracing::warn!(namespace = db.namespace(), %error, ?pause, "events wait to be published");
                 sleep(pause).await;
                 continue;
             }
@@ -273,12 +272,11 @@ impl Outbox {
         }
     }
 
-    /// Publishes what waits now, the oldest first: for whoever answers only when it was told. What it
-    /// does not come to within a few seconds is published by [`Outbox::run`]. Nothing is, until the
-    /// host has started.
+    /// Publishes the waiting events, the oldest first: for callers that answer only afterwards. What is left
+    /// after a few seconds is published by [`Outbox::run`]. Does nothing until the host has started.
     pub async fn soon(&self) {
         if self.shared.started.load(Ordering::Acquire) {
-            // `run` meets the same trouble, and says so.
+            // `run` meets the same error, and reports it.
             let _ = timeout(SOON, self.send()).await;
         }
     }
@@ -327,7 +325,7 @@ impl Outbox {
                 *tries += 1;
                 if *tries >= MAX_TRIES {
                     let namespace = self.shared.db.namespace();
-                    tracing::error!(namespace, subject, reason, "an event is given up; nobody was told");
+                    tracing::error!(namespace, subject, reason, "an event is dropped unpublished");
                     round.failed.remove(&place);
                     round.published.insert(place, Instant::now());
                 } else {
@@ -340,7 +338,7 @@ impl Outbox {
             }
         }
         match trouble {
-            // What was published behind it is known by `published`.
+            // Events published after it are in `published`.
             Some((place, trouble)) => {
                 round.low = place.0;
                 Err(trouble)
@@ -352,7 +350,7 @@ impl Outbox {
         }
     }
 
-    /// Removes what was published long enough ago.
+    /// Removes events that were published long enough ago.
     async fn sweep(&self) -> Result<(), NotTold> {
         let mut round = self.shared.round.lock().await;
         let over: Vec<Place> = round
@@ -373,7 +371,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Drops what is more than may wait.
+    /// Drops events above the limit.
     async fn drop_oldest(&self) -> Result<(), DbError> {
         let sql = "DELETE FROM outbox WHERE place <= (SELECT last FROM outbox_place) - $1";
         let dropped = self.shared.db.batch().push(sql, params![MAX_WAITING]).frees_space().run().await?;
@@ -383,14 +381,14 @@ impl Outbox {
             tracing::error!(
                 namespace,
                 dropped,
-                "the bus took nothing for too long; the oldest events are lost"
+                "the bus accepted nothing for too long; the oldest events are lost"
             );
         }
         Ok(())
     }
 }
 
-/// What is told in order.
+/// The ordering key of an event.
 fn about(subject: &str) -> &str {
     subject.rsplit_once('.').map_or(subject, |(about, _)| about)
 }

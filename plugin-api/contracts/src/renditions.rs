@@ -1,15 +1,15 @@
-//! Where the media of a rendition are: a folder below `media/{id}/` in storage, and the same below `/v/{id}/` for players.
-//! Each generation has its own, so that no address ever has other bytes.
+//! The paths of a rendition's media: a folder below `media/{id}/` in storage, and the same below `/v/{id}/`
+//! for players. Each generation has its own, so that bytes at an address never change.
 
 use crate::catalogue::v1::Rendition;
 
-/// The folder of a generation of the rendition `name`. No name has a dot, so no folder is another name.
+/// The folder of a generation of the rendition `name`. Names contain no dot, so folders are unique.
 #[must_use]
 pub fn folder(name: &str, generation: u32) -> String {
     if generation == 0 { name.to_owned() } else { format!("{name}.{generation}") }
 }
 
-/// The name and the generation that a folder is of, if it is the one form of them. The name is whatever stands there.
+/// The name and the generation of a folder, in canonical form. The name is not checked.
 #[must_use]
 pub fn read_folder(folder: &str) -> Option<(&str, u32)> {
     let Some((name, generation)) = folder.split_once('.') else { return Some((folder, 0)) };
@@ -31,7 +31,7 @@ impl Rendition {
         self.turn.is_some_and(|turn| turn.coming)
     }
 
-    /// Until when its addresses are served although another one took its place, Unix milliseconds.
+    /// Until when its addresses are served after it was replaced, Unix milliseconds.
     #[must_use]
     pub fn replaced_until_ms(&self) -> Option<i64> {
         self.turn.filter(|turn| !turn.coming).map(|turn| turn.until_ms)

@@ -1,10 +1,10 @@
-//! The scopes of `auth`, as whoever answers for contents reads them (`Identity.scopes`, `Principal::scopes`).
+//! The scopes of `auth`, for plugins that serve contents (`Identity.scopes`, `Principal::scopes`).
 
 /// To watch.
 pub const READ: &str = "content:read";
-/// To change contents of one's own.
+/// To change one's own contents.
 pub const WRITE: &str = "content:write";
-/// To look after the server.
+/// To administer the server.
 pub const ADMIN: &str = "admin";
 
 /// Whether one of these scopes is the wanted one.
@@ -13,7 +13,7 @@ pub fn has(scopes: &[String], wanted: &str) -> bool {
     scopes.iter().any(|scope| scope == wanted)
 }
 
-/// Whether their holder may change everybody's contents. A key that is for the server alone gives none.
+/// Whether the holder may change everyone's contents. A key for server administration only may not.
 #[must_use]
 pub fn over_all_contents(scopes: &[String]) -> bool {
     has(scopes, WRITE) && has(scopes, ADMIN)

@@ -1,15 +1,15 @@
-//! The names of states as the HTTP API and the events spell them.
+//! The names of states in the HTTP API and in events.
 
 use crate::catalogue::v1::ContentState;
 use crate::jobs::v1::JobState;
 
-/// A word that names no state.
+/// An unknown state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{given}` is no state; the states are {known}")]
+#[error("`{given}` is not a state; the states are {known}")]
 pub struct UnknownState {
     /// What was given.
     pub given: String,
-    /// The names there are, separated by commas.
+    /// The known names, separated by commas.
     pub known: &'static str,
 }
 
@@ -30,7 +30,7 @@ impl ContentState {
     /// The state of this name.
     ///
     /// # Errors
-    /// [`UnknownState`] when no state is called so.
+    /// [`UnknownState`] if there is no such state.
     pub fn from_name(name: &str) -> Result<Self, UnknownState> {
         const ALL: [ContentState; 6] = [
             ContentState::Uploading,
@@ -63,7 +63,7 @@ impl JobState {
     /// The state of this name.
     ///
     /// # Errors
-    /// [`UnknownState`] when no state is called so.
+    /// [`UnknownState`] if there is no such state.
     pub fn from_name(name: &str) -> Result<Self, UnknownState> {
         const ALL: [JobState; 5] =
             [JobState::Queued, JobState::Running, JobState::Completed, JobState::Dead, JobState::Cancelled];

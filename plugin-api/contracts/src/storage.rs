@@ -1,5 +1,5 @@
-//! [`Client`]: objects and append sessions of whatever provides the `storage` capability. It holds no
-//! object and no cache, and decides nothing: an answer is a value or a [`StorageError`].
+//! [`Client`]: objects and append sessions of the provider of `storage`. It has no cache and decides nothing:
+//! a result is a value or a [`StorageError`].
 //!
 //! ```no_run
 //! use streamgate_contracts::storage::Client;
@@ -22,34 +22,34 @@ use streamgate_plugin_api::{Body, BoxError, Client as Service};
 
 use crate::fence;
 
-/// The byte that an append begins at, and in an answer how many are on disk.
+/// The offset of an append; in an answer the bytes on disk.
 pub const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
-/// `?1`: an object is made of what was appended.
+/// `?1`: the appended bytes become an object.
 pub const UPLOAD_COMPLETE: HeaderName = HeaderName::from_static("upload-complete");
 
-/// One call may take this long, unless told.
+/// Default deadline of a call.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Tries of a retrying client. The pause before the second; each other one is twice as long.
+/// Attempts of a retrying client. The first pause; each further one is twice as long.
 const TRIES: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// A page of 1,000 keys of at most 1,024 bytes, and what stands around them.
+/// A page of 1,000 keys of at most 1,024 bytes, and its overhead.
 const MAX_PAGE_BYTES: usize = 8 << 20;
-/// An answer that only says what was done.
+/// An answer without content.
 const MAX_ANSWER_BYTES: usize = 1 << 16;
 
-/// Why the storage did not do it.
+/// Why the storage failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StorageError {
     /// There is no such object.
     #[error("the storage has no object {0}")]
     NotFound(String),
-    /// The append session is not as far as the append.
+    /// The append session is shorter than the offset.
     #[error("the storage has only {have} bytes of the upload")]
     Gap {
         /// Bytes on disk.
         have: u64,
     },
-    /// There is an object of this name, or a later run of a job writes here.
+    /// An object of this name exists, or a later run of a job writes here.
     #[error("the storage refused to write {0}")]
     PreconditionFailed(String),
     /// There is no space left.
@@ -58,7 +58,7 @@ pub enum StorageError {
         /// Of an append: bytes on disk.
         kept: Option<u64>,
     },
-    /// It will not do that, however often it is tried.
+    /// A retry will not succeed.
     #[error("the storage answered {status} to {request}")]
     Refused {
         /// Method and path.
@@ -66,12 +66,12 @@ pub enum StorageError {
         /// A client error.
         status: StatusCode,
     },
-    /// It may do that later.
+    /// A retry may succeed.
     #[error("the storage {why} ({request})")]
     Unavailable {
         /// Method and path.
         request: String,
-        /// What it does instead.
+        /// What happened.
         why: String,
     },
 }
@@ -99,24 +99,24 @@ pub struct Listed {
 pub struct Page {
     /// In the order of their keys.
     pub objects: Vec<Listed>,
-    /// Of a listing of folders: what the keys begin with.
+    /// For a listing of folders: the common prefixes.
     pub prefixes: Vec<String>,
-    /// Where the next page begins; none: this is the last.
+    /// Where the next page begins; `None`: this is the last.
     pub next: Option<String>,
 }
 
-/// What is listed.
+/// The parameters of a listing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Listing<'a> {
-    /// What the keys begin with.
+    /// The prefix of the keys.
     pub prefix: &'a str,
     /// After this key.
     pub after: &'a str,
     /// Append sessions instead of objects.
     pub incomplete: bool,
-    /// Folders instead of what is in them.
+    /// Folders instead of their content.
     pub folders: bool,
-    /// Keys of a page at most; 0: as many as the storage gives.
+    /// Maximum keys of a page; 0: the storage's maximum.
     pub limit: u32,
 }
 
@@ -132,7 +132,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Of the service of the capability `storage`. It tries once, and waits for a minute.
+    /// For the service of the capability `storage`. It makes one attempt, with a deadline of a minute.
     pub fn new(service: Service) -> Self {
         Self { service, root: "", deadline: DEADLINE, tries: 1, pause: FIRST_PAUSE, fence: None }
     }
@@ -143,19 +143,19 @@ impl Client {
         Self { root, ..self }
     }
 
-    /// A call may take this long; of [`open`](Self::open) and [`fetch`](Self::fetch) up to the body.
+    /// The deadline of a call; for [`open`](Self::open) and [`fetch`](Self::fetch) up to the body.
     #[must_use]
     pub fn within(self, deadline: Duration) -> Self {
         Self { deadline, ..self }
     }
 
-    /// Calls with all their bytes at hand are tried six times in three seconds.
+    /// Calls with all their bytes in memory are attempted six times in three seconds.
     #[must_use]
     pub fn retrying(self) -> Self {
         Self { tries: TRIES, ..self }
     }
 
-    /// Every write carries this fence of a directory; 0 is none.
+    /// Every write carries this fence of a directory; 0 means none.
     #[must_use]
     pub fn fenced(self, scope: &str, fence: u64) -> Self {
         let fence = (fence > 0).then(|| HeaderValue::try_from(format!("{scope}={fence}")).ok()).flatten();
@@ -165,7 +165,7 @@ impl Client {
     /// Puts the fence into force before anything is read or written under it.
     ///
     /// # Errors
-    /// [`StorageError::Refused`] with status 405 by a storage that knows no fences.
+    /// [`StorageError::Refused`] with status 405 if the storage does not support fences.
     pub async fn raise_fence(&self) -> Result<(), StorageError> {
         match &self.fence {
             Some(_) => self.done(self.request(Method::PUT, "", "", Bytes::new())?).await,
@@ -173,10 +173,10 @@ impl Client {
         }
     }
 
-    /// The size of an object; none if there is no such object.
+    /// The size of an object; `None` if there is no such object.
     ///
     /// # Errors
-    /// When the storage does not say it.
+    /// If the storage does not state it.
     pub async fn size(&self, key: &str) -> Result<Option<u64>, StorageError> {
         let request = self.request(Method::HEAD, key, "", Bytes::new())?;
         let Some(answer) = found(self.whole(&request, 0).await)? else { return Ok(None) };
@@ -184,19 +184,19 @@ impl Client {
         size.map(Some).ok_or_else(|| StorageError::unavailable(&request, "did not say an object's size"))
     }
 
-    /// All of a small object; none if there is no such object.
+    /// The whole of a small object; `None` if there is no such object.
     ///
     /// # Errors
-    /// When the storage does not deliver it, or it has more than `most` bytes.
+    /// If the storage does not deliver it, or it has more than `most` bytes.
     pub async fn get(&self, key: &str, most: usize) -> Result<Option<Bytes>, StorageError> {
         let request = self.request(Method::GET, key, "", Bytes::new())?;
         Ok(found(self.whole(&request, most).await)?.map(Response::into_body))
     }
 
-    /// Exactly these bytes of an object.
+    /// An exact range of an object.
     ///
     /// # Errors
-    /// When the storage does not deliver them all.
+    /// If the storage does not deliver all of it.
     pub async fn get_range(&self, key: &str, offset: u64, length: usize) -> Result<Bytes, StorageError> {
         if length == 0 {
             return Ok(Bytes::new());
@@ -206,10 +206,10 @@ impl Client {
         Ok(self.whole(&request, length).await?.into_body())
     }
 
-    /// The bytes of an object from an offset on, as they come; none if there is no such object.
+    /// The bytes of an object from an offset on, as a stream; `None` if there is no such object.
     ///
     /// # Errors
-    /// When the storage does not answer.
+    /// If the storage does not answer.
     pub async fn open(&self, key: &str, from: u64) -> Result<Option<Body>, StorageError> {
         let mut request = self.request(Method::GET, key, "", Body::empty())?;
         if from > 0 {
@@ -224,11 +224,11 @@ impl Client {
         }
     }
 
-    /// The answer to a `GET` or `HEAD` with the ranges and preconditions of `fields`, whatever comes of them: 200,
-    /// 206, 304, 412 or 416. `key` is as in a URI.
+    /// The answer to a `GET` or `HEAD` with the ranges and preconditions of `fields`, with any of these
+    /// statuses: 200, 206, 304, 412 or 416. `key` is as in a URI.
     ///
     /// # Errors
-    /// [`StorageError::NotFound`], and when the storage does not answer.
+    /// [`StorageError::NotFound`], and if the storage does not answer.
     pub async fn fetch(
         &self,
         method: &Method,
@@ -248,28 +248,29 @@ impl Client {
         self.done(self.request(Method::PUT, key, "", data)?).await
     }
 
-    /// Writes an object that is not there yet.
+    /// Writes an object that must not exist.
     ///
     /// # Errors
-    /// [`StorageError::PreconditionFailed`] if it is.
+    /// [`StorageError::PreconditionFailed`] if it exists.
     pub async fn put_new(&self, key: &str, data: Bytes) -> Result<(), StorageError> {
         let mut request = self.request(Method::PUT, key, "", data)?;
         request.headers_mut().insert(header::IF_NONE_MATCH, HeaderValue::from_static("*"));
         self.done(request).await
     }
 
-    /// Removes an object and an append session of the same key. Nothing there is no error.
+    /// Removes an object and an append session of the same key. Missing ones are no error.
     ///
     /// # Errors
-    /// When they may still be there.
+    /// If they may still exist.
     pub async fn delete(&self, key: &str) -> Result<(), StorageError> {
         found(self.done(self.request(Method::DELETE, key, "", Bytes::new())?).await).map(drop)
     }
 
-    /// Removes everything with a prefix, and says how much that was. No fence stops it: nothing runs for what is gone.
+    /// Removes everything with a prefix, and returns the number. Not fenced: nothing runs for deleted
+    /// contents.
     ///
     /// # Errors
-    /// When something may still be there.
+    /// If something may still exist.
     pub async fn delete_all(&self, prefix: &str) -> Result<u64, StorageError> {
         let query = format!("?prefix={}", Encoded(prefix));
         let request = self.request(Method::DELETE, "", &query, Bytes::new())?;
@@ -282,7 +283,7 @@ impl Client {
     /// A page of keys, in order.
     ///
     /// # Errors
-    /// When the storage does not list them.
+    /// If the storage does not list them.
     pub async fn list(&self, listing: &Listing<'_>) -> Result<Page, StorageError> {
         let mut query = format!("?prefix={}&after={}", Encoded(listing.prefix), Encoded(listing.after));
         if listing.incomplete {
@@ -302,8 +303,8 @@ impl Client {
         }
     }
 
-    /// Appends a body at `offset` and cuts off what was beyond; answers up to where all is on disk. It takes as long
-    /// as the body does: the caller ends the body, or drops this.
+    /// Appends a body at `offset` and truncates what was beyond; returns the offset up to which everything is
+    /// on disk. It takes as long as the body does: the caller ends the body, or drops this.
     ///
     /// # Errors
     /// [`StorageError::Gap`] if the session is not at `offset` yet.
@@ -320,7 +321,7 @@ impl Client {
         offset.ok_or(StorageError::Unavailable { request: about, why: "did not say its offset".into() })
     }
 
-    /// Makes an object of what was appended, which is `offset` bytes.
+    /// Makes the appended bytes, which are `offset` in number, an object.
     ///
     /// # Errors
     /// [`StorageError::Gap`] if there are fewer.
@@ -355,7 +356,7 @@ impl Client {
         self.whole(&request, MAX_ANSWER_BYTES).await.map(drop)
     }
 
-    /// Sends a request until it is answered, and reads the answer's body whole.
+    /// Sends a request until it is answered, and reads the whole body of the answer.
     async fn whole(&self, request: &Request<Bytes>, most: usize) -> Result<Response<Bytes>, StorageError> {
         let (mut pause, mut left) = (self.pause, self.tries);
         loop {
@@ -376,7 +377,8 @@ impl Client {
         }
         let broken = |why: String| StorageError::unavailable(request, why);
         let (parts, body) = self.send(sent).await?.into_parts();
-        let body = body.collect_bytes(most).await.map_err(|error| broken(format!("broke off: {error}")))?;
+        let body =
+            body.collect_bytes(most).await.map_err(|error| broken(format!("was interrupted: {error}")))?;
         if request.headers().contains_key(header::RANGE)
             && (parts.status != StatusCode::PARTIAL_CONTENT || body.len() != most)
         {
@@ -409,7 +411,7 @@ impl Client {
     }
 }
 
-/// What the status of an answer means.
+/// The error for the status of an answer.
 fn judged(method: &Method, uri: &Uri, answer: Response<Body>) -> Result<Response<Body>, StorageError> {
     let offset = number(answer.headers(), &UPLOAD_OFFSET);
     let key = || uri.path().trim_start_matches('/').to_owned();
@@ -420,7 +422,7 @@ fn judged(method: &Method, uri: &Uri, answer: Response<Body>) -> Result<Response
         StatusCode::PRECONDITION_FAILED => StorageError::PreconditionFailed(key()),
         StatusCode::NOT_FOUND => StorageError::NotFound(key()),
         StatusCode::CONFLICT if method == Method::PATCH => StorageError::Gap { have: offset.unwrap_or(0) },
-        // A full disk does not empty itself within a retry.
+        // A full disk does not become free within a retry.
         StatusCode::INSUFFICIENT_STORAGE => StorageError::Full { kept: offset },
         status if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
             StorageError::Refused { request: named(method, uri), status }
@@ -454,7 +456,7 @@ fn named(method: &Method, uri: &Uri) -> String {
     format!("{method} {}", uri.path().trim_start_matches('/'))
 }
 
-/// A key as a URI has it.
+/// A key in the form of a URI.
 struct Encoded<'a>(&'a str);
 
 impl fmt::Display for Encoded<'_> {

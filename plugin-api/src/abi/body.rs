@@ -1,4 +1,4 @@
-//! Bodies: nothing, one piece, or a stream of pieces that may end in trailers.
+//! Bodies: empty, one piece, or a stream of pieces that may end in trailers.
 
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -13,8 +13,8 @@ use http_body::{Frame, SizeHint};
 use super::head::{decode_fields, encode_fields};
 use super::{FfiBytes, HeadError};
 
-/// What polling a stream of frames answers. No enum, whose kinds could not become more: a kind that
-/// the reader does not know breaks the body off.
+/// The result of polling a stream of frames. Not an enum, which could not gain variants: an unknown kind ends
+/// the body with an error.
 #[repr(C)]
 #[derive(StableAbi)]
 struct FfiFrame {
@@ -26,19 +26,19 @@ struct FfiFrame {
 const DATA: u8 = 0;
 /// The trailers, in the flat form of a head's fields.
 const TRAILERS: u8 = 1;
-/// The body broke off; the text says why.
+/// The body was interrupted; the text states the reason.
 const FAILED: u8 = 2;
-/// There is no more.
+/// End of the body.
 const END: u8 = 3;
 
-/// Where frames come from on the side that sends them. The SDK's implementation enters its
-/// runtime and catches panics in every poll and in the drop.
+/// The source of frames on the sending side. The SDK's implementation enters its runtime and catches panics
+/// in every poll and in the drop.
 pub trait FrameSource: Send + 'static {
-    /// The next frame, `None` at the end, or why the body broke off.
+    /// The next frame, `None` at the end, or the reason of an interruption.
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, String>>>;
 }
 
-/// A body on its way across: an optional first piece, then an optional stream of further frames.
+/// A body that crosses: an optional first piece, then an optional stream of further frames.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct Body {
@@ -52,7 +52,7 @@ pub struct Body {
     has_upper: bool,
 }
 
-/// New functions go behind the last one; a body of an older side has none there.
+/// New functions are appended; a body of an older side does not have them.
 #[repr(C)]
 #[derive(StableAbi)]
 #[sabi(kind(Prefix(prefix_ref = BodyVtableRef)))]
@@ -92,7 +92,7 @@ extern "C" fn poll_source<S: FrameSource>(stream: *mut (), cx: &mut FfiContext<'
                 Ok(data) => (DATA, data.into()),
                 Err(frame) => match frame.into_trailers() {
                     Ok(trailers) => (TRAILERS, encode_fields(&trailers)),
-                    // `Frame` is data or trailers; anything newer is not for us.
+                    // `Frame` is data or trailers; anything newer is ignored.
                     Err(_) => (DATA, FfiBytes::empty()),
                 },
             },
@@ -127,7 +127,7 @@ impl Body {
         Self { first: data.into(), has_first: len > 0, lower: len, upper: len, ..Self::empty() }
     }
 
-    /// A stream, with the first piece if it is there already. `hint` is of the whole body.
+    /// A stream, with the first piece if it is available already. `hint` is of the whole body.
     pub fn stream<S: FrameSource>(first: Option<Bytes>, source: S, hint: &SizeHint) -> Self {
         Self {
             has_first: first.is_some(),
@@ -141,10 +141,10 @@ impl Body {
         }
     }
 
-    /// How many bytes are still to come, as far as the sender knows.
+    /// The remaining size, as far as the sender knows.
     pub fn size_hint(&self) -> SizeHint {
         let mut hint = SizeHint::new();
-        // A sender's nonsense (upper < lower) must not panic here.
+        // A sender's invalid hint (upper < lower) must not panic here.
         hint.set_lower(self.lower);
         if self.has_upper {
             hint.set_upper(self.upper.max(self.lower));
@@ -152,16 +152,16 @@ impl Body {
         hint
     }
 
-    /// True when polling can only answer the end.
+    /// True when polling can only return the end.
     pub fn is_end(&self) -> bool {
         !self.has_first && self.poll.is_none()
     }
 
-    /// The next frame. Data frames without bytes are left out: they carry nothing, and HTTP/2 peers count
-    /// them as an attack (`h2` ends a connection after a hundred).
+    /// The next frame. Data frames without bytes are skipped: HTTP/2 peers count them as an attack (`h2` ends
+    /// a connection after a hundred).
     ///
     /// # Errors
-    /// The reason why the body broke off.
+    /// Why the body was interrupted.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, String>>> {
         if self.has_first {
             self.has_first = false;
@@ -184,7 +184,7 @@ impl Body {
             DATA => {
                 let data = Bytes::from(frame.bytes);
                 if data.is_empty() {
-                    // Not in a loop: a sender of nothing else would keep the thread.
+                    // Not in a loop: a sender of only empty frames would block the thread.
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
@@ -202,7 +202,7 @@ impl Body {
             }
             FAILED => self.end(Err(String::from_utf8_lossy(frame.bytes.as_slice()).into_owned())),
             kind => self.end(Err(format!(
-                "its sender speaks a later version of the plugin API: a frame of the kind {kind} is unknown here"
+                "its sender uses a later version of the plugin API: a frame of the kind {kind} is unknown here"
             ))),
         }
     }
@@ -225,7 +225,7 @@ impl Body {
         }
     }
 
-    /// The whole body, if it is one piece that is there already.
+    /// The whole body, if it is one piece in memory.
     pub fn take_full(&mut self) -> Option<Bytes> {
         if self.poll.is_some() {
             return None;

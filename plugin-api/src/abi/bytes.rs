@@ -3,7 +3,7 @@
 use abi_stable::StableAbi;
 use bytes::Bytes;
 
-/// A read-only piece of memory that belongs to the side which made it, until it is dropped.
+/// A read-only piece of memory that belongs to the side which created it, until it is dropped.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct FfiBytes {
@@ -27,11 +27,11 @@ impl FfiBytes {
         Self { ptr: std::ptr::null(), len: 0, owner: std::ptr::null_mut(), capacity: 0, release: None }
     }
 
-    /// Puts `more` at `at`, in front of what is there. Without an allocation if the memory is a vector's
-    /// that has the room, whichever side made it.
+    /// Inserts `more` at `at`. Without an allocation if the memory is a vector's with enough capacity,
+    /// whichever side created it.
     pub(super) fn insert(&mut self, at: usize, more: &[u8]) {
         assert!(at <= self.len, "there is no place {at} in {} bytes", self.len);
-        // Only what was a vector has a capacity.
+        // Only a former vector has a capacity.
         if self.capacity < self.len + more.len() {
             let mut whole = Vec::with_capacity(self.len + more.len());
             whole.extend_from_slice(&self.as_slice()[..at]);
@@ -42,7 +42,7 @@ impl FfiBytes {
         }
         let start = self.owner.cast::<u8>();
         // SAFETY: `owner` is the start of a vector of `capacity` bytes, of which `len` are in use, and
-        // nobody else has it: it was moved in here, and is borrowed exclusively.
+        // no other reference exists: it was moved in here, and is borrowed exclusively.
         unsafe {
             std::ptr::copy(start.add(at), start.add(at + more.len()), self.len - at);
             std::ptr::copy_nonoverlapping(more.as_ptr(), start.add(at), more.len());
@@ -50,7 +50,7 @@ impl FfiBytes {
         self.len += more.len();
     }
 
-    /// The bytes, to be changed, if they were a vector.
+    /// The bytes, mutable, if they were a vector.
     pub(super) fn as_mut_slice(&mut self) -> Option<&mut [u8]> {
         // SAFETY: as in `insert`; the borrow ends before anything else is done with it.
         (self.capacity > 0)

@@ -10,7 +10,7 @@ use async_ffi::{ContextExt, FfiContext, FfiPoll};
 
 use super::{Extra, FfiBytes};
 
-/// A CloudEvent (version 1.0) on its way across. Empty text stands for an absent attribute.
+/// A CloudEvent (version 1.0) that crosses. Empty text stands for an absent attribute.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct Event {
@@ -34,7 +34,7 @@ pub struct Event {
     pub extra: Extra,
 }
 
-/// What a subscriber asks for.
+/// The parameters of a subscription.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct SubscribeOptions {
@@ -48,7 +48,7 @@ pub struct SubscribeOptions {
     pub extra: Extra,
 }
 
-/// Where events come from on the host's side.
+/// The source of events on the host's side.
 pub trait EventSource: Send + 'static {
     /// The next event, or `None` when the bus has closed.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>>;
@@ -63,7 +63,7 @@ pub struct Subscription {
     vtable: SubscriptionVtableRef,
 }
 
-/// New functions go behind the last one; a subscription of an older side has none there.
+/// New functions are appended; a subscription of an older side does not have them.
 #[repr(C)]
 #[derive(StableAbi)]
 #[sabi(kind(Prefix(prefix_ref = SubscriptionVtableRef)))]
@@ -102,7 +102,7 @@ extern "C" fn release<S>(state: *mut ()) {
 }
 
 impl Subscription {
-    /// A subscription that hands out what `source` yields.
+    /// A subscription to the events of `source`.
     pub fn new<S: EventSource>(source: S) -> Self {
         let vtable = SubscriptionVtableRef(TableOf::<S>::TABLE.static_as_prefix());
         Self { state: Box::into_raw(Box::new(source)).cast(), poll: poll::<S>, vtable }

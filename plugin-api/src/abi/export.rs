@@ -4,8 +4,8 @@ use abi_stable::library::{CheckTypeLayout, LibHeader, RootModuleResult};
 
 use super::{API_MAJOR, API_MINOR, PluginModuleRef};
 
-/// The manifest as data, with the version of the boundary, readable before anything of the
-/// library is called or its layout is known. This struct never changes.
+/// The manifest as data, with the version of the boundary, readable before any function of the library is
+/// called or its layout is known. This struct never changes.
 #[repr(C)]
 pub struct ManifestBlob {
     magic: [u8; 8],
@@ -22,7 +22,7 @@ unsafe impl Sync for ManifestBlob {}
 const MAGIC: [u8; 8] = *b"SGPLUGIN";
 
 impl ManifestBlob {
-    /// What the symbol begins with; the plugin's name follows.
+    /// The prefix of the symbol; the plugin's name follows.
     pub const SYMBOL_PREFIX: &'static str = "streamgate_plugin_";
 
     /// For the macro.
@@ -37,7 +37,7 @@ impl ManifestBlob {
         }
     }
 
-    /// True when this is a manifest at all.
+    /// True if this is a manifest.
     pub fn is_manifest(&self) -> bool {
         self.magic == MAGIC
     }
@@ -58,7 +58,7 @@ impl ManifestBlob {
         std::str::from_utf8(bytes).ok()
     }
 
-    /// The library header, whose layout is to be checked before use.
+    /// The library header, whose layout must be checked before use.
     pub const fn header(&self) -> *const LibHeader {
         self.header
     }
@@ -99,16 +99,15 @@ pub fn module_result(module: fn() -> PluginModuleRef) -> RootModuleResult {
 /// # fn main() {}
 /// ```
 ///
-/// Only `name` is needed. `requires` are capabilities without which the plugin does not start;
-/// `uses` are those which it starts after, if some plugin provides them. The manifest is what the
-/// plugin may do: it may call no other capability, and publish and subscribe to no other subjects
-/// (in the syntax of NATS) than those of `publishes` and `subscribes`. `ingress: true` marks a
-/// plugin that takes requests from outside for the public prefixes of the others, and says who sent
-/// them: it starts last and stops first. `exclusive: true` marks one of which there may be only one at a time, since two
-/// would get into each other's way (a file that one process locks, a port): on a swap the old one
-/// stops before the new one starts, and requests wait meanwhile. `isolated: true` marks one that
-/// handles what nobody can trust: it runs in a process of its own, unless the configuration says
-/// otherwise.
+/// Only `name` is required. `requires` are capabilities without which the plugin does not start; `uses` are
+/// those which it starts after, if some plugin provides them. The manifest is also the permission list: the
+/// plugin may call no other capability, and publish and subscribe to no other subjects (in the syntax of
+/// NATS) than those of `publishes` and `subscribes`. `ingress: true` marks a plugin that takes requests from
+/// outside for the public prefixes of the others, and states who sent them: it starts last and stops first.
+/// `exclusive: true` marks one that must not run twice at the same time, because it holds something
+/// exclusively (a locked file, a port): on a swap the old one stops before the new one starts, and requests
+/// wait meanwhile. `isolated: true` marks one that handles untrusted data: it runs in its own process, unless
+/// the configuration says otherwise.
 #[macro_export]
 macro_rules! export_plugin {
     ($plugin:ident { $($fields:tt)* }) => {

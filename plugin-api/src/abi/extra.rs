@@ -1,16 +1,15 @@
 //! Fields that later minor versions add to structs that cross by value.
 //!
-//! The size of such a struct is fixed: both sides move it as a whole. What is added later stands
-//! in its [`Extra`], as records of a `u16` number, a `u32` length and the value, all
-//! little-endian. A reader skips numbers that it does not know and does without those that are
-//! missing. The numbers belong to the struct; none is ever used for something else.
+//! The size of such a struct is fixed: both sides move it as a whole. Later additions are in its [`Extra`],
+//! as records of a `u16` number, a `u32` length and the value, all little-endian. A reader skips unknown
+//! numbers and treats missing ones as absent. The numbers belong to the struct; none is ever reused.
 
 use abi_stable::StableAbi;
 use bytes::Bytes;
 
 use super::FfiBytes;
 
-/// The records of one struct; without any, which is the usual case, it owns no memory.
+/// The records of one struct; empty in the usual case, and then it owns no memory.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct Extra {
@@ -20,7 +19,7 @@ pub struct Extra {
 const HEADER: usize = 6;
 
 impl Extra {
-    /// The value of a field, if the other side knows it.
+    /// The value of a field, if the other side set it.
     pub fn get(&self, number: u16) -> Option<&[u8]> {
         let mut left = self.records.as_slice();
         while let Some((header, rest)) = left.split_first_chunk::<HEADER>() {
@@ -49,7 +48,7 @@ impl Extra {
         self.records.as_slice()
     }
 
-    /// The records that [`as_bytes`](Self::as_bytes) gave.
+    /// The records from [`as_bytes`](Self::as_bytes).
     pub fn from_bytes(bytes: Bytes) -> Self {
         Self { records: bytes.into() }
     }

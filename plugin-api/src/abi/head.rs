@@ -1,9 +1,9 @@
 //! The heads of requests and responses as one flat buffer each: no map crosses.
 //!
-//! Layout, all numbers little-endian: a fixed part (version, method and target, or version and
-//! status), a `u16` count of fields, then for every field a `u8` number of its name, a `u32` length
-//! of the value whose highest bit marks a sensitive value, and the value. A name without a number
-//! has 0, and between that and the value's length stand its own length, a `u16`, and the name.
+//! Layout, all numbers little-endian: a fixed part (version, method and target, or version and status), a
+//! `u16` count of fields, then for every field a `u8` number of its name, a `u32` length of the value whose
+//! highest bit marks a sensitive value, and the value. A name without a number has 0, followed by its length,
+//! a `u16`, and the name, before the value's length.
 
 use abi_stable::StableAbi;
 use bytes::{BufMut, Bytes};
@@ -16,21 +16,21 @@ use crate::caller::{CALLER, INGRESS};
 
 const SENSITIVE: u32 = 1 << 31;
 
-/// How the target of a call of a service begins; its name follows.
+/// The prefix of the target of a service call; the service's name follows.
 const HTTP: &[u8] = b"http://";
 
-/// A head that the other side encoded wrongly. It means a bug there, never bad input of a client.
+/// A head that the other side encoded wrongly. It means a bug there, never invalid input of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the other side of the boundary sent a head that cannot be read: {0}")]
 pub struct HeadError(&'static str);
 
-/// Room that a head is given for the [`Stamp`] that the kernel puts into it.
+/// Space in a head for the [`Stamp`] of the kernel.
 const STAMP_ROOM: usize = 96;
 
-const TOO_SHORT: HeadError = HeadError("it is shorter than it says");
+const TOO_SHORT: HeadError = HeadError("it is shorter than declared");
 
-/// Method, target, version and fields of a request (RFC 9110 section 6). What a later version adds is
-/// one more field, as `traceparent` is: a side that does not know it hands it on.
+/// Method, target, version and fields of a request (RFC 9110 section 6). Additions of a later version are
+/// fields, as `traceparent` is: a side that does not know one passes it on.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct RequestHead {
@@ -44,12 +44,12 @@ pub struct ResponseHead {
     bytes: FfiBytes,
 }
 
-/// A caller's name, ready to be put into heads.
+/// A caller's name, ready to be inserted into heads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp(Box<[u8]>);
 
 impl Stamp {
-    /// That of a plugin, or of [`KERNEL`](crate::caller::KERNEL). An `ingress` may say who sent a request.
+    /// For a plugin, or [`KERNEL`](crate::caller::KERNEL). An `ingress` may state who sent a request.
     pub fn new(caller: &str, ingress: bool) -> Self {
         let value = format!("{caller}{}", if ingress { INGRESS } else { "" });
         let mut headers = HeaderMap::new();
@@ -82,8 +82,8 @@ impl RequestHead {
         Self { bytes: out.into() }
     }
 
-    /// Puts the caller's name in front of all fields, so that it is the first of its name. A head that
-    /// cannot be read is emptied: it is refused where it arrives.
+    /// Inserts the caller's name before all fields, so that it is the first of its name. An invalid head is
+    /// emptied: it is refused where it arrives.
     pub fn stamp(&mut self, stamp: &Stamp) {
         if self.try_stamp(&stamp.0).is_none() {
             self.bytes = FfiBytes::empty();
@@ -177,11 +177,12 @@ pub(super) fn decode_fields(bytes: FfiBytes) -> Result<HeaderMap, HeadError> {
     Reader::new(&Bytes::from(bytes)).fields()
 }
 
-/// The parts of a URI, so that it is written without an intermediate string.
+/// The parts of a URI, written without an intermediate string.
 struct UriParts<'a> {
     scheme: &'a str,
     authority: &'a str,
-    /// In front of what begins with its query, as HTTP/2 can carry it: alone it would not be read as a path.
+    /// Prepended to a target that begins with its query, as HTTP/2 can carry it: alone it would not be parsed
+    /// as a path.
     slash: &'static str,
     path: &'a str,
 }
@@ -221,7 +222,7 @@ impl<'a> UriParts<'a> {
     }
 }
 
-/// How many bytes [`put_fields`] writes at most.
+/// The maximum number of bytes that [`put_fields`] writes.
 fn fields_len(headers: &HeaderMap) -> usize {
     2 + headers.iter().map(|(name, value)| 7 + name.as_str().len() + value.len()).sum::<usize>()
 }
@@ -328,7 +329,7 @@ impl<'a> Reader<'a> {
         Uri::from_maybe_shared(self.share(len)?).map_err(|_| NO_URI)
     }
 
-    /// The service in a target of so many bytes, and where its path begins.
+    /// The service in a target of this many bytes, and where its path begins.
     fn service(&self, len: usize) -> Option<(usize, Authority)> {
         // A longer one is checked as a whole.
         let target = self.left.get(..len).filter(|target| target.len() < 4096)?;
@@ -339,7 +340,7 @@ impl<'a> Reader<'a> {
 
     fn fields(&mut self) -> Result<HeaderMap, HeadError> {
         let count = usize::from(self.u16()?);
-        // No more fields than could fit, whatever the count says.
+        // No more fields than could fit, whatever the count states.
         let mut headers = HeaderMap::with_capacity(count.min(self.left.len() / 5 + 1));
         for _ in 0..count {
             let (name, number) = match self.u8()? {
@@ -371,7 +372,7 @@ impl<'a> Reader<'a> {
                     .map_err(|_| HeadError("a field value holds a control character"))?,
             };
             value.set_sensitive(value_len & SENSITIVE != 0);
-            // The kernel's is in front; whoever put another behind it would be another.
+            // The kernel's field is the first; any later one is not from the kernel.
             if is_caller && headers.contains_key(CALLER) {
                 continue;
             }
@@ -496,7 +497,7 @@ mod tests {
         }
     }
 
-    /// As HTTP/2 carries targets.
+    /// As carried by HTTP/2.
     fn crossed(scheme: &'static str, authority: &'static str, path: &'static str) -> Uri {
         let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build().unwrap();
         let (parts, ()) = http::Request::builder().uri(uri).body(()).unwrap().into_parts();

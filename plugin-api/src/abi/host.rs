@@ -1,4 +1,4 @@
-//! What a plugin may ask of its host.
+//! The functions of the host for plugins.
 
 use std::sync::Arc;
 
@@ -13,16 +13,16 @@ use super::{Event, Extra, Service, SubscribeOptions, Subscription};
 #[repr(u8)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HealthState {
-    /// It does what it should.
+    /// It works as intended.
     Healthy,
-    /// It works, but not as it should; somebody should look.
+    /// It works with problems; an operator should look.
     Degraded,
     /// It does not work.
     Unhealthy,
 }
 
-/// It crosses as a number, since an enum could not grow. A state that this side does not know is one
-/// that somebody should look at.
+/// It crosses as a number, because an enum could not gain variants. A state unknown to this side is treated
+/// as degraded.
 impl From<u8> for HealthState {
     fn from(number: u8) -> Self {
         match number {
@@ -33,8 +33,8 @@ impl From<u8> for HealthState {
     }
 }
 
-/// One field of a log record. It does not grow: a value may be any JSON, and what belongs to all of
-/// them goes into the record's `extra`.
+/// One field of a log record. It has no extension: a value may be any JSON, and additions for all of them go
+/// into the record's `extra`.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct LogField<'a> {
@@ -44,7 +44,7 @@ pub struct LogField<'a> {
     pub value: RStr<'a>,
 }
 
-/// One log record, formatted only after [`HostApi::log_enabled`] said yes.
+/// One log record, formatted only after [`HostApi::log_enabled`] returned true.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct LogRecord<'a> {
@@ -52,9 +52,9 @@ pub struct LogRecord<'a> {
     pub level: u8,
     /// The module that logs.
     pub target: RStr<'a>,
-    /// The sentence.
+    /// The message.
     pub message: RStr<'a>,
-    /// The other fields, in the order of the source; those of the spans it is in come first.
+    /// The other fields, in the order of the source; those of enclosing spans come first.
     pub fields: RVec<LogField<'a>>,
     /// W3C Trace Context of the request being handled; empty for none.
     pub trace_id: RStr<'a>,
@@ -64,21 +64,21 @@ pub struct LogRecord<'a> {
     pub extra: Extra,
 }
 
-/// One public prefix, and what answers there.
+/// One public prefix and its service.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct Mount {
     /// The plugin that declared it.
     pub plugin: RString,
-    /// The path prefix, such as `/files`; `/` takes what no other prefix does.
+    /// The path prefix, such as `/files`; `/` matches what no other prefix does.
     pub prefix: RString,
-    /// What answers.
+    /// The service.
     pub service: Service,
     /// Fields of later versions.
     pub extra: Extra,
 }
 
-/// All public prefixes of the moment.
+/// All current public prefixes.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct Mounts {
@@ -96,18 +96,18 @@ pub trait HostApi: Send + Sync + 'static {
     fn log_enabled(&self, level: u8, target: &str) -> bool;
     /// Writes a record to the one stream.
     fn log(&self, record: &LogRecord<'_>);
-    /// Gives what answers under the manifest's public prefixes.
+    /// Sets the service of the manifest's public prefixes.
     fn serve(&self, service: Service);
-    /// Gives an internal service. The error says why it was refused.
+    /// Provides an internal service. The error states why it was refused.
     fn provide(&self, name: &str, service: Service) -> Result<(), String>;
-    /// A handle to the internal service of this name, whoever provides it now or later.
+    /// A handle to the internal service of this name, whichever plugin provides it now or later.
     fn service(&self, name: &str) -> Service;
-    /// The public prefixes, as soon as their generation is greater than `after`, which is the one
-    /// that the caller routes by from now on.
+    /// The public prefixes, as soon as their generation is greater than `after`, which is the one that the
+    /// caller uses by then.
     fn next_mounts(&self, after: u64) -> FfiFuture<Mounts>;
     /// Publishes an event; waits while a subscription is full.
     fn publish(&self, event: Event) -> FfiFuture<RResult<(), RString>>;
-    /// Subscribes to a subject. The error says what is wrong with the request.
+    /// Subscribes to a subject. The error states what is wrong with the request.
     fn subscribe(&self, options: SubscribeOptions) -> Result<Subscription, String>;
     /// Sets the state of a component; the reason is for people, and empty when healthy.
     fn set_health(&self, component: &str, state: HealthState, reason: &str);
@@ -115,14 +115,14 @@ pub trait HostApi: Send + Sync + 'static {
     fn report(&self) -> String;
     /// A panic happened somewhere in the plugin: its message and `file:line:column`.
     fn panicked(&self, message: &str, location: &str);
-    /// The same of one that a request ran into, and that is this request's answer: nothing else of
-    /// the plugin has ended with it.
+    /// The same for a panic in a request handler, which the request is answered with: nothing else of the
+    /// plugin has ended.
     fn panicked_in_request(&self, message: &str, location: &str) {
         self.panicked(message, location);
     }
 }
 
-/// A shared handle to a [`HostApi`], as a plugin gets it.
+/// A shared handle to a [`HostApi`], as passed to a plugin.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct HostHandle {
@@ -135,7 +135,7 @@ unsafe impl Send for HostHandle {}
 // SAFETY: as above.
 unsafe impl Sync for HostHandle {}
 
-/// New functions go behind the last one; an older host has none there.
+/// New functions are appended; an older host does not have them.
 #[repr(C)]
 #[derive(StableAbi)]
 #[sabi(kind(Prefix(prefix_ref = HostVtableRef)))]

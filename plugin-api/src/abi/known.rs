@@ -1,8 +1,8 @@
-//! Names that cross with nearly every request: of the plugin that calls, of the service that is called.
-//! There are few of them, so each is kept once and for good, and a head shares no memory for it.
+//! Names that cross with nearly every request: of the calling plugin, and of the called service. There are
+//! few of them, so each is kept once and forever, and heads share no memory for them.
 //!
-//! What a client wrote never takes one of the places for long: a name has no dot and no colon, as hosts
-//! have, and once all places near its own are taken a name is shared like any other text.
+//! Input of clients never fills these places: a name has no dot and no colon, as hosts have, and once all
+//! places near its own are taken a name is shared like any other text.
 
 use std::sync::OnceLock;
 
@@ -10,23 +10,23 @@ use http::HeaderValue;
 use http::uri::Authority;
 
 const PLACES: usize = 256;
-/// How far from its own place a name may be.
+/// Maximum distance of a name from its own place.
 const NEAR: usize = 4;
 const LONGEST: usize = 72;
 
-/// A name in the forms that heads have it in.
+/// A name in the forms used in heads.
 pub(super) struct Known {
     text: Box<[u8]>,
-    /// What its clone costs is no more than a copy.
+    /// Cloning it is only a copy.
     pub(super) value: HeaderValue,
-    /// `None`: it is none.
+    /// `None`: it is not valid.
     pub(super) authority: Option<Authority>,
 }
 
 static KNOWN: [OnceLock<Known>; PLACES] = [const { OnceLock::new() }; PLACES];
 
 impl Known {
-    /// `None`: it is no name.
+    /// `None`: it is not a name.
     fn new(text: &[u8]) -> Option<Self> {
         let is_name = text.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'@' | b';'));
         let text = std::str::from_utf8(text).ok().filter(|text| is_name && text.len() <= LONGEST)?;
@@ -41,13 +41,13 @@ fn place(text: &[u8]) -> usize {
     text.len() * 37 + usize::from(last) * 5 + usize::from(middle) * 59
 }
 
-/// The name with this text, kept from now on if there is room.
+/// The entry of this text, kept from now on if there is space.
 pub(super) fn known(text: &[u8]) -> Option<&'static Known> {
     for place in (place(text)..).take(NEAR) {
         let kept = match KNOWN[place % PLACES].get() {
             Some(kept) => kept,
             None => {
-                // Whoever comes second finds the first one's, which may be another.
+                // A concurrent insert may have stored another name first.
                 let new = Known::new(text)?;
                 KNOWN[place % PLACES].get_or_init(|| new)
             }

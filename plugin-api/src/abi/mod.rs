@@ -1,14 +1,13 @@
 //! The boundary: every type that crosses between host and plugin, and nothing else.
 //!
-//! All of them are `repr(C)` with [`StableAbi`](abi_stable::StableAbi) layouts that the loader
-//! compares before it calls anything. What crosses is one of two verbs (a [`Request`] answered
-//! by a [`Response`], and an [`Event`]), or part of the frame around them: the manifest, settings
-//! as JSON text, log records, health states.
+//! All of them are `repr(C)` with [`StableAbi`](abi_stable::StableAbi) layouts that the loader compares
+//! before any call. What crosses is one of two verbs (a [`Request`] answered by a [`Response`], and an
+//! [`Event`]), or part of the frame around them: the manifest, settings as JSON text, log records, health
+//! states.
 //!
-//! This is the only place besides the kernel's loader in which `unsafe` is allowed. Nothing here
-//! knows of runtimes, panics or tracing: the SDK wraps what it hands over in a
-//! [`guard`](crate::guard), so that no entry, poll or drop leaves its own runtime or unwinds into
-//! the other side.
+//! This is the only place besides the kernel's loader where `unsafe` is allowed. Nothing here knows of
+//! runtimes, panics or tracing: the SDK wraps what it passes on in a [`guard`](crate::guard), so that no
+//! entry, poll or drop leaves its own runtime or unwinds into the other side.
 //!
 //! Use the SDK; these types are public only because the host needs them too.
 #![allow(unsafe_code)]
@@ -44,8 +43,8 @@ pub use self::service::{CallService, Request, Response, Service};
 pub use abi_stable::std_types::{RResult, RStr, RString, RVec};
 pub use async_ffi::FfiFuture;
 
-/// The version of this boundary. A plugin built for this minor version or the one before it
-/// loads; the major version changes only when the boundary is made anew.
+/// The version of this boundary. A plugin built for this minor version or the previous one loads; the major
+/// version changes only with an incompatible boundary.
 pub const API_MAJOR: u32 = 2;
 /// See [`API_MAJOR`].
 pub const API_MINOR: u32 = if cfg!(feature = "next") { 1 } else { 0 };

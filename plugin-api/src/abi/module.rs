@@ -1,4 +1,4 @@
-//! What a plugin's cdylib exports: its entries, and one running instance.
+//! The exports of a plugin's cdylib: its entries, and one running instance.
 
 use std::marker::PhantomData;
 
@@ -15,7 +15,7 @@ use super::{Extra, HostHandle};
 /// The symbol of the library header, as abi_stable names it.
 pub const ROOT_SYMBOL: &str = abi_stable::library::ROOT_MODULE_LOADER_NAME;
 
-/// What a plugin gets to start with.
+/// The arguments of a plugin's start.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct StartArgs {
@@ -23,7 +23,7 @@ pub struct StartArgs {
     pub settings: RString,
     /// The name of its table, and of its threads.
     pub name: RString,
-    /// A directory of its own, which exists.
+    /// A directory for its data, which exists.
     pub data_dir: RString,
     /// Fields of later versions.
     pub extra: Extra,
@@ -32,7 +32,7 @@ pub struct StartArgs {
 /// A running plugin, or why it did not start.
 pub type StartResult = RResult<Instance, RString>;
 
-/// The entries of a plugin. New ones go behind the last; an older plugin has none there.
+/// The entries of a plugin. New ones are appended; an older plugin does not have them.
 #[repr(C)]
 #[derive(StableAbi)]
 #[sabi(kind(Prefix(prefix_ref = PluginModuleRef)))]
@@ -40,13 +40,13 @@ pub type StartResult = RResult<Instance, RString>;
 pub struct PluginModule {
     /// The JSON Schema of the settings, as JSON text.
     pub settings_schema: extern "C" fn() -> RString,
-    /// All problems of these settings (JSON text) beyond their schema, as a JSON array of
-    /// `{"key", "message"}`. Starts nothing, writes nothing.
+    /// All problems of these settings (JSON text) beyond their schema, as a JSON array of `{"key",
+    /// "message"}`. Starts nothing, writes nothing.
     pub check: extern "C" fn(RStr<'_>) -> RString,
     /// Starts the plugin.
     #[sabi(last_prefix_field)]
     pub start: extern "C" fn(HostHandle, StartArgs) -> FfiFuture<StartResult>,
-    /// That of the next version.
+    /// For the next version.
     #[cfg(feature = "next")]
     pub next: extern "C" fn() -> u64,
 }
@@ -60,16 +60,16 @@ impl RootModule for PluginModuleRef {
 
 /// A running plugin's side, which the SDK implements. No call may unwind.
 pub trait InstanceApi: Send + Sync + 'static {
-    /// Answers once the plugin's own runtime has run a task.
+    /// Returns once the plugin's own runtime has run a task.
     fn ping(&self) -> FfiFuture<()>;
-    /// Answers once no request that came across is open any more, bodies included.
+    /// Returns once all requests that came across have ended, bodies included.
     fn drain(&self) -> FfiFuture<()>;
-    /// Hands changed settings (JSON text) to the running plugin. `false`: it has to be started
-    /// anew with them. The error says why it refuses them.
+    /// Passes changed settings (JSON text) to the running plugin. `false`: it has to be restarted with them.
+    /// The error states why it refuses them.
     fn reconfigure(&self, settings: &str) -> FfiFuture<RResult<bool, RString>>;
-    /// The plugin's own figures, as OpenMetrics text without its end.
+    /// The plugin's own metrics, as OpenMetrics text without its end.
     fn metrics(&self) -> FfiFuture<RString>;
-    /// Stops the plugin; a second call answers at once.
+    /// Stops the plugin; a second call returns at once.
     fn stop(&self) -> FfiFuture<()>;
 }
 
@@ -81,7 +81,7 @@ pub struct Instance {
     vtable: InstanceVtableRef,
 }
 
-/// New functions go behind the last one; an older plugin has none there.
+/// New functions are appended; an older plugin does not have them.
 #[repr(C)]
 #[derive(StableAbi)]
 #[sabi(kind(Prefix(prefix_ref = InstanceVtableRef)))]

@@ -1,7 +1,7 @@
 //! Field names that cross as a number, since nearly every head has some of them.
 //!
-//! The numbers are part of the boundary: a name may be added at the end with a new version of the
-//! API, and sent only to a side of that version; none is ever moved or removed.
+//! The numbers are part of the boundary: a name may be appended with a new version of the API, and sent only
+//! to a side of that version; none is ever moved or removed.
 
 use http::HeaderName;
 use http::header::InvalidHeaderName;
@@ -56,12 +56,11 @@ static OWN: [HeaderName; 6] = [
     principal::CREDENTIAL,
 ];
 
-/// Numbers by the hash of their names, with the next free place for those whose place is taken;
-/// 0 for none.
+/// Numbers by the hash of their names, with linear probing; 0 for none.
 static PLACES: [u8; 256] = places();
 
 const fn hash(name: &[u8]) -> usize {
-    // The last letters tell these names apart better than the first.
+    // The last letters distinguish these names better than the first.
     let (len, last) = (name.len(), name.len() - 1);
     let (a, b) = (name[last] as usize, name[last / 2] as usize);
     (len * 37 + a * 5 + b * 59 + name[0] as usize * 11) % 256
@@ -84,7 +83,7 @@ const fn places() -> [u8; 256] {
 /// The number of a name; 0 if it has none.
 pub(super) fn number(name: &HeaderName) -> u8 {
     let mut place = hash(name.as_str().as_bytes());
-    // It ends, because most places are free.
+    // It terminates, because most places are free.
     while let number @ 1.. = PLACES[place] {
         if NAMES[usize::from(number) - 1] == *name {
             return number;
@@ -94,7 +93,7 @@ pub(super) fn number(name: &HeaderName) -> u8 {
     0
 }
 
-/// A name that crossed as text. Those that the SDK itself puts on requests are there already.
+/// A name that crossed as text. Those that the SDK itself adds to requests are stored already.
 pub(super) fn of_text(text: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
     if text.starts_with(principal::PREFIX.as_bytes())
         && let Some(own) = OWN.iter().find(|own| own.as_str().as_bytes() == text)

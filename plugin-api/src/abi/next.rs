@@ -1,7 +1,7 @@
-//! What the minor version after this one could add: one field to each type that crosses.
+//! Possible additions of the next minor version: one field for each type that crosses.
 //!
-//! For the tests alone. A host built with the feature `next` has them, plugins have not; each
-//! reader finds a field as its writer meant it, or none.
+//! Only for tests. A host built with the feature `next` has them, plugins do not; each reader finds a field
+//! as its writer set it, or none.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -25,18 +25,18 @@ pub(super) fn with_field(headers: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// Looks at what the other side has put into a head.
+/// Checks what the other side has put into a head.
 pub(super) fn take_field(headers: &mut HeaderMap) {
     let found = headers.remove(FIELD);
     assert!(found.is_none_or(|value| value == "next"), "the field of the next version is damaged");
 }
 
-/// Looks at what the other side has put there.
+/// Checks what the other side has set.
 pub(super) fn check(extra: &Extra) {
     assert!(extra.get(NUMBER).is_none_or(|value| value == VALUE), "the field of the next version is damaged");
 }
 
-/// Looks at what the other side's table has there.
+/// Checks what the other side's table has.
 pub(super) fn check_entry(found: Option<extern "C" fn() -> u64>) {
     assert!(found.is_none_or(|found| found() == entry()), "the entry of the next version is another one");
 }

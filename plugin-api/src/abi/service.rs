@@ -9,7 +9,7 @@ use async_ffi::FfiFuture;
 
 use super::{Body, RequestHead, ResponseHead};
 
-/// A request on its way across.
+/// A request that crosses.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct Request {
@@ -19,7 +19,7 @@ pub struct Request {
     pub body: Body,
 }
 
-/// A response on its way across.
+/// A response that crosses.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct Response {
@@ -29,14 +29,14 @@ pub struct Response {
     pub body: Body,
 }
 
-/// What answers requests, on the side that does. It must not unwind; the SDK sees to that.
+/// Answers requests, on the providing side. It must not unwind; the SDK ensures that.
 pub trait CallService: Send + Sync + 'static {
-    /// Begins to answer. Only the future that comes back does any work.
+    /// Begins to answer. Only the returned future does any work.
     fn call(&self, request: Request) -> FfiFuture<Response>;
 }
 
-/// A shared handle to a service of either side. What every request goes through stands in the
-/// handle itself, so that a call reads no table.
+/// A shared handle to a service of either side. The function that every request calls is in the handle
+/// itself, so that a call reads no table.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct Service {
@@ -45,7 +45,7 @@ pub struct Service {
     vtable: ServiceVtableRef,
 }
 
-/// New functions go behind the last one; a service of an older side has none there.
+/// New functions are appended; a service of an older side does not have them.
 #[repr(C)]
 #[derive(StableAbi)]
 #[sabi(kind(Prefix(prefix_ref = ServiceVtableRef)))]

@@ -1,11 +1,11 @@
-//! What the macro writes is what the loader looks for, and whatever crosses can grow.
+//! What the macro writes matches what the loader looks for, and all types that cross can grow.
 
 use abi_stable::StableAbi;
 use abi_stable::type_layout::{TLField, TypeLayout};
 
 use super::*;
 
-/// Types of this crate that never get a field more, and why they need none.
+/// Types of this crate that never gain a field, and the reason.
 const CLOSED: [(&str, &str); 8] = [
     ("Extra", "it is a list of fields with numbers"),
     ("FfiBytes", "bytes are bytes; what else there is stands beside them"),
@@ -24,7 +24,7 @@ fn fields(layout: &'static TypeLayout) -> Vec<TLField> {
 
 /// All types that can be reached from this one.
 fn reach(layout: &'static TypeLayout, seen: &mut Vec<&'static TypeLayout>) {
-    // By address: names leave out what a generic type is of.
+    // By address: names omit the parameters of generic types.
     if seen.iter().any(|other| std::ptr::eq(*other, layout)) {
         return;
     }
@@ -38,7 +38,7 @@ fn reach(layout: &'static TypeLayout, seen: &mut Vec<&'static TypeLayout>) {
     }
 }
 
-/// A table of functions, something with one, or something with room for further fields.
+/// A table of functions, a type with one, or a type with space for further fields.
 fn grows(layout: &'static TypeLayout) -> bool {
     let grows = |field: &TLField| {
         let kind = field.layout().full_type().to_string();

@@ -1,6 +1,6 @@
 //! Builds the web page of the console (`web/`) with npm when its sources changed, and puts it into
 //! `OUT_DIR/dist`, where the crate embeds it from. The built page is kept in `web/dist` with a stamp
-//! of the sources it was made from, so that other profiles and checks cost a copy and nothing else.
+//! of the sources it was made from, so that other profiles and checks only copy it.
 
 use std::error::Error;
 use std::ffi::OsStr;
@@ -12,7 +12,7 @@ use std::{env, io};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// What the page is made from. Tests and lint settings are not among it.
+/// The sources of the page, without tests and lint settings.
 const SOURCES: &[&str] = &[
     "index.html",
     "package-lock.json",
@@ -46,7 +46,7 @@ fn run() -> Result<()> {
         println!("cargo::rerun-if-changed={}", web.join(source).display());
     }
 
-    // Builds of other profiles may run at the same time: one makes the page, the others wait.
+    // Builds of other profiles may run at the same time: one builds the page, the others wait.
     let lock = File::create(web.join(".build.lock"))?;
     lock.lock()?;
     let dist = web.join("dist");
@@ -64,7 +64,7 @@ fn run() -> Result<()> {
 
 fn build(web: &Path) -> Result<()> {
     check_node()?;
-    // `npm ci` removes node_modules first: only when what it would install is another.
+    // `npm ci` removes node_modules first: only when it would install something else.
     let installed = web.join("node_modules/.streamgate-lock");
     let lock = format!("{:016x}", hash_of(vec![web.join("package-lock.json")])?);
     if fs::read_to_string(&installed).ok().as_deref() != Some(&lock) {
@@ -87,7 +87,9 @@ fn check_node() -> Result<()> {
     let mut numbers = text.trim_start_matches('v').split('.').map_while(|part| part.parse::<u32>().ok());
     let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     if found < OLDEST_NODE {
-        return Err(format!("{wanted}, and this is {text:?}: install a newer one, then build again").into());
+        return Err(
+            format!("{wanted}, and this is version {text:?}: install a newer one, then build again").into()
+        );
     }
     Ok(())
 }

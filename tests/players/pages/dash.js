@@ -3,7 +3,8 @@ import { ended, trouble, video, watch } from './watch.js';
 
 const { MediaPlayer } = window.dashjs;
 const player = MediaPlayer().create();
-// The server may be gone for a while: then it is asked again, as a page that embeds dash.js does.
+// The server may be unavailable for a while: then requests are retried, as a page that embeds dash.js
+// does.
 const patient = location.search === '?patient';
 let again = null;
 player.on(MediaPlayer.events.ERROR, (event) => {
@@ -17,9 +18,9 @@ player.on(MediaPlayer.events.ERROR, (event) => {
   }
   trouble(true, `${event.error.code} ${event.error.message}`);
 });
-// It looks five times a second whether less than 5 µs are left, takes that for the end, and pauses the element, which
-// then never says that it ended: at four times the speed Chromium stands there while the last sound leaves.
-// This listener comes before its own, which pauses.
+// It checks five times a second whether less than 5 µs are left, takes that for the end, and pauses the
+// element, which then never reports that it ended: at four times the speed Chromium stops there while the
+// last sound plays. This listener comes before its own, which pauses.
 player.on(MediaPlayer.events.PLAYBACK_ENDED, ({ isLast }) => isLast && ended(), null, { priority: 5000 });
 
 const called = (track) => track.labels[0]?.text ?? '';

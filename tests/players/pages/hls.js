@@ -3,7 +3,8 @@ import { trouble, video, watch } from './watch.js';
 
 const { Hls } = window;
 const hls = new Hls();
-// The server may be gone for a while: then it is asked again, as a page that embeds hls.js does.
+// The server may be unavailable for a while: then requests are retried, as a page that embeds hls.js
+// does.
 const patient = location.search === '?patient';
 hls.on(Hls.Events.ERROR, (_, data) => {
   if (patient && data.fatal && data.type === Hls.ErrorTypes.NETWORK_ERROR) {

@@ -11,7 +11,7 @@ watch({
       video.load();
     });
   },
-  // It chooses by itself, whatever is selected of its `videoTracks`.
+  // It chooses automatically, whatever is selected of its `videoTracks`.
   levels: () => [],
   choose() {},
   sounds: () =>

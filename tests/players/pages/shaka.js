@@ -9,7 +9,7 @@ player.addEventListener('error', ({ detail }) => {
   trouble(critical, `${detail.code} ${JSON.stringify(detail.data ?? [])}`);
 });
 
-// Of variants that differ in sound only, the one with the most of what is heard stands for the picture.
+// Of variants that differ in sound only, the one with most of the sound stands for the video.
 function pictures() {
   const best = new Map();
   const tracks = player.getVariantTracks();

@@ -1,5 +1,5 @@
-// What every page shares: it watches the video element and keeps what a test asks for.
-// A page calls `watch(adapter)`; `adapter` has
+// Shared by every page: it watches the video element and keeps what a test needs. A page calls
+// `watch(adapter)`; `adapter` has
 //   load(url)    starts to play; answers when the first frame can come
 //   levels()     the video qualities, lowest first: [{ key, height }]
 //   choose(key)  plays that quality from now on, dropping what is buffered of another
@@ -57,7 +57,7 @@ function sample() {
     }
   }
   last = { now, position };
-  // An element that is paused at its end may go back to where its sound is.
+  // An element that is paused at its end may return to the position of its sound.
   if (!report.ended) report.position = position;
   report.played = playedSeconds();
   report.duration = video.duration;
@@ -81,7 +81,7 @@ video.addEventListener('error', () => {
 window.addEventListener('error', (event) => trouble(true, `page: ${event.message}`));
 window.addEventListener('unhandledrejection', (event) => trouble(true, `page: ${event.reason}`));
 
-// The strongest frequency that is heard now, in hertz; 0 in silence.
+// The strongest frequency of the sound now, in hertz; 0 in silence.
 let analyser = null;
 function tone() {
   if (!analyser) {
@@ -99,7 +99,7 @@ function tone() {
   return Math.round((loudest * analyser.context.sampleRate) / analyser.fftSize);
 }
 
-// What stands on the picture now.
+// The text over the picture now.
 function shown() {
   const on = [...video.textTracks].filter((track) => track.mode === 'showing');
   return on.flatMap((track) => [...(track.activeCues ?? [])]).map((cue) => cue.text);

@@ -1,7 +1,7 @@
 // Uploads a file with tus-js-client: node upload.mjs ADDRESS FILE STORE CHUNK. TOKEN signs it in.
 //
-// Prints `offset N` for every acknowledged offset, the first of them where it starts or resumes,
-// and `done URL` at the end. The store is what a second run resumes from.
+// Prints `offset N` for every acknowledged offset, the first of them where it starts or resumes, and
+// `done URL` at the end. The store is what a second run resumes from.
 import { createReadStream, statSync } from "node:fs";
 import { basename } from "node:path";
 import { FileUrlStorage, Upload } from "tus-js-client";

@@ -1,4 +1,4 @@
-//! Pages of a catalogue of 100,000 contents, as nobody, a creator and an admin get them.
+//! Pages of a catalogue of 100,000 contents, as seen anonymously, by a creator and by an admin.
 
 use std::fs;
 use std::io::Write as _;
@@ -66,7 +66,7 @@ pub async fn measure() -> Result<Vec<Row>> {
     server.ready().await;
     until_idle(&server).await?;
     let mut rows = Vec::new();
-    for (who, http) in [("nobody", &client()), ("a creator", &creator_http), ("an admin", server.http())] {
+    for (who, http) in [("anonymous", &client()), ("a creator", &creator_http), ("an admin", server.http())] {
         for (sort, order) in [("newest", "by age"), ("title", "by title")] {
             let mut times = pages(&server, http, sort).await?;
             times.sort_by(f64::total_cmp);

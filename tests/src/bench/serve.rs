@@ -101,7 +101,7 @@ async fn open_to(server: &Server, id: &str, openness: &str, segment: &Url) -> Re
 /// the medians: by a token, for everyone. `hls` is the path of the multivariant playlist.
 async fn gated(server: &Server, id: &str, hls: &str, segment: &Url) -> Result<(f64, f64)> {
     let (mut closed, mut open) = (Vec::new(), Vec::new());
-    // What is asked for is a twentieth; one round differs from the next by more.
+    // The limit is a twentieth; rounds differ by more.
     for _ in 0..9 {
         open_to(server, id, "private", segment).await?;
         let playlists = media::hls(server, hls).await?;

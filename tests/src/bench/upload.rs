@@ -18,8 +18,8 @@ use super::{Aim, Row, median};
 use crate::server::{Server, free_port};
 use crate::{tools, tus::Upload};
 
-/// A body of `length` bytes that costs the client next to nothing to make. It starts as no known
-/// media does, so that nothing is encoded afterwards.
+/// A body of `length` bytes that costs the client almost nothing to generate. It does not begin like any
+/// known media, so that it is not encoded afterwards.
 #[must_use]
 pub fn body(length: u64) -> reqwest::Body {
     const PART: usize = 256 << 10;

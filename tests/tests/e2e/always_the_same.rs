@@ -182,7 +182,7 @@ async fn what_was_killed_while_it_was_encoded_is_the_same_from_its_beginning_to_
     objects::no_orphans(&server).await;
 }
 
-/// Segments of the picture that are there of each upload, or nothing of what is whole, once they are as wanted.
+/// The number of segments of each upload's picture, or `None` if one is complete, once they are as wanted.
 async fn there(
     server: &Server,
     uploads: &[(usize, String)],
@@ -227,7 +227,7 @@ impl Decoded {
     async fn read(server: &Server, id: &str) -> Self {
         let content = server.finished(id).await;
         let mut facts = facts(server, id).await;
-        // Where it goes on x264 knows nothing of what it has done: the rates are others, which the bit rates show.
+        // Where encoding resumes, x264 does not know its earlier output, so the bit rates differ.
         for rendition in facts["renditions"].as_array_mut().expect("a list") {
             rendition.as_object_mut().expect("an object").remove("bitrate");
         }

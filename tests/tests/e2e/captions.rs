@@ -11,7 +11,7 @@ const SRT: &str = "\u{feff}1\r\n00:00:01,000 --> 00:00:02,500\r\n<i>Hello</i>, <
 const VTT: &str = "WEBVTT\n\n00:00:01.000 --> 00:00:02.500\n<i>Hello</i>, you\n\n\
     00:00:03.000 --> 00:00:04.000\nSalt &amp; pepper\n";
 
-/// A content that is being uploaded: captions need nothing of its file.
+/// A content that is being uploaded: captions do not need its file.
 async fn content(server: &Server) -> String {
     Upload::create(server, 1_000, &[("filename", "film.mp4")]).await.expect("created").id
 }
@@ -126,13 +126,13 @@ async fn what_cannot_be_captions_is_refused_with_the_reason() {
             b"1\n00:00:01,000 --> 00:00:02,000\nZ\xfcrich\n".to_vec(),
             422,
             json!(3),
-            "line 3: this is no UTF-8",
+            "line 3: the file is neither UTF-8",
         ),
         (
             SRT.replace("00:00:04,000", "00:00:04").into_bytes(),
             422,
             json!(6),
-            "line 6: \"00:00:04\" is no time; write HH:MM:SS,mmm",
+            "line 6: \"00:00:04\" is not a time; write HH:MM:SS,mmm",
         ),
         (
             b"WEBVTT\n\n00:00:02.000 --> 00:00:01.000\na\n".to_vec(),
@@ -140,7 +140,7 @@ async fn what_cannot_be_captions_is_refused_with_the_reason() {
             json!(3),
             "line 3: ends at 00:00:01.000",
         ),
-        (b"no captions".to_vec(), 422, Value::Null, "this is no WebVTT, SubRip, ASS or TTML"),
+        (b"no captions".to_vec(), 422, Value::Null, "this is not WebVTT, SubRip, ASS or TTML"),
         (vec![b'a'; (10 << 20) + 1], 413, Value::Null, ""),
     ] {
         let problem = read(send(&server, "POST", &path, "text/plain", body).await, status).await;
@@ -155,7 +155,7 @@ async fn what_cannot_be_captions_is_refused_with_the_reason() {
     let nobody = client().post(server.url(&format!("/api/v1/contents{path}"))).body(VTT).send().await;
     assert_eq!(nobody.expect("an answer").status(), 401);
     let nobody = client().get(server.url(&format!("/api/v1/contents{path}"))).send().await;
-    assert_eq!(nobody.expect("an answer").status(), 404, "it is for creators alone while it is uploaded");
+    assert_eq!(nobody.expect("an answer").status(), 404, "only creators see it while it is uploaded");
 
     for _ in 0..64 {
         read(send(&server, "POST", &path, "text/vtt", VTT).await, 201).await;

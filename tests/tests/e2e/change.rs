@@ -1,4 +1,4 @@
-//! Swaps and reloads of a server at work: nobody who uploads, downloads or asks sees anything.
+//! Swaps and reloads of a busy server: uploads, downloads and requests do not notice them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -149,7 +149,7 @@ async fn twenty_swaps_and_twenty_reloads_under_load_fail_no_request_and_cut_no_s
     let mut pieces = async || {
         let piece = data.slice(sent..sent + (8 << 10));
         sent += piece.len();
-        parts.send(piece).await.expect("the request goes on");
+        parts.send(piece).await.expect("the request continues");
     };
 
     let loads = [Load::begin(&server, "/api/v1/contents"), Load::begin(&server, hls)];
@@ -178,7 +178,7 @@ async fn twenty_swaps_and_twenty_reloads_under_load_fail_no_request_and_cut_no_s
         }
         assert_eq!(got, promised);
     }
-    parts.send(data.slice(sent..)).await.expect("the request goes on");
+    parts.send(data.slice(sent..)).await.expect("the request continues");
     drop(parts);
     assert_eq!(sending.await.expect("no panic").expect("not cut off"), 1 << 20);
     assert_eq!(server.stop().await.code(), Some(0));

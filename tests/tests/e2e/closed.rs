@@ -1,5 +1,5 @@
-//! The default edition is closed: what nobody needs to sign in for, what takes a role, and that
-//! nothing passes while nobody can judge.
+//! The default edition is closed: what needs no sign-in, what needs a role, and that everything is refused
+//! while no plugin can decide.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ async fn everybody_reads_creators_upload_and_admins_look_after_the_server() {
     for path in ["/", "/api/v1/contents", "/.well-known/jwks.json", "/health/ready"] {
         assert_eq!(ask(&nobody, "GET", server.url(path)).await.0, 200, "{path}");
     }
-    // The answer of a plugin that was asked is neither 401 nor 403.
+    // The answer of a plugin that received it is neither 401 nor 403.
     let reached = |status: u16| !matches!(status, 401 | 403 | 503);
     for (method, path) in [
         ("POST", "/files"),
@@ -96,7 +96,7 @@ async fn everybody_reads_creators_upload_and_admins_look_after_the_server() {
             }
         }
     }
-    assert!(server.contents().await.expect("the list").is_empty(), "nobody left anything");
+    assert!(server.contents().await.expect("the list").is_empty(), "nothing was created");
     assert_eq!(server.stop().await.code(), Some(0));
 }
 
@@ -115,7 +115,7 @@ async fn an_upload_goes_on_after_its_keys_end_only_with_another_one() {
     let refused = upload.patch(10, &b"0123456789"[..]).await.expect_err("on the very next request");
     assert!(refused.to_string().contains("401"), "{refused}");
     let offset = server.http().head(&upload.url).header("Tus-Resumable", "1.0.0").send().await;
-    assert_eq!(offset.expect("an answer").headers()["upload-offset"], "10", "nothing was taken");
+    assert_eq!(offset.expect("an answer").headers()["upload-offset"], "10", "the upload is unchanged");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,7 +131,7 @@ async fn without_the_plugin_that_judges_nothing_passes() {
         .start()
         .await;
     assert_eq!(ask(&client(), "GET", open.url("/api/v1/contents")).await.0, 200);
-    Upload::create(&open, 10, &[]).await.expect("who asks for no filter has none");
+    Upload::create(&open, 10, &[]).await.expect("without a filter it passes");
 }
 
 #[tokio::test(flavor = "multi_thread")]

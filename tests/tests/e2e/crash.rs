@@ -1,5 +1,5 @@
 //! `kill -9` at random moments of upload and encoding, and exactly between any two durable steps:
-//! nothing acknowledged is lost, nothing is left over.
+//! acknowledged data is not lost, and no remains are left.
 //!
 //! `STREAMGATE_CRASH_ROUNDS` sets how often (default 4).
 
@@ -132,7 +132,7 @@ async fn every_content_ends_ready_and_whole(server: &mut Server, senders: &mut [
     }
     let contents = server.contents().await.expect("the list");
     for content in &contents {
-        // A creation whose answer was cut off is an upload that nobody will continue.
+        // A creation whose answer was cut off is an upload that no client will resume.
         assert!(content.state == "ready" || content.state == "uploading", "{content:?}");
     }
     let jobs = server.json("/api/v1/jobs?queue=transcode&limit=100").await.expect("the jobs");

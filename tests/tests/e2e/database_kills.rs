@@ -1,6 +1,6 @@
-//! `kill -9` of a database that runs in a process of its own, at random moments under load and right
-//! before and after a commit: what was acknowledged is there once, what was refused is not there, and
-//! nothing is there twice.
+//! `kill -9` of a database that runs in its own process, at random moments under load and right before and
+//! after a commit: acknowledged writes are there once, refused ones are not there, and no write is there
+//! twice.
 //!
 //! `STREAMGATE_CRASH_ROUNDS` sets how often (default 4).
 
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 const WRITERS: usize = 8;
 
-/// What a client was told of its write.
+/// What a client knows of its write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Told {
     Done,
@@ -83,7 +83,7 @@ async fn a_database_killed_while_it_writes_loses_nothing_and_does_nothing_twice(
                     told.lock().expect("no writer panicked").insert(label, outcome);
                     match outcome {
                         Told::Done => _ = done.fetch_add(1, Ordering::Relaxed),
-                        // Nobody is there; a client that comes again at once only fills the log.
+                        // The server is down; a client that retries at once only fills the log.
                         _ => tokio::time::sleep(Duration::from_millis(10)).await,
                     }
                 }

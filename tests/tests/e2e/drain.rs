@@ -63,7 +63,7 @@ async fn a_download_and_an_upload_in_flight_are_finished_after_sigterm() {
         }
         assert_eq!(got, promised);
     }
-    parts.send(data.slice(1 << 19..)).await.expect("the request goes on");
+    parts.send(data.slice(1 << 19..)).await.expect("the request continues");
     drop(parts);
     let acknowledged = sending.await.expect("no panic").expect("not cut off");
     assert_eq!(acknowledged, 1 << 20);

@@ -86,7 +86,7 @@ const RESERVED: [&str; 9] = [
     "sha256",
 ];
 
-/// What the default edition sets otherwise than a plugin does by itself.
+/// Settings of the default edition that differ from the plugins' defaults.
 const CHOSEN: [&str; 7] = [
     "plugins.sqlite.grants",
     "plugins.auth.quotas",

@@ -50,7 +50,7 @@ async fn a_wallet_signs_in_and_a_file_without_a_key_does_not() {
 
     let (code, _, errors) = ran(&program, &[&site, &file("empty.key", "")]);
     assert!(code == Some(1) && errors.contains("no private key"), "{errors}");
-    // The server is asked on a chain that it takes no messages for.
+    // The request is for a chain on which the server accepts no messages.
     let (code, _, errors) = ran(&program, &[&site, &file("wallet.key", &key), "31337"]);
     assert!(code == Some(1) && errors.contains("the server refuses: 4"), "{errors}");
 }

@@ -1,5 +1,5 @@
-//! Swaps of the storage and the database under load: nobody waits for a slow reader or a slow
-//! writer, and neither of these is cut.
+//! Swaps of the storage and the database under load: a slow reader or writer delays no other client, and is
+//! not cut off.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -78,7 +78,7 @@ impl Load {
         .await;
     }
 
-    /// The longest that any of them waited since this was asked last.
+    /// The longest wait of any of them since the last call.
     fn longest(&self) -> Duration {
         Duration::from_micros(self.longest.swap(0, Ordering::Relaxed))
     }

@@ -1,5 +1,5 @@
-//! A run of a job that was stopped past its lease writes over nothing of the run that took over, whenever it
-//! wakes up, and wherever its last writes were on their way meanwhile.
+//! A run of a job that was stopped past its lease overwrites nothing of the run that took over, whenever it
+//! wakes up, and wherever its last writes were in the meantime.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Nothing is lost unnoticed at a real server: objects, rows, whole databases, and who changed what.
+//! No loss goes unnoticed at a real server: objects, rows, whole databases, and who changed what.
 
 use std::fs;
 use std::time::Duration;

@@ -1,6 +1,5 @@
-//! Contents gated by what wallets hold on Solana, watched in headless Chromium
-//! (`tests/players/gated_solana.mjs`). What stands in for a validator is said in
-//! `streamgate_tests::solana`.
+//! Contents gated by holdings on Solana, watched in headless Chromium (`tests/players/gated_solana.mjs`).
+//! `streamgate_tests::solana` describes the substitute for a validator.
 
 use std::process::Command;
 
@@ -11,9 +10,9 @@ use streamgate_tests::{clips, tools, tus};
 
 /// Of the wallets: who has the tokens at first, and the other one.
 const SEEDS: [u8; 2] = [5, 6];
-/// How old what is known of the cluster may be, milliseconds.
+/// Maximum age of cached chain state, in milliseconds.
 const HEAD_TTL_MS: u64 = 1000;
-/// How much longer playback may go on after a transfer.
+/// How long playback may continue after a transfer.
 const MORE_MS: u64 = 2000;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,5 @@
-//! An encode that is killed while its content is being watched, and begun anew with another preset: no address ever
-//! has other bytes, players go on to the end, and what was replaced goes when its time is over.
+//! An encode that is killed while its content is being watched, and restarted with another preset: an address
+//! never returns other bytes, players continue to the end, and replaced segments are removed in time.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -69,7 +69,7 @@ async fn no_address_has_other_bytes_after_a_kill_and_another_preset_and_the_old_
     config_with(folder.path(), "ultrafast", "info");
     server.restart().await;
 
-    // Whoever plays has all of it until the next generation has as much, and for its time after that.
+    // Players get all of it until the next generation has as much, and for its retention time after that.
     let mut ticks = every(Duration::from_millis(500));
     let content = loop {
         ticks.tick().await;

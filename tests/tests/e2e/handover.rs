@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 const CLIENTS: usize = 8;
 const SWAPS: usize = 10;
-/// Bytes of an upload that goes on over all swaps.
+/// Bytes of an upload that continues over all swaps.
 const UPLOAD: usize = 1 << 20;
 const PIECE: usize = 8 << 10;
 
@@ -83,12 +83,12 @@ async fn swaps_of_the_gateway_are_seen_by_nobody(setup: Setup) {
     let sending = tokio::spawn(async move { upload.patch(0, reqwest::Body::wrap_stream(body)).await });
     let callers = Callers::begin(&server);
     for _ in 0..SWAPS {
-        parts.send(Bytes::from(vec![7; PIECE])).await.expect("the request goes on");
+        parts.send(Bytes::from(vec![7; PIECE])).await.expect("the request continues");
         assert_eq!(server.control(&["swap", "gateway"]).await, "gateway is swapped");
         callers.go_on().await;
     }
     callers.end().await;
-    parts.send(Bytes::from(vec![7; UPLOAD - SWAPS * PIECE])).await.expect("the request goes on");
+    parts.send(Bytes::from(vec![7; UPLOAD - SWAPS * PIECE])).await.expect("the request continues");
     drop(parts);
     assert_eq!(sending.await.expect("no panic").expect("not cut off"), UPLOAD as u64);
 

@@ -1,5 +1,5 @@
-//! Events are hints: whoever acts on one asks the owner first, and every change that was committed is
-//! told, over `kill -9`. The other side of the bus is a plugin of a third party, the fixture `witness`.
+//! Events are hints: a plugin that acts on one asks the owner first, and every committed change is published,
+//! even over `kill -9`. The other side of the bus is a third-party plugin, the fixture `witness`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -50,7 +50,7 @@ async fn who_calls_a_live_content_deleted_opens_nothing_and_ends_nothing() {
     call_deleted(&server, id).await;
     // The access control and the uploads have asked the catalogue until they no longer believe it.
     eventually("what was said is believed or not", PATIENCE, async || {
-        let doubted = server.log().matches("knows of no deletion").count() >= 2;
+        let doubted = server.log().matches("does not confirm").count() >= 2;
         let open = status().await != closed;
         (doubted || open || upload.offset().await.is_err()).then_some(())
     })
@@ -59,7 +59,7 @@ async fn who_calls_a_live_content_deleted_opens_nothing_and_ends_nothing() {
     let known: Value = server.json(&format!("/api/v1/access/contents/{id}")).await.expect("a policy");
     assert_eq!(known["openness"], "gated", "{known}");
     assert_eq!(upload.offset().await.expect("the upload is there"), 400);
-    assert_eq!(upload.patch(400, vec![7; 100]).await.expect("it goes on"), 500);
+    assert_eq!(upload.patch(400, vec![7; 100]).await.expect("it continues"), 500);
 
     // The owner's word counts.
     let content = server.url(&format!("/api/v1/contents/{id}"));

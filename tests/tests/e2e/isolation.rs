@@ -1,5 +1,5 @@
-//! The transcoder runs in a process of its own: when that dies, nobody who watches or uploads
-//! sees anything, and the work goes on.
+//! The transcoder runs in its own process: when that dies, viewers and uploaders do not notice, and the work
+//! continues.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ async fn a_crash_of_the_transcoder_is_seen_by_no_player_and_no_upload_and_its_jo
         })
     });
     let players: Vec<_> = players.collect();
-    // An upload that goes on all the time, a piece every now and then.
+    // An upload that continues all the time, a piece every now and then.
     let upload = Upload::create(&server, UPLOAD, &[]).await.expect("created");
     let ended = stop.clone();
     let pieces = stream::unfold((UPLOAD, every(Duration::from_millis(100))), move |(left, mut pace)| {
@@ -86,7 +86,7 @@ async fn a_crash_of_the_transcoder_is_seen_by_no_player_and_no_upload_and_its_jo
     media::whole(&server, &content).await.expect("every frame is there");
 
     let before = played.load(Ordering::Relaxed);
-    eventually("all go on playing", Duration::from_secs(20), async || {
+    eventually("all players continue", Duration::from_secs(20), async || {
         (played.load(Ordering::Relaxed) > before + PLAYERS).then_some(())
     })
     .await;

@@ -1,5 +1,4 @@
-//! Odd and hostile files end in `ready`, or in `failed` with a reason for people, and the server
-//! goes on.
+//! Odd and hostile files end in `ready`, or in `failed` with a readable reason, and the server keeps running.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -242,7 +241,7 @@ fn understandable(content: &Content) -> Result<(), String> {
     let reason = content.reason.as_deref().unwrap_or_default();
     let jargon = ["Error {", "gst", "GStreamer", "panicked", "::", "None", "Some("];
     if reason.len() < 10 || jargon.iter().any(|word| reason.contains(word)) {
-        return Err(format!("failed for a reason that nobody understands: {reason:?}"));
+        return Err(format!("failed with an unreadable reason: {reason:?}"));
     }
     if content.retryable {
         return Err("is said to be worth another try, of the same file".to_owned());

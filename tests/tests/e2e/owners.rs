@@ -1,5 +1,5 @@
-//! Two creators, a viewer and an admin at a real server: nobody sees, plays or changes what is not theirs,
-//! by whatever route, and at the console (`tests/players/owners.mjs`).
+//! Two creators, a viewer and an admin at a real server: users see, play and change only what they may, by
+//! every route, and in the console (`tests/players/owners.mjs`).
 
 use std::process::Command;
 use std::time::Duration;
@@ -55,7 +55,7 @@ impl Asked<'_> {
         let policy = json!({ "openness": openness });
         let path = "/api/v1/access/contents/{id}";
         assert_eq!(self.status(owner, "PUT", path, Some(policy)).await, 200, "{openness}");
-        // Both are told of it.
+        // Both know about it.
         let seen = if openness == "private" { 404 } else { 200 };
         eventually("strangers see what the policy says", PATIENCE, async || {
             let status = self.status(&client(), "GET", "/api/v1/contents/{id}", None).await;
@@ -119,7 +119,7 @@ async fn nobody_sees_plays_or_changes_what_is_not_theirs() {
     })
     .await;
 
-    // Nobody else learns of a private one, or gets anything done with it.
+    // Other users learn nothing about a private one and cannot change it.
     let gate = json!({ "openness": "public" });
     let routes = [
         ("GET", "/api/v1/contents/{id}", None),

@@ -78,7 +78,7 @@ fn beside(url: &str, address: &str) -> String {
     format!("{folder}/{address}")
 }
 
-/// The first segment of a media playlist, as somebody whom nobody knows gets it.
+/// The first segment of a media playlist, as an anonymous client gets it.
 async fn segment_of(playlist: &str) -> String {
     let answer = client().get(playlist).send().await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::OK);

@@ -73,7 +73,7 @@ async fn archive_and_package_are_the_same_every_time_and_start_wherever_they_are
     let tree = unpacked.join(name);
     let plugins = cdylibs(&tree.join("lib/streamgate"));
     assert!(plugins >= 13, "{plugins} plugins");
-    // It finds its plugins by itself.
+    // It finds its plugins without a setting.
     let setup = Setup::installed(&tree.join("bin"), None).config(tree.join("plugins.toml"));
     let mut server = setup.start().await;
     assert_eq!(server.stop().await.code(), Some(0));
@@ -117,7 +117,7 @@ fn workflows_forms_and_spelling_are_what_their_readers_take() {
     let linters = match python_project("tests/linters") {
         Ok(folder) => folder.join(".venv/bin"),
         Err(error) => {
-            eprintln!("the linters cannot be installed, nothing was looked at: {error:#}");
+            eprintln!("the linters cannot be installed, nothing was checked: {error:#}");
             return;
         }
     };

@@ -1,4 +1,5 @@
-//! The manifest is the grant: a plugin that asks for more is refused by whoever is asked, and it is written down.
+//! The manifest is the grant: a plugin that requests more is refused by each callee, and the refusal is
+//! recorded.
 
 use std::time::Duration;
 
@@ -25,11 +26,11 @@ async fn what_a_plugin_in_a_process_of_its_own_may_not_have_it_does_not_get_and_
     let before = server.json(&format!("/api/v1/contents/{id}")).await.expect("a content");
 
     for (what, refused) in [
-        ("namespace/auth", "PermissionDenied: prowler may not have it: to read the namespace `auth`"),
+        ("namespace/auth", "PermissionDenied: access denied for prowler: to read the namespace `auth`"),
         (format!("media/{id}").as_str(), "403 Forbidden: "),
         ("capability/catalogue", "403 Forbidden: "),
         ("mounts", "0 prefixes"),
-        (format!("deleted/{id}").as_str(), "prowler may not have to publish on"),
+        (format!("deleted/{id}").as_str(), "access denied for prowler: to publish on"),
     ] {
         let answer = tried(&server, what).await;
         assert!(answer.starts_with(refused), "{what}: {answer}");
@@ -64,10 +65,10 @@ async fn what_a_plugin_in_a_process_of_its_own_may_not_have_it_does_not_get_and_
         assert!(found, "{by} {asked}: {kept:#?}");
     }
     let said = server.control(&["plugins", "prowler"]).await;
-    for words in ["database (of sqlite)", "storage (of storage-fs)", "in a process of its own"] {
+    for words in ["database (of sqlite)", "storage (of storage-fs)", "in its own process"] {
         assert!(said.contains(words), "{said}");
     }
-    assert!(!said.contains("hears events"), "{said}");
+    assert!(!said.contains("receives events"), "{said}");
     let (code, _, error) = server.try_control(&["plugins", "prowlr"]).await;
     assert_eq!((code, error.contains("prowler")), (Some(1), false), "{error}");
     assert_eq!(server.stop().await.code(), Some(0));

@@ -67,7 +67,7 @@ async fn the_printed_address_works_wherever_the_server_listens() {
             .header("cookie", cookies(&made))
             .json(&json!({ "name": "first", "scopes": ["admin"] }));
         assert_eq!(made_key.send().await.expect("an answer").status(), StatusCode::CREATED);
-        // Whoever comes by another name of this machine is told under which one people sign in.
+        // A client that uses another name of this machine gets the name under which users sign in.
         let nobody = client().get(server.url("/api/v1/auth/me")).send().await.expect("an answer");
         assert_eq!(nobody.status(), StatusCode::OK);
         let nobody: Value = nobody.json().await.expect("JSON");

@@ -1,5 +1,5 @@
-//! Everything goes wrong at once: a source that takes the transcoder down each time, a transcoder that is killed, and
-//! a disk without a free byte. Ten good uploads are ready in the end, and nobody gave a command.
+//! Everything goes wrong at once: a source that crashes the transcoder each time, a transcoder that is
+//! killed, and a full disk. Ten good uploads are ready in the end, without any command.
 
 use std::time::Duration;
 

@@ -73,12 +73,12 @@ async fn interrupted_and_resumed(client: Client) {
     let mut first = client.run(&server, &clip, &store);
     let mut acknowledged = 0;
     while acknowledged < 4 * CHUNK {
-        acknowledged = first.offset().await.expect("the client goes on");
+        acknowledged = first.offset().await.expect("the client continues");
     }
     first.child.kill().await.expect("killed");
 
     let mut second = client.run(&server, &clip, &store);
-    let resumed = second.offset().await.expect("the client goes on");
+    let resumed = second.offset().await.expect("the client continues");
     assert!(
         resumed >= acknowledged,
         "{acknowledged} bytes were acknowledged, the second run went on at {resumed}"

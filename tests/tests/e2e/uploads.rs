@@ -90,7 +90,7 @@ async fn after_a_hand_over_the_upload_is_the_new_owners_too() {
     let content: Value = bob.get(content).send().await.expect("an answer").json().await.expect("JSON");
     assert_eq!((&content["state"], &content["owner"]), (&json!("ready"), &json!(bob_id)), "{content}");
 
-    // Bob goes on where ann was, and ends what is his.
+    // Bob resumes ann's unfinished upload, and ends his own.
     let patch = bob.patch(&unfinished.url).header("Tus-Resumable", "1.0.0").header("Upload-Offset", 1_000);
     let patch = patch.header("Content-Type", "application/offset+octet-stream").body(data[1_000..].to_vec());
     assert_eq!(patch.send().await.expect("an answer").status(), 204);

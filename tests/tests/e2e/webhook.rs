@@ -175,7 +175,7 @@ async fn serve(stream: TcpStream, received: Arc<Mutex<Vec<Received>>>, answer: A
         None => std::future::pending().await,
         Some(head) => {
             let answer = format!("HTTP/1.1 {head}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
-            // Whoever was killed meanwhile does not read it.
+            // A process that was killed meanwhile does not read it.
             let _ = stream.write_all(answer.as_bytes()).await;
         }
     }
@@ -245,7 +245,7 @@ async fn a_changed_content_arrives_as_a_signed_cloud_event_also_after_the_settin
     assert!(!forged.is_signed_with(SECRET));
     delivery_that_is(&server, got.id(), "delivered").await;
 
-    // Taken while it runs: the same plugin goes on, with one endpoint more.
+    // Applied while it runs: the same plugin continues, with one more endpoint.
     let pid = server.pid();
     let whole = endpoint("whole", &receiver.url(), "structured = true\nsubjects = [\"content.>\"]");
     config.write(&format!("{open}{plain}{whole}"));

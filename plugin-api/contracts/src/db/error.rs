@@ -1,4 +1,4 @@
-//! What can go wrong between a plugin and its database.
+//! Errors of calls to the database.
 
 use streamgate_plugin_api::{Problem, problems};
 use tonic::{Code, Status};
@@ -10,42 +10,42 @@ pub const STATEMENT_INDEX: &str = "statement-index";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DbError {
-    /// A statement affected another number of rows than it demanded; the batch took no effect.
+    /// A statement affected a different number of rows than it requires; the batch took no effect.
     #[error("statement {statement} of the batch did not meet its condition: {message}")]
     Conflict {
         /// Index of the statement in the batch, from 0.
         statement: usize,
-        /// What the database said.
+        /// The database's message.
         message: String,
     },
-    /// A unique key was taken; the batch took no effect.
-    #[error("a unique key is taken (statement {statement} of the batch): {message}")]
+    /// A unique key exists already; the batch took no effect.
+    #[error("a unique key exists already (statement {statement} of the batch): {message}")]
     UniqueViolation {
         /// Index of the statement in the batch, from 0.
         statement: usize,
-        /// What the database said.
+        /// The database's message.
         message: String,
     },
-    /// A row was asked for and there is none.
+    /// A row was required and there is none.
     #[error("there is no such row")]
     NotFound,
-    /// More rows matched than the database hands out at once.
+    /// More rows matched than the database returns at once.
     #[error("too many rows: {message}; read fewer at a time with LIMIT")]
     TooManyRows {
-        /// What the database said.
+        /// The database's message.
         message: String,
     },
     /// The disk is full, or a limit of the database is reached; the batch took no effect.
     #[error("the database cannot store more: {message}")]
     Full {
-        /// What the database said.
+        /// The database's message.
         message: String,
     },
-    /// The database is overloaded or not running, and has not begun: nothing took effect, and the
-    /// same call may work in a moment.
-    #[error("the database is not available now, try again: {message}")]
+    /// The database is overloaded or not running, and has not begun: nothing took effect, and a retry may
+    /// succeed.
+    #[error("the database is unavailable, try again: {message}")]
     Unavailable {
-        /// What the database said.
+        /// The database's message.
         message: String,
     },
     /// The SQL or a parameter is wrong, or a constraint other than a unique key failed.
@@ -54,13 +54,13 @@ pub enum DbError {
         /// What is wrong with it.
         message: String,
     },
-    /// The namespace and the migrations of this version do not fit together.
-    #[error("the database does not fit this version of the plugin: {message}")]
+    /// The namespace and the migrations of this version do not match.
+    #[error("the database does not match this version of the plugin: {message}")]
     Migration {
         /// Which migration, and why.
         message: String,
     },
-    /// A column is missing or holds another type than was asked for.
+    /// A column is missing or has a different type than requested.
     #[error("column `{column}`: {reason}")]
     Column {
         /// Its name.
@@ -68,10 +68,10 @@ pub enum DbError {
         /// Why it cannot be read.
         reason: String,
     },
-    /// The answer to a batch was lost, and so were those to its repeats: it may have taken effect or
-    /// not. Look at what the database holds before you do it again.
+    /// The answer to a batch was lost, and so were those to its retries: it may have taken effect or not.
+    /// Check the database before repeating it.
     #[error(
-        "the database's answer was lost: the change may have been made or not; look before you make it again: {message}"
+        "the database's answer was lost: the change may have been made or not; check before repeating it: {message}"
     )]
     Unknown {
         /// What happened instead of an answer.
@@ -116,7 +116,7 @@ impl DbError {
         }
     }
 
-    /// Of a call that changes nothing, or nothing more when it is repeated: a lost answer is no doubt.
+    /// For a call that changes nothing, or nothing more when repeated: a lost answer leaves no doubt.
     pub(crate) fn from_harmless(status: Status) -> Self {
         if status.code() == Code::Aborted {
             return Self::Unavailable { message: status.message().to_owned() };
@@ -134,14 +134,14 @@ impl DbError {
         }
     }
 
-    /// Whether the same call may succeed in a moment, nothing having taken effect so far.
+    /// Whether a retry may succeed, with nothing having taken effect so far.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
 }
 
-/// Whether a status without an error of its own here says that nothing took effect. Whatever a
-/// provider, a connection or this client's decoder says besides leaves it open.
+/// Whether a status without its own error here means that nothing took effect. All other errors of a
+/// provider, a connection or this client's decoder leave it open.
 fn is_definite(code: Code) -> bool {
     matches!(
         code,
@@ -154,14 +154,14 @@ fn is_definite(code: Code) -> bool {
 }
 
 impl DbError {
-    /// What a handler of HTTP answers. `whose` database failed goes to the log, such as "the catalogue".
+    /// The answer of an HTTP handler. `whose` database failed goes to the log, such as "the catalogue".
     pub fn problem(&self, whose: &str) -> Problem {
         match self {
             Self::Unavailable { .. } => Problem::unavailable("The server is busy. Try again in a moment."),
             Self::Full { .. } => Problem::of(problems::INSUFFICIENT_STORAGE),
             error => error.unknown_problem().unwrap_or_else(|| {
                 tracing::error!(%error, "the database of {whose} failed");
-                Problem::of(problems::INTERNAL).detail("The log of the server says what.")
+                Problem::of(problems::INTERNAL).detail("See the server's log.")
             }),
         }
     }
@@ -171,17 +171,15 @@ impl DbError {
     pub fn unknown_problem(&self) -> Option<Problem> {
         let Self::Unknown { message } = self else { return None };
         tracing::error!(%message, "the database's answer was lost; whether a change was made is unknown");
-        Some(
-            Problem::of(problems::OUTCOME_UNKNOWN).detail(
-                "The answer of the database was lost. The change may have been made or not: look at it before you \
+        Some(Problem::of(problems::OUTCOME_UNKNOWN).detail(
+            "The answer of the database was lost. The change may have been made or not: check before you \
                  make it again.",
-            ),
-        )
+        ))
     }
 }
 
-/// For services that answer with the error of their database: what a caller can act on
-/// (full, unavailable, unknown) keeps its code, the rest is INTERNAL.
+/// For services that pass on the error of their database: errors that a caller can act on (full, unavailable,
+/// unknown) keep their code, the rest is INTERNAL.
 impl From<DbError> for Status {
     fn from(error: DbError) -> Self {
         let message = error.to_string();

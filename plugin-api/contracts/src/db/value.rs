@@ -1,4 +1,4 @@
-//! Between Rust values and the four kinds of value that a database knows.
+//! Conversion between Rust values and the four kinds of database values.
 
 use bytes::Bytes;
 
@@ -16,8 +16,8 @@ impl Param {
     }
 }
 
-/// The parameters as they are sent; a value that does not fit is an error here, so that
-/// nothing is silently cut.
+/// The parameters in wire form; a value that does not fit is an error here, so that nothing is silently
+/// truncated.
 pub(super) fn into_wire(params: Vec<Param>, statement: usize) -> Result<Vec<Value>, DbError> {
     let checked = (1..).zip(params).map(|(number, param)| match param.0 {
         Ok(kind) => Ok(Value { kind }),
@@ -116,10 +116,10 @@ impl From<Value> for Param {
 
 /// A type that a column can be read as.
 pub trait FromValue: Sized {
-    /// The value as this type, or why it is none.
+    /// The value as this type, or why it cannot be read.
     ///
     /// # Errors
-    /// A text for people: what the value is instead.
+    /// A text for people: the actual value.
     fn from_value(value: &Value) -> Result<Self, String>;
 }
 
@@ -163,7 +163,7 @@ impl FromValue for f64 {
     fn from_value(value: &Value) -> Result<Self, String> {
         match value.kind {
             Some(Kind::Real(found)) => Ok(found),
-            // Both databases may hand out a whole number for a real one.
+            // Both databases may return an integer for a real number.
             #[allow(clippy::cast_precision_loss)]
             Some(Kind::Integer(found)) => Ok(found as f64),
             _ => Err(instead("a number", value)),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 
-/// A storage that gives these answers in this order, then 503, and what it was asked.
+/// A storage that returns these answers in order, then 503, and records its requests.
 #[derive(Clone, Default)]
 struct Fake {
     answers: Arc<Mutex<VecDeque<Response<Bytes>>>>,
@@ -106,7 +106,7 @@ async fn what_is_not_there_is_none_or_nothing_to_remove() {
 }
 
 #[tokio::test]
-async fn keys_are_encoded_and_a_listing_is_asked_page_by_page() {
+async fn keys_are_encoded_and_a_listing_is_read_page_by_page() {
     let page = r#"{"objects":[{"key":"a b","size":3,"modified_ms":5}],"prefixes":["c/"],"next":"c/"}"#;
     let fake = Fake::default().then(200, &[], page).then(200, &[], r#"{"deleted":7}"#).then(201, &[], "");
     let client = fake.client();

@@ -1,9 +1,9 @@
-//! Which batches took effect, and what they were answered: so that a batch that comes again because
-//! its answer was lost is answered as the first time, and not run twice.
+//! The answers of committed batches, so that a batch that is repeated because its answer was lost gets the
+//! same answer and does not run twice.
 //!
-//! A row is written in the savepoint of its batch, so that it is on the disk if and only if the
-//! effect is. It is kept for [`KEPT`] at least. Age is counted on the monotonic clock of a run, and
-//! anew for what an earlier run left: no clock that is set can make a key forgotten too soon.
+//! A row is written in the savepoint of its batch, so that it is on disk if and only if the effect is. It is
+//! kept for at least [`KEPT`]. Its age is counted on the monotonic clock of a run, and starts over for rows
+//! of an earlier run: setting a clock cannot make a key expire too soon.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -19,28 +19,28 @@ use crate::error::{Class, SqlError};
 pub(crate) const LONGEST_KEY: usize = 64;
 /// How long an answer is kept. The contract promises two minutes.
 const KEPT: Duration = Duration::from_secs(180);
-/// How fine ages are told apart.
+/// Resolution of ages.
 const GRAIN: Duration = Duration::from_secs(10);
 const MOST_MARKS: usize = 64;
-/// How many answers are forgotten with one commit.
+/// How many answers one commit removes.
 const AT_ONCE: i64 = 2_000;
 
-/// What the writer knows of the table.
+/// What the writer knows about the table.
 #[derive(Debug, Default)]
 pub(crate) struct Answered {
-    /// Whether the table is there, on the disk.
+    /// Whether the table exists on disk.
     ready: bool,
-    /// The last row of the transaction that is under way, and of those before.
+    /// The last row of the transaction in progress, and of those before.
     written: i64,
     committed: i64,
-    /// All rows up to the number are at least as old as the moment; in order.
+    /// Rows up to this number are at least as old as the instant; in order.
     marks: VecDeque<(Instant, i64)>,
-    /// Up to which row there are or were marks.
+    /// Rows up to this one have or had marks.
     marked: i64,
 }
 
 impl Answered {
-    /// Sees to the table in a transaction that has just begun.
+    /// Prepares the table in a transaction that has just begun.
     pub(crate) fn begin(&mut self, own: &Connection) -> Result<(), SqlError> {
         if self.ready {
             self.written = self.committed;
@@ -57,7 +57,7 @@ impl Answered {
         Ok(())
     }
 
-    /// What the batch with this key was answered; `None` for an empty key.
+    /// The answer of the batch with this key; `None` for an empty key.
     pub(crate) fn find(
         &self,
         own: &Connection,
@@ -74,7 +74,7 @@ impl Answered {
         Ok(Some(answer.results))
     }
 
-    /// Keeps the answer of a batch that took effect; nothing without a key.
+    /// Stores the answer of a batch that took effect; nothing without a key.
     pub(crate) fn keep(
         &mut self,
         own: &Connection,
@@ -91,7 +91,7 @@ impl Answered {
         Ok(answer.results)
     }
 
-    /// The transaction that [`Answered::begin`] was called in is on the disk.
+    /// The transaction that [`Answered::begin`] was called in is on disk.
     pub(crate) fn committed(&mut self, now: Instant) {
         self.ready = true;
         self.committed = self.written;
@@ -103,7 +103,7 @@ impl Answered {
 
     fn mark(&mut self, now: Instant) {
         if self.committed > self.marked {
-            // Only if forgetting fails again and again: the younger mark stands for both.
+            // Only if removal fails repeatedly: the younger mark represents both.
             if self.marks.len() >= MOST_MARKS {
                 self.marks.pop_front();
             }
@@ -112,7 +112,7 @@ impl Answered {
         }
     }
 
-    /// Forgets some of the answers that were kept long enough, in a transaction of its own; whether there were any.
+    /// Removes some expired answers, in their own transaction; whether there were any.
     pub(crate) fn forget(&mut self, own: &Connection, now: Instant) -> Result<bool, SqlError> {
         let Some(&(at, last)) = self.marks.front() else {
             return Ok(false);
@@ -126,7 +126,7 @@ impl Answered {
         ))?;
         if forget.execute([last, AT_ONCE - 1])? == 0 {
             self.marks.pop_front();
-            // What came after the last mark, while nobody wrote any more.
+            // Rows after the last mark, while no further writes came.
             self.mark(now);
         }
         Ok(true)
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_kept_for_its_time_and_then_forgotten_however_long_nobody_writes() {
+    fn an_answer_is_kept_for_its_time_and_then_removed_even_without_further_writes() {
         let own = Connection::open_in_memory().unwrap();
         let (mut answered, began) = (Answered::default(), Instant::now());
         let at = |seconds| began + Duration::from_secs(seconds);

@@ -1,5 +1,4 @@
-//! What the plugin says about its health, told only when it changes: writers report after
-//! every commit.
+//! The plugin's health reports, sent only on a change: writers report after every commit.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -13,7 +12,7 @@ pub(crate) enum Condition {
 
 type Tell = Box<dyn Fn(&Condition) + Send + Sync>;
 
-/// Passes changes on.
+/// Passes on changes.
 pub(crate) struct Reporter {
     last: Mutex<Option<Condition>>,
     tell: Tell,

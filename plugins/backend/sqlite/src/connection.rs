@@ -1,5 +1,5 @@
-//! How a connection to a namespace's file is opened, what its clients may do with it, and
-//! how long. Everything that runs SQL does it on a [`Link`].
+//! How a connection to a namespace's file is opened, what its clients may do with it, and for how long. All
+//! SQL runs on a [`Link`].
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -13,20 +13,20 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::error::SqlError;
 
-/// The table that records which migrations a namespace has. Clients may read it only.
+/// The table that records which migrations a namespace has. Clients may only read it.
 pub(crate) const MIGRATIONS_TABLE: &str = "_streamgate_migrations";
 
-/// The table with the one row that tells this database from all others. Clients may read it only.
+/// The table with the one row that identifies this database. Clients may only read it.
 pub(crate) const IDENTITY_TABLE: &str = "_streamgate_identity";
 
-/// The table of the keys of batches with their answers. No client may name it.
+/// The table of the keys of batches with their answers. Clients have no access to it.
 pub(crate) const BATCHES_TABLE: &str = "_streamgate_batches";
 
 const MAX_SQL_BYTES: i32 = 256 * 1024;
 const MAX_VALUE_BYTES: i32 = 32 * 1024 * 1024;
 const MAX_PARAMS: i32 = 32_000;
 const CACHED_STATEMENTS: usize = 128;
-/// How many steps of SQLite's machine lie between two looks at the clock.
+/// Steps of SQLite's virtual machine between two checks of the clock.
 const STEPS_BETWEEN_CHECKS: i32 = 2_000;
 
 /// Whose SQL is being prepared.
@@ -44,16 +44,16 @@ struct Watch {
     stop: Option<Stop>,
 }
 
-/// Why a query is stopped before it took too long.
+/// Why a query is stopped before its time limit.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stop {
-    /// Whoever asked has gone away.
+    /// The caller has gone away.
     pub(crate) abandoned: Arc<AtomicBool>,
     /// Another run waits for the files.
     pub(crate) leaving: Arc<AtomicBool>,
 }
 
-/// What every connection is opened with.
+/// The options of every connection.
 #[derive(Debug, Clone)]
 pub(crate) struct LinkOptions {
     pub(crate) cache_bytes: u64,
@@ -138,22 +138,22 @@ impl Link {
         Ok(Self { connection, author, watch, statement_timeout: options.statement_timeout })
     }
 
-    /// For this plugin's own SQL, which nothing restricts.
+    /// For the plugin's own SQL, without restrictions.
     pub(crate) fn own(&self) -> &Connection {
         &self.connection
     }
 
-    /// Runs a client's SQL: guarded, and stopped when it takes too long.
+    /// Runs a client's SQL: restricted, and stopped at its time limit.
     pub(crate) fn as_client<T>(&self, run: impl FnOnce(&Connection) -> T) -> T {
         self.run_as(Author::Client, None, run)
     }
 
-    /// As [`Link::as_client`], stopped also when `stop` says so.
+    /// As [`Link::as_client`], also stopped when `stop` says so.
     pub(crate) fn as_client_unless<T>(&self, stop: Stop, run: impl FnOnce(&Connection) -> T) -> T {
         self.run_as(Author::Client, Some(stop), run)
     }
 
-    /// Runs a migration: guarded as a client, with no limit of time.
+    /// Runs a migration: restricted like a client, without a time limit.
     pub(crate) fn as_migration<T>(&self, run: impl FnOnce(&Connection) -> T) -> T {
         let _end = Turn::begin(self, Author::Migration, Watch::default());
         run(&self.connection)
@@ -192,13 +192,13 @@ fn is_over(watch: &Mutex<Watch>) -> bool {
         || watch.deadline.is_some_and(|deadline| Instant::now() >= deadline)
 }
 
-/// Transactions, other files and switches of the engine belong to this plugin alone.
+/// Transactions, other files and pragmas are reserved for this plugin.
 fn may(author: u8, action: &AuthAction<'_>) -> bool {
     if author == Author::Plugin as u8 {
         return true;
     }
     match *action {
-        // `ALTER TABLE … ADD COLUMN` with a constraint checks the rows there are with it.
+        // `ALTER TABLE … ADD COLUMN` with a constraint checks the existing rows with it.
         AuthAction::Pragma { pragma_name, .. } => {
             author == Author::Migration as u8 && pragma_name.eq_ignore_ascii_case("quick_check")
         }

@@ -1,5 +1,5 @@
-//! Watches the free space of the disk under the databases, so that a full disk is announced
-//! before it is met, and sets the reserve aside again once there is room.
+//! Watches the free space of the disk under the databases, so that a low disk is reported before it is full,
+//! and restores the reserve once there is room.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::reserve::Reserve;
 
 const INTERVAL: Duration = Duration::from_secs(15);
 
-/// Reports until the token is cancelled.
+/// Runs until the token is cancelled.
 pub(crate) async fn watch(
     directory: PathBuf,
     least: ByteSize,
@@ -52,11 +52,11 @@ fn condition(directory: &Path, least: ByteSize) -> Condition {
                 ))
             }
         }
-        Err(error) => Condition::Degraded(format!("cannot ask for the free space: {error}")),
+        Err(error) => Condition::Degraded(format!("cannot read the free space: {error}")),
     }
 }
 
-/// Passes a condition on to the host.
+/// Reports a condition to the host.
 pub(crate) fn tell(health: &Health, condition: &Condition) {
     match condition {
         Condition::Healthy => health.healthy(),

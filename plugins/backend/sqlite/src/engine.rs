@@ -1,5 +1,5 @@
-//! The engine: all namespaces of one directory. It works without a host, which is how other
-//! plugins' tests run on the real thing.
+//! The engine: all namespaces of one directory. It works without a host, so that other plugins' tests can run
+//! on it.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::reserve::Reserve;
 use crate::service::DatabaseService;
 use crate::settings::Settings;
 
-/// Told about every change of a component's condition.
+/// Receives every change of a component's condition.
 pub(crate) type Observer = Arc<dyn Fn(&str, &Condition) + Send + Sync>;
 
 type Slot = Arc<OnceCell<Arc<Namespace>>>;
@@ -70,7 +70,7 @@ impl Engine {
         }
     }
 
-    /// The namespaces that are known and not there, each with what to do. Blocks.
+    /// Known namespaces whose files are missing, each with a remedy. Blocks.
     pub(crate) fn lost(&self) -> Result<Vec<SqlError>, SqlError> {
         self.shared.ledger.lost()
     }
@@ -84,19 +84,19 @@ impl Engine {
         self.router_for(Keeper::new("namespace", self.shared.settings.grants.clone(), None))
     }
 
-    /// The same for those whom `keeper` lets in.
+    /// The same, restricted to the callers that `keeper` allows.
     pub(crate) fn router_for(&self, keeper: Keeper) -> axum::Router {
         DatabaseService::router(self.clone(), keeper)
     }
 
-    /// Another run waits for the files: queries that take long are stopped and answered ABORTED, for
-    /// the other run to answer them. Batches go on, each within `statement_timeout`.
+    /// Another run waits for the files: long queries are stopped and answered ABORTED, for the other run to
+    /// answer them. Batches continue, each within `statement_timeout`.
     pub fn stop_long_queries(&self) {
         self.shared.leaving.store(true, Ordering::Relaxed);
     }
 
-    /// Lets every writer finish what it has taken on, and closes the files. Later calls are
-    /// answered UNAVAILABLE.
+    /// Lets every writer finish its accepted batches, and closes the files. Later calls are answered
+    /// UNAVAILABLE.
     pub async fn close(&self) {
         let taken = self.shared.namespaces.lock().unwrap_or_else(PoisonError::into_inner).take();
         let slots: Vec<Slot> = taken.into_iter().flat_map(HashMap::into_values).collect();
@@ -115,12 +115,12 @@ impl Engine {
         }
     }
 
-    /// The namespace, created if it is not there.
+    /// The namespace, created if it does not exist.
     pub(crate) async fn create(&self, name: &str) -> Result<Arc<Namespace>, SqlError> {
         self.open(name, true).await
     }
 
-    /// The namespace, if there is one.
+    /// The namespace, if it exists.
     pub(crate) async fn find(&self, name: &str) -> Result<Arc<Namespace>, SqlError> {
         self.open(name, false).await
     }
@@ -146,10 +146,10 @@ impl Engine {
         }
         let most = self.shared.settings.max_namespaces as usize;
         if namespaces.len() >= most {
-            // Names that were asked for and never opened make room first.
+            // Names that were requested and never opened make room first.
             namespaces.retain(|_, slot| slot.initialized() || Arc::strong_count(slot) > 1);
             if namespaces.len() >= most {
-                let message = format!("there are {most} namespaces, which is `max_namespaces`");
+                let message = format!("there are {most} namespaces, which is the limit `max_namespaces`");
                 return Err(SqlError::new(Class::Full, message));
             }
         }
@@ -180,7 +180,7 @@ impl Shared {
         };
         let namespace = loop {
             match open() {
-                // Even to be read a database needs a little room for its log.
+                // A database needs a little room for its log even to be read.
                 Err(error) if error.class == Class::Full && self.reserve.release() => {}
                 opened => break opened?,
             }
@@ -200,14 +200,17 @@ fn sync_directory(directory: &Path) -> Result<(), SqlError> {
     })
 }
 
-/// `[a-z][a-z0-9_]{0,62}`: no name leads out of the directory.
+/// `[a-z][a-z0-9_]{0,62}`: no name can leave the directory.
 fn check_name(name: &str) -> Result<(), SqlError> {
     let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
     let rest = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
     if first && rest && name.len() <= 63 {
         return Ok(());
     }
-    Err(SqlError::invalid(format!("`{}` is no namespace: use [a-z][a-z0-9_]{{0,62}}", name.escape_default())))
+    Err(SqlError::invalid(format!(
+        "`{}` is not a valid namespace: use [a-z][a-z0-9_]{{0,62}}",
+        name.escape_default()
+    )))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Why a call failed, in the terms of the contract: what SQLite says is sorted here, once,
-//! into what a caller can act on.
+//! Why a call failed, in the terms of the contract: errors of SQLite are mapped here, once, to what a caller
+//! can do about them.
 
 use rusqlite::ErrorCode;
 use rusqlite::ffi;
@@ -9,25 +9,25 @@ use tonic::{Code, Status};
 /// What a caller can do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// A statement affected another number of rows than it demanded.
+    /// A statement affected a different number of rows than it requires.
     Conflict,
-    /// A unique key is taken.
+    /// A unique key already exists.
     Taken,
     /// The SQL, a parameter or a constraint.
     Invalid,
-    /// More rows or bytes than a call may hand out.
+    /// More rows or bytes than a call may return.
     TooMuch,
-    /// No room.
+    /// No space left.
     Full,
-    /// Another try may work.
+    /// A retry may succeed.
     Busy,
     /// It took too long, or the caller went away.
     TimedOut,
-    /// A query was stopped for another run to answer it.
+    /// A query was stopped so that another run answers it.
     Interrupted,
-    /// Migrations and namespace do not fit.
+    /// Migrations and namespace do not match.
     Migration,
-    /// The file, the disk or this plugin; nothing took effect.
+    /// The file, the disk or this plugin failed; nothing took effect.
     Broken,
     /// The same, and the batch may have taken effect.
     InDoubt,
@@ -57,7 +57,7 @@ impl SqlError {
         self
     }
 
-    /// What a commit that ran into this says of its batches: a broken disk may have the commit all the same.
+    /// The class of the batches of a commit with this error: a broken disk may still have the commit.
     pub(crate) fn of_commit(self) -> Self {
         match self.class {
             Class::Broken => Self { class: Class::InDoubt, ..self },
@@ -65,7 +65,7 @@ impl SqlError {
         }
     }
 
-    /// Whether the connection that said so should be replaced.
+    /// Whether the connection with this error should be replaced.
     pub(crate) fn spoils_connection(&self) -> bool {
         self.class == Class::Broken
     }

@@ -1,6 +1,5 @@
-//! The files of the databases are for their owner alone. SQLite gives the log and the shared
-//! memory beside a database the rights that the database has, so it is enough that this one is
-//! never born with others.
+//! The files of the databases are private to their owner. SQLite gives the log and the shared memory the
+//! permissions of the database, so it is enough to create the database with these.
 
 use std::fs::{OpenOptions, Permissions};
 use std::io;
@@ -10,14 +9,14 @@ use std::path::Path;
 /// Reading and writing for the owner.
 pub(crate) const PRIVATE: u32 = 0o600;
 
-/// Makes the file, empty and private, if it is not there.
+/// Creates the file, empty and private, if it does not exist.
 pub(crate) fn make_private(path: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).create(true).truncate(false).mode(PRIVATE).open(path)?;
     tighten_file(path)
 }
 
-/// Takes from group and others what they may do with the directory and each file in it: earlier
-/// versions left that to the umask.
+/// Removes the permissions of group and others on the directory and each file in it: earlier versions left
+/// them to the umask.
 pub(crate) fn tighten(directory: &Path) -> io::Result<()> {
     std::fs::set_permissions(directory, Permissions::from_mode(0o700))?;
     for entry in std::fs::read_dir(directory)? {

@@ -1,10 +1,9 @@
-//! Which namespaces there are, by the identity that each has in its file: so that a database that
-//! was lost, emptied or exchanged is noticed, and not quietly begun anew beside all that belongs
-//! to it.
+//! The known namespaces with the identity stored in each file, so that a lost, emptied or exchanged database
+//! is noticed instead of quietly created anew beside the rest of its data.
 //!
-//! The record is `namespaces.json` in the directory of the databases. It follows the files: a
-//! database is there, with its identity, before its entry is. Never takes an entry away; whoever
-//! means to begin a namespace anew does that by hand.
+//! The record is `namespaces.json` in the directory of the databases. It follows the files: a database
+//! exists, with its identity, before its entry does. Entries are never removed automatically; an operator who
+//! wants to start a namespace over removes the entry by hand.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -33,34 +32,33 @@ impl Ledger {
         Self { directory: directory.to_owned(), adding: Mutex::default() }
     }
 
-    /// The identity that the namespace had when it was last seen. Blocks.
+    /// The identity of the namespace when it was last seen. Blocks.
     pub(crate) fn known(&self, name: &str) -> Result<Option<String>, SqlError> {
         Ok(self.read()?.remove(name))
     }
 
-    /// The namespaces whose files are missing or empty. Blocks.
+    /// The known namespaces whose files are missing or empty. Blocks.
     pub(crate) fn lost(&self) -> Result<Vec<SqlError>, SqlError> {
         let missing = |name: &String| !is_there(&self.directory.join(format!("{name}.db")));
         Ok(self.read()?.into_keys().filter(missing).map(|name| self.is_lost(&name)).collect())
     }
 
-    /// Why a namespace that is known and has no file, or an empty one, is not made.
+    /// Why a known namespace with a missing or empty file is not created.
     pub(crate) fn is_lost(&self, name: &str) -> SqlError {
         self.refusal(name, &format!("{name}.db is missing or empty"))
     }
 
-    /// Sees to it that an open database is the one that is known by this name, and knows it from
-    /// now on. Blocks.
+    /// Checks that an open database is the one recorded under this name, and records a new one. Blocks.
     pub(crate) fn recognize(&self, name: &str, own: &Connection) -> Result<(), SqlError> {
         let known = self.known(name)?;
         match (known, identity(own)?) {
             (Some(known), Some(found)) if known == found => Ok(()),
-            (Some(_), Some(_)) => Err(self.refusal(name, &format!("{name}.db is another database"))),
+            (Some(_), Some(_)) => Err(self.refusal(name, &format!("{name}.db is a different database"))),
             (Some(_), None) => Err(self.refusal(name, &format!("{name}.db was emptied"))),
             (None, Some(found)) => self.add(name, found),
             (None, None) => match new_identity(own) {
                 Ok(made) => self.add(name, made),
-                // Of an earlier version, on a full disk: it is known the next time.
+                // Of an earlier version, on a full disk: it is recorded the next time.
                 Err(error) if error.class == Class::Full => Ok(()),
                 Err(error) => Err(error),
             },
@@ -80,7 +78,7 @@ impl Ledger {
     fn read(&self) -> Result<BTreeMap<String, String>, SqlError> {
         match std::fs::read(self.path()) {
             Ok(text) => serde_json::from_slice(&text)
-                .map_err(|error| self.broken(&format!("is no record of namespaces: {error}"))),
+                .map_err(|error| self.broken(&format!("is not a valid record of namespaces: {error}"))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
             Err(error) => Err(self.broken(&format!("cannot be read: {error}"))),
         }
@@ -116,7 +114,7 @@ impl Ledger {
     }
 }
 
-/// Whether a database is there with anything in it.
+/// Whether a database exists and is not empty.
 pub(crate) fn is_there(path: &Path) -> bool {
     path.metadata().is_ok_and(|there| there.len() > 0)
 }

@@ -1,8 +1,8 @@
 //! The `database` capability on SQLite: one file per namespace under the plugin's data
 //! directory, one writer with group commit, several readers, migrations.
 //!
-//! Every file is in WAL mode with `synchronous=FULL`: what is acknowledged survives
-//! `kill -9` and power loss. This plugin knows nothing of what it stores.
+//! Every file is in WAL mode with `synchronous=FULL`: what is acknowledged survives `kill -9` and power loss.
+//! This plugin does not know the meaning of what it stores.
 
 mod answered;
 mod condition;
@@ -31,7 +31,7 @@ use streamgate_plugin_api::{Health, Host, Plugin, StartError};
 pub use engine::Engine;
 pub use settings::{CheckOnOpen, Settings};
 
-/// What a query may still take while all requests wait for the next run.
+/// The time limit of a query while all requests wait for the next run.
 const QUERIES_FINISH_WITHIN: Duration = Duration::from_millis(50);
 
 /// The plugin.
@@ -71,7 +71,7 @@ impl Plugin for Sqlite {
 
     async fn drain(&self) {
         let engine = self.engine.clone();
-        // Not waited for: what is short is over before, and the next run waits for what is not.
+        // Not awaited: short queries end before, and the next run waits for the others.
         tokio::spawn(async move {
             tokio::time::sleep(QUERIES_FINISH_WITHIN).await;
             engine.stop_long_queries();

@@ -1,5 +1,5 @@
-//! Brings a namespace from the version it has to the one its plugin wants. An applied
-//! migration never changes: its checksum is compared on every call.
+//! Migrates a namespace from its version to the one its plugin needs. An applied migration never changes: its
+//! checksum is compared on every call.
 
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
@@ -15,7 +15,7 @@ struct Applied {
     checksum: Vec<u8>,
 }
 
-/// Applies what is missing, each migration in a transaction of its own.
+/// Applies the missing migrations, each in its own transaction.
 pub(crate) fn run(
     link: &Link,
     reserve: &Reserve,
@@ -24,7 +24,7 @@ pub(crate) fn run(
     for (expected, migration) in (1..).zip(migrations) {
         if migration.version != expected {
             return Err(SqlError::invalid(format!(
-                "migration `{}` has version {} where {expected} is due: versions start at 1 and have no gaps",
+                "migration `{}` has version {} instead of {expected}: versions start at 1 and have no gaps",
                 migration.name, migration.version
             )));
         }
@@ -111,7 +111,7 @@ fn run_in_transaction(link: &Link, migration: &Migration) -> Result<(), SqlError
     Ok(())
 }
 
-/// Line ends do not count: a checkout may change them.
+/// Line ends are ignored: a checkout may change them.
 fn checksum(sql: &str) -> Vec<u8> {
     Sha256::digest(sql.replace("\r\n", "\n").as_bytes()).to_vec()
 }

@@ -21,7 +21,7 @@ use crate::settings::{CheckOnOpen, Settings};
 use crate::statement::{Allowance, query};
 use crate::writer::{Batch, Command, Writer};
 
-/// An open namespace. Dropping it lets the writer finish what it has taken on.
+/// An open namespace. When it is dropped, the writer finishes its accepted batches.
 pub(crate) struct Namespace {
     commands: mpsc::Sender<Command>,
     places: Arc<Semaphore>,
@@ -32,7 +32,7 @@ pub(crate) struct Namespace {
     queue_timeout: Duration,
     allowance: Allowance,
     max_statements: usize,
-    /// Queries that take long are stopped.
+    /// Long queries are stopped.
     leaving: Arc<AtomicBool>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
@@ -101,7 +101,7 @@ impl Namespace {
         if key.len() > LONGEST_KEY {
             let length = key.len();
             return Err(SqlError::invalid(format!(
-                "the idempotency key has {length} bytes; at most {LONGEST_KEY} are taken"
+                "the idempotency key has {length} bytes; at most {LONGEST_KEY} are allowed"
             )));
         }
         if statements.len() > self.max_statements {
@@ -115,7 +115,7 @@ impl Namespace {
         let (reply, answer) = oneshot::channel();
         let allowance = self.allowance.clone();
         self.send(Command::Batch(Batch { statements, frees_space, key, allowance, reply, place }))?;
-        // The writer answers whatever it takes on, unless it panics.
+        // The writer answers whatever it accepts, unless it panics.
         answer.await.map_err(|_| SqlError::new(Class::InDoubt, "the writer ended without an answer"))?
     }
 
@@ -152,9 +152,10 @@ impl Namespace {
         drop(guard);
         let found = answer.map_err(|_| SqlError::new(Class::Broken, "the query panicked"))?;
         found.map_err(|error: SqlError| match error.class {
-            Class::TimedOut if self.leaving.load(Ordering::Relaxed) => {
-                SqlError::new(Class::Interrupted, "the database is handed over to another run; ask again")
-            }
+            Class::TimedOut if self.leaving.load(Ordering::Relaxed) => SqlError::new(
+                Class::Interrupted,
+                "the database is being handed over to another run; try again",
+            ),
             _ => error,
         })
     }
@@ -181,7 +182,10 @@ impl Namespace {
             Ok(Err(_)) => Err(stopped()),
             Err(_) => Err(SqlError::new(
                 Class::Busy,
-                format!("{whose} was not free within {:?}; the database is overloaded", self.queue_timeout),
+                format!(
+                    "{whose} did not become free within {:?}; the database is overloaded",
+                    self.queue_timeout
+                ),
             )),
         }
     }

@@ -1,10 +1,9 @@
-//! Room on the disk that is kept back for deletions: a file that takes its place in advance.
+//! Disk space reserved for deletions: a file that occupies it in advance.
 //!
-//! To delete, a database has to write first: the log grows, a tombstone is a row. So that a full
-//! disk can still be emptied, a batch that frees space and meets `SQLITE_FULL` gets room from this
-//! file, step by step, so that whatever else fills the disk cannot take it all at once. Until it
-//! lies there whole again, ordinary batches are refused: they would eat what the next deletion
-//! needs.
+//! To delete, a database has to write first: the log grows, a tombstone is a row. So that a full disk can
+//! still be emptied, a batch that frees space and meets `SQLITE_FULL` gets space from this file, step by
+//! step, so that other writers cannot take all of it at once. Until the file is whole again, ordinary batches
+//! are refused: they would use what the next deletion needs.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -20,20 +19,20 @@ use crate::files;
 
 /// Its file in the directory of the databases.
 const FILE: &str = "reserve";
-/// What stays free when the reserve is made: the change of a directory, and the like.
+/// What stays free when the reserve is created: directory entries and the like.
 const MARGIN: u64 = 1 << 20;
-/// What is given away at once.
+/// How much is released at once.
 const STEP: u64 = 1 << 20;
-/// What is written at once where a file system cannot set room aside.
+/// How much is written at once where a file system cannot preallocate.
 const ZEROS: usize = 1 << 20;
 
 /// The reserve of one directory.
 #[derive(Debug)]
 pub(crate) struct Reserve {
     directory: PathBuf,
-    /// 0: none is kept.
+    /// 0: no reserve.
     bytes: u64,
-    /// Whether its file is known to lie there whole. Locked while it grows or shrinks.
+    /// Whether its file is known to be whole. Locked while it grows or shrinks.
     held: Mutex<bool>,
 }
 
@@ -42,7 +41,7 @@ impl Reserve {
         Self { directory: directory.to_owned(), bytes, held: Mutex::new(false) }
     }
 
-    /// Sees to it that the reserve lies there whole; `Full` when there is no room for it. Blocks.
+    /// Ensures that the reserve is whole; `Full` if there is no space for it. Blocks.
     pub(crate) fn hold(&self) -> Result<(), SqlError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if !*held && self.bytes > 0 {
@@ -52,12 +51,12 @@ impl Reserve {
         Ok(())
     }
 
-    /// Gives a step of its room away. False: there was nothing to give. Blocks.
+    /// Releases one step of its space. False: nothing was left. Blocks.
     pub(crate) fn release(&self) -> bool {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let whole = std::mem::replace(&mut *held, false);
         if whole {
-            tracing::warn!("the disk is full: what is kept back for deletions is in use");
+            tracing::warn!("the disk is full: the reserve for deletions is in use");
         }
         let Ok(file) = File::options().write(true).open(self.path()) else { return false };
         let length = file.metadata().map_or(0, |there| there.len());
@@ -98,7 +97,7 @@ impl Reserve {
     }
 }
 
-/// Takes `bytes` of the disk for the file.
+/// Preallocates `bytes` for the file.
 fn fill(path: &Path, bytes: u64) -> io::Result<()> {
     let mut file = File::options().write(true).open(path)?;
     match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes) {
@@ -129,7 +128,7 @@ mod tests {
         let there = directory.path().join(FILE).metadata().unwrap();
         assert!(there.blocks() * 512 >= 2 << 20 && there.mode() & 0o777 == files::PRIVATE);
         assert!(reserve.release());
-        // A run after this one finds what is left.
+        // A later run finds the rest.
         let reserve = Reserve::new(directory.path(), 2 << 20);
         assert!(reserve.release() && !reserve.release());
         reserve.hold().unwrap();

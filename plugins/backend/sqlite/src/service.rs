@@ -26,7 +26,7 @@ impl DatabaseService {
         tonic::service::Routes::new(server).into_axum_router()
     }
 
-    /// Whether the caller may have a namespace.
+    /// Whether the caller may use a namespace.
     fn ask<T>(&self, request: &Request<T>, namespace: &str, access: Access) -> Result<(), Status> {
         let headers = request.metadata().as_ref();
         self.keeper.ask(headers, namespace, access).map_err(Status::permission_denied)
@@ -62,7 +62,7 @@ impl Database for DatabaseService {
     }
 }
 
-/// Faults of the file, the disk or the machine are this plugin's to log; the rest is the caller's.
+/// Failures of the file, the disk or the machine are logged by this plugin; the rest is for the caller.
 fn logged(namespace: &str, error: SqlError) -> Status {
     use crate::error::Class;
     match error.class {

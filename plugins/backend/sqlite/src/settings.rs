@@ -1,4 +1,4 @@
-//! The settings of the plugin, and what a value of the right type may still get wrong.
+//! The settings of the plugin and the checks of their values.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -88,7 +88,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Everything that is wrong with these values.
+    /// All problems of these values.
     pub fn problems(&self) -> Vec<SettingsProblem> {
         let mut problems = Vec::new();
         for (key, value, most) in [

@@ -8,7 +8,7 @@ use streamgate_contracts::database::v1::{Row, Statement, StatementResult, Value}
 use crate::connection::BATCHES_TABLE;
 use crate::error::{Class, SqlError};
 
-/// What one call may hand out, over all its statements.
+/// What one call may return, over all its statements.
 #[derive(Debug, Clone)]
 pub(crate) struct Allowance {
     pub(crate) rows: usize,
@@ -18,7 +18,7 @@ pub(crate) struct Allowance {
 impl Allowance {
     fn take(&mut self, bytes: usize) -> Result<(), SqlError> {
         if self.rows == 0 {
-            return Err(SqlError::new(Class::TooMuch, "more rows than the call may hand out"));
+            return Err(SqlError::new(Class::TooMuch, "more rows than `max_rows`"));
         }
         if bytes > self.bytes {
             return Err(SqlError::new(Class::TooMuch, "more bytes than `max_result_size`"));
@@ -38,19 +38,19 @@ pub(crate) fn execute(
     let mut prepared = prepare(connection, &statement.sql, &statement.params)?;
     let before = connection.total_changes();
     let (columns, rows) = fetch(&mut prepared, allowance)?;
-    // Statements that are no INSERT, UPDATE or DELETE leave both counters as they were.
+    // Statements other than INSERT, UPDATE and DELETE leave both counters unchanged.
     let rows_affected = if connection.total_changes() == before { 0 } else { connection.changes() };
     match statement.expect_rows {
         Some(expected) if expected != rows_affected => Err(SqlError::new(
             Class::Conflict,
-            format!("{rows_affected} rows were affected where {expected} were expected"),
+            format!("{rows_affected} rows were affected, but {expected} were expected"),
         )),
         _ => Ok(StatementResult { rows_affected, columns, rows }),
     }
 }
 
-/// Whether it may change what no counter of rows shows: everything that does not plainly begin as
-/// one that reads, inserts, updates or deletes.
+/// Whether it may change something that no row counter shows: every statement that does not plainly begin as
+/// a read, insert, update or delete.
 pub(crate) fn changes_schema(statement: &Statement) -> bool {
     let word = statement.sql.split_ascii_whitespace().next().unwrap_or_default();
     !["select", "values", "with", "insert", "update", "delete", "replace"]
@@ -77,9 +77,9 @@ fn prepare<'c>(
     sql: &str,
     params: &[Value],
 ) -> Result<rusqlite::CachedStatement<'c>, SqlError> {
-    // Its own statements lie in the same cache, prepared with its own rights.
+    // The plugin's own statements are in the same cache, prepared with its own rights.
     if sql.contains(BATCHES_TABLE) {
-        return Err(SqlError::invalid(format!("the table {BATCHES_TABLE} is the database's own")));
+        return Err(SqlError::invalid(format!("the table {BATCHES_TABLE} is reserved for the database")));
     }
     if sql.contains('\0') {
         return Err(SqlError::invalid("the SQL contains a NUL character"));
@@ -92,8 +92,8 @@ fn prepare<'c>(
     Ok(prepared)
 }
 
-/// `$3` is the third value, wherever it stands and however often; SQLite itself would
-/// number the names in the order in which they appear.
+/// `$3` is the third value, wherever and however often it occurs; SQLite itself would number the names in
+/// their order of appearance.
 fn bind(prepared: &mut Prepared<'_>, params: &[Value]) -> Result<(), SqlError> {
     let mut highest = 0;
     for index in 1..=prepared.parameter_count() {
@@ -102,7 +102,7 @@ fn bind(prepared: &mut Prepared<'_>, params: &[Value]) -> Result<(), SqlError> {
             name.and_then(|name| name.strip_prefix('$')).and_then(|digits| digits.parse::<usize>().ok());
         let Some(number) = number.filter(|number| *number > 0) else {
             let name = name.unwrap_or("?").to_owned();
-            return Err(SqlError::invalid(format!("the parameter `{name}` is not written as $1, $2, …")));
+            return Err(SqlError::invalid(format!("the parameter `{name}` must be written as $1, $2, …")));
         };
         let Some(value) = params.get(number - 1) else {
             return Err(SqlError::invalid(format!("${number} has no value: {} were given", params.len())));

@@ -1,6 +1,6 @@
-//! The one thread that writes to a namespace. It takes all batches that wait, runs them in
-//! one transaction with a savepoint each, commits once, and only then answers: durability
-//! costs one fsync for the whole group, and a batch that fails rolls back alone.
+//! The one thread that writes to a namespace. It takes all waiting batches, runs them in one transaction with
+//! a savepoint each, commits once, and only then answers: durability costs one fsync for the whole group, and
+//! a batch that fails rolls back alone.
 //!
 //! It never answers a batch that is not on disk.
 
@@ -23,25 +23,25 @@ use crate::migrate;
 use crate::reserve::Reserve;
 use crate::statement::{Allowance, changes_schema, execute};
 
-/// After this long without a batch the log is written back into the file.
+/// After this time without a batch the log is written back into the file.
 const IDLE: Duration = Duration::from_secs(20);
 
 type Results = Vec<StatementResult>;
 
-/// A batch with the one who waits for it.
+/// A batch and its waiting caller.
 pub(crate) struct Batch {
     pub(crate) statements: Vec<Statement>,
     /// It may use the reserve.
     pub(crate) frees_space: bool,
-    /// Empty: repeating it is not harmless.
+    /// Empty: a repetition is not safe.
     pub(crate) key: Bytes,
     pub(crate) allowance: Allowance,
     pub(crate) reply: oneshot::Sender<Result<Results, SqlError>>,
-    /// Its place in the queue, given back when it is answered.
+    /// Its place in the queue, freed when it is answered.
     pub(crate) place: OwnedSemaphorePermit,
 }
 
-/// What the writer can be asked for.
+/// The requests to the writer.
 pub(crate) enum Command {
     Batch(Batch),
     Migrate { migrations: Vec<Migration>, reply: oneshot::Sender<Result<MigrateResponse, SqlError>> },
@@ -60,20 +60,20 @@ pub(crate) struct Writer {
     pub(crate) dirty: bool,
 }
 
-/// How one try to commit a group ended.
+/// The result of one attempt to commit a group.
 enum Attempt {
     /// Committed: an outcome for each batch.
     Done(Vec<Result<Results, SqlError>>),
-    /// The batch at this index took the whole transaction with it.
+    /// The batch at this index rolled back the whole transaction.
     Spoiled(usize, SqlError),
-    /// The transaction could not begin: nothing was tried.
+    /// The transaction could not begin: nothing was attempted.
     Refused(SqlError),
     /// The commit failed: nothing took effect.
     Failed(SqlError),
 }
 
 impl Attempt {
-    /// Whether there was no room for what would make room.
+    /// Whether there was no space for a deletion.
     fn met_a_full_disk(&self, group: &[Batch]) -> bool {
         match self {
             Self::Done(_) => false,
@@ -85,7 +85,7 @@ impl Attempt {
     }
 }
 
-/// Makes a panic of the thread visible.
+/// Reports a panic of the thread.
 struct Watchdog(Arc<Reporter>);
 
 impl Drop for Watchdog {
@@ -97,7 +97,7 @@ impl Drop for Watchdog {
 }
 
 impl Writer {
-    /// Works until all senders are gone and the queue is empty, then closes the file tidily.
+    /// Runs until all senders are dropped and the queue is empty, then closes the file cleanly.
     pub(crate) fn run(mut self, commands: &Receiver<Command>) {
         let _watchdog = Watchdog(self.report.clone());
         let mut waiting = None;
@@ -119,7 +119,7 @@ impl Writer {
                     let result = migrate::run(&self.link, &self.reserve, &migrations);
                     self.observe(result.as_ref().err());
                     self.dirty = true;
-                    // Whoever asked may have gone away; the migrations stay.
+                    // The caller may have gone away; the migrations stay.
                     let _ = reply.send(result);
                 }
                 Command::Batch(first) => {
@@ -140,7 +140,7 @@ impl Writer {
         let _ = self.link.own().execute_batch("PRAGMA optimize");
     }
 
-    /// Answers every batch of the group. Each turn of the loop removes at least one.
+    /// Answers every batch of the group. Each iteration removes at least one.
     fn commit(&mut self, mut group: Vec<Batch>) {
         group.retain(|batch| !batch.reply.is_closed());
         self.refuse_what_fits_no_more(&mut group);
@@ -148,7 +148,7 @@ impl Writer {
         while !group.is_empty() {
             let attempt = self.attempt(&group);
             if attempt.met_a_full_disk(&group) && self.reserve.release() {
-                // Once, for this may set the reserve aside again: it need not be the disk that is full.
+                // Once, because this may restore the reserve: another disk may be the full one.
                 if !std::mem::replace(&mut refused, true) {
                     self.refuse_what_fits_no_more(&mut group);
                 }
@@ -166,8 +166,8 @@ impl Writer {
                     self.observe(Some(&error));
                     answer(group.remove(index), Err(error));
                 }
-                // One batch that does not fit on the disk, or that a check at the commit
-                // refuses, must not fail its neighbours.
+                // A batch that does not fit on the disk, or that a check at the commit refuses, must not fail
+                // the others of its group.
                 Attempt::Failed(error) if group.len() > 1 && error.class != Class::Broken => {
                     let rest = group.split_off(1);
                     self.commit(group);
@@ -194,7 +194,7 @@ impl Writer {
         if let Err(error) = self.reserve.hold() {
             self.report.set(Condition::Unhealthy(format!("cannot write: {error}")));
             for batch in group.extract_if(.., |batch| !batch.frees_space) {
-                // What took effect before the disk was full is not refused now.
+                // Batches that took effect before the disk was full are not refused now.
                 let before = self.answered.find(self.link.own(), &batch.key);
                 let outcome = before.ok().flatten().ok_or_else(|| error.clone());
                 answer(batch, outcome);
@@ -239,7 +239,7 @@ impl Writer {
         }
     }
 
-    /// The inner result is the batch's own; an outer error means that the transaction is gone.
+    /// The inner result is the batch's own; an outer error means that the transaction is lost.
     fn run_batch(&mut self, batch: &Batch) -> Result<Result<Results, SqlError>, SqlError> {
         let own = self.link.own();
         if let Some(before) = self.answered.find(own, &batch.key)? {
@@ -275,8 +275,7 @@ impl Writer {
         }
     }
 
-    /// Reports what a commit says about the file, and replaces a connection that an I/O
-    /// error left in doubt.
+    /// Reports what a commit shows about the file, and replaces a connection after an I/O error.
     fn observe(&mut self, error: Option<&SqlError>) {
         let Some(error) = error else {
             self.report.set(Condition::Healthy);
@@ -297,7 +296,7 @@ impl Writer {
         }
     }
 
-    /// Forgets a bounded number of answers that are old enough; whether there may be more.
+    /// Removes a bounded number of expired answers; whether there may be more.
     fn forget(&mut self) -> bool {
         match self.answered.forget(self.link.own(), Instant::now()) {
             Ok(forgotten) => {
@@ -305,7 +304,7 @@ impl Writer {
                 forgotten
             }
             Err(error) => {
-                tracing::warn!(path = %self.path.display(), %error, "cannot forget old answers; it is tried again");
+                tracing::warn!(path = %self.path.display(), %error, "cannot remove old answers; will retry");
                 false
             }
         }
@@ -326,7 +325,7 @@ impl Writer {
     }
 }
 
-/// Ends a transaction that failed, if there is one.
+/// Ends a failed transaction, if there is one.
 pub(crate) fn roll_back(connection: &Connection) {
     if connection.is_autocommit() {
         return;
@@ -339,6 +338,6 @@ pub(crate) fn roll_back(connection: &Connection) {
 fn answer(batch: Batch, outcome: Result<Results, SqlError>) {
     let Batch { reply, place, .. } = batch;
     drop(place);
-    // Whoever asked may have gone away; what is committed stays.
+    // The caller may have gone away; what is committed stays.
     let _ = reply.send(outcome);
 }

@@ -1,4 +1,4 @@
-//! Whose a namespace is: of the plugin that bears its name, and of those to whom it is opened.
+//! Access to namespaces: a plugin's own one, and those granted to it.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;

@@ -358,7 +358,7 @@ async fn a_full_file_is_said_to_be_full_and_works_again_once_there_is_room() {
     };
     assert!(matches!(error, DbError::Full { .. }), "{error:?}");
     assert_eq!(count(&db).await, stored);
-    // A small batch in the same group as one that does not fit is not its victim.
+    // A small batch in the same group as one that does not fit succeeds.
     let (large, small) = tokio::join!(
         db.execute(insert, params![-1, vec![0_u8; 500_000]]),
         db.execute("UPDATE item SET size = 1 WHERE id = 0", params![]),
@@ -432,7 +432,7 @@ async fn a_long_query_holds_no_hand_over_up_and_is_answered_by_the_next_run() {
     fixture.db().await.execute("INSERT INTO item (id) VALUES (1)", params![]).await.unwrap();
     let old = fixture.client();
     let now = Arc::new(Mutex::new(old.clone()));
-    // Asks whichever run has the files, as the host does.
+    // Calls whichever run has the files, as the host does.
     let host = axum::Router::new()
         .fallback(async |State(now): State<Arc<Mutex<Client>>>, request: Request| {
             let run = now.lock().unwrap().clone();

@@ -78,10 +78,10 @@ async fn every_acknowledged_batch_is_there_after_kill_9_and_none_by_half() {
         let mut numbers = lines.filter_map(|line| {
             line.split_once("acknowledged ").map(|(_, number)| number.parse::<i64>().unwrap())
         });
-        // Another number of batches in each round, so that the kill meets another moment.
+        // A different number of batches in each round, so that the kill meets another moment.
         let wanted = acknowledged.len() + 40 * round + round * round;
         acknowledged.extend(numbers.by_ref().take(40 * round + round * round));
-        assert_eq!(acknowledged.len(), wanted, "round {round}: the child ended by itself");
+        assert_eq!(acknowledged.len(), wanted, "round {round}: the child exited early");
         child.kill().unwrap();
         child.wait().unwrap();
         // What was printed before the kill counts too. A line is one write: none is cut.

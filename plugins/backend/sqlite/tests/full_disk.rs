@@ -16,7 +16,7 @@ use streamgate_sqlite::Settings;
 struct SmallDisk<'d>(&'d Path);
 
 impl<'d> SmallDisk<'d> {
-    /// `None` where mounting is not allowed; then there is nothing to test with.
+    /// `None` where mounting is not allowed; then the test is skipped.
     fn over(directory: &'d Path) -> Option<Self> {
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"])
@@ -34,7 +34,7 @@ impl<'d> SmallDisk<'d> {
         stat.f_bavail * stat.f_frsize
     }
 
-    /// Something else takes all that is left.
+    /// Fills the rest of the disk.
     fn eat(&self) {
         let eaten = std::fs::File::create(self.0.join("eaten")).unwrap();
         rustix::fs::fallocate(&eaten, rustix::fs::FallocateFlags::empty(), 0, self.free()).unwrap();
@@ -85,7 +85,7 @@ async fn a_full_disk_takes_deletions_and_refuses_the_rest_until_there_is_room() 
     for id in 1..=60 {
         assert_eq!(delete(&db, id).await, Ok(1), "{id}");
     }
-    // What was kept back is for deletions only, while it is in use too.
+    // The reserve is for deletions only, also while it is in use.
     let error = insert(&db, 1_000).await.unwrap_err();
     assert!(matches!(&error, DbError::Full { .. }) && error.to_string().contains("reserve"), "{error:?}");
     assert_eq!(delete(&db, 61).await, Ok(1));

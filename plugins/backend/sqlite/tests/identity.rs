@@ -50,9 +50,9 @@ async fn a_database_that_is_lost_or_emptied_is_not_begun_anew() {
         says("Restore it from a backup");
         says("namespaces.json");
     }
-    assert!(!path.exists(), "nothing was made in its place");
+    assert!(!path.exists(), "no replacement was created");
 
-    // What the message advises works, each of both.
+    // Both remedies of the message work.
     std::fs::write(&path, &kept).unwrap();
     assert_eq!(run(directory.path(), "test").await, Ok(3));
     std::fs::remove_file(&path).unwrap();
@@ -67,7 +67,7 @@ async fn the_database_of_another_namespace_is_not_taken_for_this_one() {
     run(directory.path(), "two").await.unwrap();
     std::fs::copy(directory.path().join("two.db"), directory.path().join("one.db")).unwrap();
     let error = run(directory.path(), "one").await.unwrap_err().to_string();
-    assert!(error.contains("another database"), "{error}");
+    assert!(error.contains("a different database"), "{error}");
     assert_eq!(run(directory.path(), "two").await, Ok(2));
 }
 

@@ -19,19 +19,19 @@ use streamgate_contracts::db::{Db, DbError, Migrations, params};
 use streamgate_plugin_api::{Client, Problem};
 use streamgate_sqlite::{Engine, Settings};
 
-/// No natural key: what is inserted twice is there twice.
+/// No natural key: a repeated insert adds another row.
 const TABLES: &str = "CREATE TABLE entry (label TEXT NOT NULL); \
                       CREATE TABLE counter (id BIGINT PRIMARY KEY, n BIGINT NOT NULL); \
                       INSERT INTO counter VALUES (1, 0)";
 
-/// What happens to the next batches, in order; after the last one nothing.
+/// The faults of the next batches, in order; after the last one none.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fate {
-    /// It is run and its answer is lost.
+    /// It runs and its answer is lost.
     AnswerLost,
-    /// It is lost itself, and nobody can tell.
+    /// The request itself is lost, and the outcome is unknown.
     RequestLost,
-    /// Nobody is there.
+    /// There is no provider.
     Down,
     Answered,
 }
@@ -45,7 +45,7 @@ impl Fates {
     }
 }
 
-/// As the host answers for a provider that died, or is not there.
+/// As the host answers for a provider that died or is missing.
 async fn fate(State(fates): State<Fates>, request: Request, next: Next) -> Response {
     if !request.uri().path().ends_with("/Execute") {
         return next.run(request).await;
@@ -61,7 +61,7 @@ async fn fate(State(fates): State<Fates>, request: Request, next: Next) -> Respo
         }
         Fate::RequestLost => died().into_response(),
         Fate::Down => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Nobody provides it").into_response()
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "No provider").into_response()
         }
     }
 }
@@ -166,7 +166,7 @@ async fn a_key_is_known_after_a_restart_and_to_its_own_namespace_alone() {
 }
 
 #[tokio::test]
-async fn a_table_that_was_made_is_not_made_again_and_nobody_reads_or_writes_the_keys() {
+async fn a_created_table_is_not_created_again_and_clients_cannot_read_or_write_the_keys() {
     let fixture = Fixture::new();
     let (db, _) = open(&fixture, vec![Fate::AnswerLost]).await;
     db.execute("CREATE TABLE more (id BIGINT)", params![]).await.unwrap();

@@ -1,5 +1,5 @@
-//! Events from the outbox of a namespace: told if their batch took effect, and told again until they
-//! are heard.
+//! Events from the outbox of a namespace: published if their batch took effect, and repeated until they are
+//! received.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -17,12 +17,12 @@ use streamgate_plugin_api::{BusError, Event};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a bus was given.
+/// What a bus received.
 #[derive(Clone, Default)]
 struct Heard(Arc<Mutex<Vec<Event>>>);
 
 impl Heard {
-    /// Takes what `deal` lets through; it is given the subject, and how many came before.
+    /// Accepts what `deal` allows; it gets the subject, and how many came before.
     fn bus<F>(&self, deal: impl Fn(&str, usize) -> F + Send + Sync + 'static) -> Bus
     where
         F: Future<Output = Result<(), BusError>> + Send + 'static,
@@ -69,7 +69,7 @@ fn run(db: &Db, bus: Bus) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move { outbox.run().await })
 }
 
-/// Adds an item and tells of it.
+/// Adds an item and publishes an event about it.
 async fn add(db: &Db, id: i64, subject: &str) -> Result<(), DbError> {
     db.batch()
         .push("INSERT INTO item (id) VALUES ($1)", params![id])
@@ -111,7 +111,7 @@ async fn what_was_committed_before_a_crash_comes_after_it_with_the_same_id() {
     let db = db(&fixture).await;
     let given = Arc::new(Mutex::new(Vec::new()));
     let seen = given.clone();
-    // The process ends while the bus is at it.
+    // The process ends while the bus publishes.
     let dying = run(
         &db,
         lost.bus(|_, _| std::future::pending())
@@ -137,7 +137,7 @@ async fn what_was_published_a_moment_before_a_crash_is_published_again() {
     let running = run(&db, first.willing());
     add(&db, 1, "item.1.added").await.unwrap();
     first.holds(|events| events.len() == 1).await;
-    // Whoever has it in a queue dies as well.
+    // A subscriber that has it in a queue dies as well.
     running.abort();
     let running = run(&db, second.willing());
     second.holds(|events| events.len() == 1).await;

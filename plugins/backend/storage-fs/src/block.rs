@@ -1,4 +1,5 @@
-//! Aligned blocks of memory for writes past the page cache, filled where the bytes arrive. It knows nothing of files.
+//! Aligned memory blocks for writes past the page cache, filled where the bytes arrive. It knows nothing of
+//! files.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,11 +9,11 @@ use crate::sink::Piece;
 
 /// Alignment of memory, offset and length that every block device accepts for direct writes.
 pub(crate) const ALIGN: usize = 4096;
-/// What one direct write takes to the disk.
+/// The size of one direct write.
 const BLOCK: usize = 1 << 20;
 /// Blocks of one stream: one is filled, one waits, one is written.
 const PER_STREAM: usize = 3;
-/// Blocks that are kept for the next stream.
+/// Blocks that are kept for later streams.
 const KEPT: usize = 6;
 
 /// Memory for blocks, shared by all streams.
@@ -46,7 +47,7 @@ impl Blocks {
     }
 }
 
-/// A block with bytes in it; its memory goes back when dropped.
+/// A block with content; its memory is returned on drop.
 #[derive(Debug)]
 pub(crate) struct Filled {
     block: Block,
@@ -67,12 +68,12 @@ impl Drop for Filled {
     }
 }
 
-/// The other side of a stream is gone; it knows why.
+/// The other side of a stream is gone; it knows the reason.
 #[derive(Debug)]
 pub(crate) struct Gone;
 
-/// Gathers the pieces of one stream into blocks. What is gathered when it is dropped is sent on: a caller that goes
-/// away in the middle of a block takes nothing of it along.
+/// Collects the pieces of one stream into blocks. On drop the collected bytes are sent: a caller that
+/// disconnects in the middle of a block loses nothing.
 #[derive(Debug)]
 pub(crate) struct Gather {
     blocks: Blocks,
@@ -84,8 +85,8 @@ pub(crate) struct Gather {
 }
 
 impl Gather {
-    /// Gathers for a file that is written from `offset` on. At most [`PER_STREAM`] blocks are on their way, so that
-    /// the channel, which holds more, always takes one.
+    /// Collects for a file that is written from `offset` on. At most [`PER_STREAM`] blocks are in transit, so
+    /// that the channel, which holds more, always has room for one.
     pub(crate) fn new(blocks: &Blocks, send: mpsc::Sender<Piece>, offset: u64) -> Self {
         let odd = (offset % ALIGN as u64) as usize;
         let room = if odd == 0 { BLOCK } else { ALIGN - odd };
@@ -93,7 +94,7 @@ impl Gather {
         Self { blocks: blocks.clone(), send, permits, current: None, room }
     }
 
-    /// Takes `data` in; waits for the disk when it is behind.
+    /// Adds `data`; waits for the disk when it is behind.
     pub(crate) async fn put(&mut self, mut data: &[u8]) -> Result<(), Gone> {
         while !data.is_empty() {
             if self.current.is_none() {
@@ -115,7 +116,7 @@ impl Gather {
         Ok(())
     }
 
-    /// Sends on what is gathered.
+    /// Sends the collected bytes.
     pub(crate) fn flush(&mut self) -> Result<(), Gone> {
         match self.current.take() {
             Some(filled) => self.send.try_send(Piece::Block(filled)).map_err(|_| Gone),

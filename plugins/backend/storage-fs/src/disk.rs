@@ -1,19 +1,19 @@
-//! How much may still be written without going below `min_free`, whoever writes and however fast.
+//! How much may still be written without going below `min_free`, across all writers.
 //!
-//! The file system is the record, and every write claims its bytes here before it is made. Between two looks at the
-//! file system what was claimed is subtracted from what the last one found; near the reserve each claim looks anew, so
-//! that what others write on the same disk counts too. Never waits for anything but `statvfs`.
+//! The file system is the record, and every write claims its bytes here in advance. Between two checks of the
+//! file system, claims are subtracted from the last result; near the reserve each claim checks again, so that
+//! other writers on the same disk count too. Never waits for anything but `statvfs`.
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 
-/// With less than this left above the reserve, each claim looks at the file system.
+/// With less than this left above the reserve, each claim checks the file system.
 const NEAR: u64 = 64 << 20;
-/// What may be claimed on the word of one look: others write on the same disk meanwhile.
+/// Maximum claims per check: other processes write to the same disk meanwhile.
 const LOOK_EVERY: u64 = 16 << 20;
 
-/// Asks a file system for its free bytes.
+/// Reads a file system's free bytes.
 type Probe = Box<dyn Fn() -> io::Result<u64> + Send + Sync>;
 
 /// The file system under the root.
@@ -25,18 +25,18 @@ pub(crate) struct Disk {
 
 #[derive(Debug, Default)]
 struct Ledger {
-    /// Free bytes at the last look.
+    /// Free bytes at the last check.
     free: u64,
-    /// Claimed since, and what was under way then.
+    /// Claimed since, and by writes in progress then.
     claimed: u64,
-    /// Claimed by writes that are under way: a look may have seen all of them, some or nothing.
+    /// Claimed by writes in progress: a check may have seen all of them, some or none.
     under_way: u64,
 }
 
-/// What a look at the disk found.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Room {
-    /// Writes are taken.
+    /// Writes are accepted.
     Enough,
     /// Nothing is left above the setting `min_free`.
     Low {
@@ -47,7 +47,7 @@ pub(crate) enum Room {
     },
 }
 
-/// Bytes that may be written, until the write is over.
+/// Bytes that may be written, until the write ends.
 #[derive(Debug)]
 pub(crate) struct Claim<'d> {
     disk: &'d Disk,
@@ -55,7 +55,7 @@ pub(crate) struct Claim<'d> {
 }
 
 impl Claim<'_> {
-    /// How many.
+    /// The number of bytes.
     pub(crate) fn bytes(&self) -> usize {
         usize::try_from(self.bytes).unwrap_or(usize::MAX)
     }
@@ -74,7 +74,7 @@ impl std::fmt::Debug for Disk {
 }
 
 impl Disk {
-    /// The file system that `root` is on. Takes the first look.
+    /// The file system that `root` is on. Makes the first check.
     pub(crate) fn new(root: OwnedFd, min_free: u64) -> io::Result<Self> {
         let free = move || {
             let stat = rustix::fs::fstatvfs(&root)?;
@@ -96,17 +96,17 @@ impl Disk {
         Ok(self.room_in(&ledger))
     }
 
-    /// What the last look and the claims since left.
+    /// The last result minus the claims since.
     pub(crate) fn room(&self) -> Room {
         self.room_in(&self.ledger())
     }
 
-    /// Whether the last look is enough to know that `bytes` more fit. Does not wait for `statvfs`.
+    /// Whether the last check is enough to know that `bytes` more fit. Does not wait for `statvfs`.
     pub(crate) fn surely_has_room_for(&self, bytes: u64) -> bool {
         self.left(&self.ledger()) >= NEAR.saturating_add(bytes)
     }
 
-    /// Whether `bytes` more fit above the reserve, of which nothing is claimed yet. Blocks.
+    /// Whether `bytes` more fit above the reserve, without claiming them. Blocks.
     pub(crate) fn has_room_for(&self, bytes: u64) -> io::Result<bool> {
         let mut ledger = self.ledger();
         self.look_into(&mut ledger)?;
@@ -117,7 +117,7 @@ impl Disk {
     /// Claims `bytes`, or as many as fit above the reserve, for one write. Blocks.
     ///
     /// # Errors
-    /// `StorageFull` when none does; what the file system says when it cannot be asked.
+    /// `StorageFull` if none fit; the file system's error if it cannot be checked.
     pub(crate) fn claim(&self, bytes: usize) -> io::Result<Claim<'_>> {
         let bytes = bytes as u64;
         let mut ledger = self.ledger();
@@ -131,7 +131,7 @@ impl Disk {
         Ok(Claim { disk: self, bytes: granted })
     }
 
-    /// Looks where the last look may not be relied on for `bytes` more.
+    /// Checks when the last result may not be relied on for `bytes` more.
     fn freshen(&self, ledger: &mut Ledger, bytes: u64) -> io::Result<()> {
         let near = self.left(ledger) < NEAR.saturating_add(bytes);
         if near || ledger.claimed >= LOOK_EVERY { self.look_into(ledger) } else { Ok(()) }
@@ -166,7 +166,7 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    /// A disk of the test's own, whose free bytes it moves.
+    /// A fake disk, whose free bytes the test sets.
     fn disk(free: u64, min_free: u64) -> (Arc<AtomicU64>, Disk) {
         let free = Arc::new(AtomicU64::new(free));
         let probed = free.clone();
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn what_is_claimed_between_two_looks_never_reaches_into_the_reserve() {
-        // The file system tells of nothing that is written, as if all of it happened between two looks.
+        // The file system shows no writes, as if all of them happened between two checks.
         let (_, disk) = disk(300 * MIB, 256 * MIB);
         let mut claims = Vec::new();
         while let Ok(claim) = disk.claim(MIB as usize) {
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn what_others_write_counts_and_what_they_remove_is_room_at_once() {
         let (free, disk) = disk(4096 * MIB, 256 * MIB);
-        // Far from the reserve a look is taken every so many bytes, and that is soon enough.
+        // Far from the reserve a check every so many bytes is enough.
         free.store(200 * MIB, Ordering::SeqCst);
         let mut granted = 0;
         while let Ok(claim) = disk.claim(MIB as usize) {

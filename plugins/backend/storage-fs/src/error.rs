@@ -1,5 +1,5 @@
-//! Why a request on the store fails, and the problem (RFC 9457) that the caller gets. It logs what only an operator
-//! can mend, and nothing else.
+//! Why a request to the store failed, and the problem (RFC 9457) for the caller. Logs only what an operator
+//! has to fix.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use streamgate_plugin_api::{Problem, problems};
 
 use crate::key::NameError;
 
-/// Field of the resumable uploads draft: how much of an append session is on the disk.
+/// Field of the resumable uploads draft: how much of an append session is on disk.
 pub(crate) const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 
 /// Why a request failed.
@@ -28,28 +28,28 @@ pub(crate) enum Error {
     InTheWay(String),
     #[error("a symbolic link is in the way of {0}; the store follows none")]
     Link(String),
-    #[error("the fence {fence} is not in force below {scope}: a later writer, with {newest}, has it; stop")]
+    #[error("the fence {fence} is superseded below {scope} by a later writer with {newest}; stop writing")]
     Superseded { scope: String, fence: u64, newest: u64 },
-    #[error("the append session is at {have}, which is before the offset {asked} asked for")]
+    #[error("the append session is at {have}, before the requested offset {asked}")]
     Gap { have: u64, asked: u64 },
     #[error("another request is writing {0} and did not end in time; try again")]
     Busy(String),
     #[error("the disk of the store is full or below its reserve; make room or lower min_free")]
     Full { offset: Option<u64> },
-    #[error("the body broke off: {reason}")]
+    #[error("the body was interrupted: {reason}")]
     Aborted { reason: String, offset: Option<u64> },
     #[error("{0}")]
     Malformed(&'static str),
     #[error("{0}")]
     NotGranted(String),
-    #[error("{0} is not a method for this")]
+    #[error("the method {0} is not supported here")]
     Method(String),
-    #[error("input or output failed: {0}")]
+    #[error("I/O failed: {0}")]
     Io(io::Error),
 }
 
 impl Error {
-    /// What a failed system call on `path` means.
+    /// The error of a failed system call on `path`.
     pub(crate) fn of(error: io::Error, path: &str) -> Self {
         use io::ErrorKind as Kind;
         let links =
@@ -90,7 +90,7 @@ impl Error {
             Self::Malformed(_) => problem(problems::MALFORMED_REQUEST),
             Self::Method(_) => problem(problems::METHOD_NOT_ALLOWED),
             Self::Io(error) => {
-                tracing::error!(%error, "the store's disk does not do what it should");
+                tracing::error!(%error, "the store's disk failed");
                 problem(problems::STORAGE_IO)
             }
         }

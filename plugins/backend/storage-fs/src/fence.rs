@@ -1,10 +1,10 @@
-//! Who may still write below a directory: whoever has the largest number so far. A run of a job that was stopped
-//! for a while, and whose job somebody else has by now, overwrites nothing of theirs.
+//! Fencing of writers below a directory: only the largest number so far may write. A run of a job that was
+//! suspended, and whose job has another worker by now, overwrites nothing of that worker.
 //!
-//! The number of `media/ID` is the file `media/ID/fence` of a tree of its own, so it holds over restarts, and the
-//! runs of a swap share it. A write holds the file with a shared lock from its look at the number until its object
-//! is in place; a larger number is written under an exclusive one, and so follows every write that passed before.
-//! All of it blocks; call it from blocking threads.
+//! The number of `media/ID` is the file `media/ID/fence` of a separate tree, so it survives restarts, and the
+//! runs of a swap share it. A write holds the file with a shared lock from its check of the number until its
+//! object is in place; a larger number is written under an exclusive lock, and so follows every write that
+//! passed before. All of it blocks; call it from blocking threads.
 
 use std::cmp::Ordering;
 use std::fs::File;
@@ -20,11 +20,11 @@ use crate::tree::Tree;
 
 /// `SCOPE=NUMBER`: SCOPE is a directory in the bucket.
 pub(crate) const FENCE: HeaderName = HeaderName::from_static("x-streamgate-fence");
-/// A number in its file: every one has all digits, so that it is replaced in one piece.
+/// The content of the file: all digits of a number, so that it is replaced in one write.
 const DIGITS: usize = 20;
 const FILE: &str = "fence";
 
-/// What a request says of its right to write.
+/// The fence stated by a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fence {
     scope: String,
@@ -33,38 +33,38 @@ pub(crate) struct Fence {
 }
 
 impl Fence {
-    /// Of a request on `bucket`, if it says anything.
+    /// The fence of a request on `bucket`, if it states one.
     pub(crate) fn of(headers: &HeaderMap, bucket: &str) -> Result<Option<Self>, Error> {
         let Some(value) = headers.get(FENCE) else { return Ok(None) };
         let parts = value.to_str().ok().and_then(|value| value.rsplit_once('='));
         let parts = parts.and_then(|(scope, number)| Some((scope, number.parse::<u64>().ok()?)));
-        let (scope, number) =
-            parts.ok_or(Error::Malformed("x-streamgate-fence is SCOPE=NUMBER: a directory, and a number"))?;
+        let (scope, number) = parts
+            .ok_or(Error::Malformed("x-streamgate-fence must be SCOPE=NUMBER: a directory and a number"))?;
         let file = Name::new(bucket, &format!("{scope}/{FILE}"))?;
         Ok(Some(Self { scope: format!("{bucket}/{scope}"), file, number }))
     }
 
-    /// The same, if it is about a directory above `name`.
+    /// The same, if its scope is a directory above `name`.
     pub(crate) fn above(headers: &HeaderMap, name: &Name) -> Result<Option<Self>, Error> {
         let fence = Self::of(headers, name.bucket())?;
         let covers =
             |fence: &Self| name.path().strip_prefix(&fence.scope).is_some_and(|rest| rest.starts_with('/'));
         match fence {
             Some(fence) if !covers(&fence) => {
-                Err(Error::Malformed("the scope of x-streamgate-fence is a directory above the object"))
+                Err(Error::Malformed("the scope of x-streamgate-fence must be a directory above the object"))
             }
             fence => Ok(fence),
         }
     }
 }
 
-/// A write that may go on. No larger number is taken as long as this lives.
+/// An allowed write. No larger number is accepted while this lives.
 #[derive(Debug)]
 pub(crate) struct Passed {
     _locked: File,
 }
 
-/// The numbers that are in force.
+/// The numbers in force.
 #[derive(Debug)]
 pub(crate) struct Fences {
     tree: Tree,
@@ -75,12 +75,12 @@ impl Fences {
         Self { tree }
     }
 
-    /// What is removed together with the objects that it is about.
+    /// Removed together with the objects of the scope.
     pub(crate) fn tree(&self) -> &Tree {
         &self.tree
     }
 
-    /// Lets a write through whose number is the largest so far, and remembers that durably.
+    /// Allows a write whose number is the largest so far, and stores that number durably.
     pub(crate) fn pass(&self, fence: &Fence) -> Result<Passed, Error> {
         let path = fence.file.path();
         let failed = |error| Error::of(error, path);
@@ -101,7 +101,7 @@ impl Fences {
                 Ordering::Equal => return Ok(Passed { _locked: file }),
                 Ordering::Greater => {}
             }
-            // Between the two locks somebody else may have come: so both are followed by a look.
+            // Between the two locks another writer may have come: both are followed by a check.
             lock(FlockOperation::LockExclusive)?;
             if fence.number > read(&file).map_err(failed)? {
                 self.raise(&file, fence).map_err(failed)?;
@@ -116,14 +116,14 @@ impl Fences {
     }
 }
 
-/// The number in a file; of an empty one, which a crash leaves before the first is on the disk, 0.
+/// The number in a file; 0 for an empty one, which a crash leaves before the first is on disk.
 fn read(file: &File) -> io::Result<u64> {
     let mut text = [0; DIGITS];
     match file.read_at(&mut text, 0)? {
         0 => Ok(0),
         length => {
             let number = std::str::from_utf8(&text[..length]).ok().and_then(|text| text.parse().ok());
-            number.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a fence is no number"))
+            number.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a fence is not a number"))
         }
     }
 }

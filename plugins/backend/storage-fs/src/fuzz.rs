@@ -1,4 +1,4 @@
-//! Entries for the fuzz targets, not an API: bytes as a client may send them, and what must hold whatever they are.
+//! Entries for the fuzz targets, not an API: bytes from a client, and what must hold for all of them.
 
 use std::path::{Component, Path};
 
@@ -6,7 +6,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::key::{Name, Target};
 
-/// The path of a request.
+/// A request path.
 pub fn key(data: &[u8]) {
     let Ok(path) = std::str::from_utf8(data) else { return };
     match Target::parse(path) {
@@ -27,11 +27,11 @@ pub fn key(data: &[u8]) {
 }
 
 fn encoded(segment: &str) -> String {
-    // A bucket is never encoded, and '-' is all that it has besides letters and digits.
+    // A bucket is never encoded, and has only letters, digits and '-'.
     utf8_percent_encode(segment, NON_ALPHANUMERIC).to_string().replace("%2D", "-")
 }
 
-/// Whatever it names is below the root, each segment for itself, and none of the plugin's own files.
+/// Whatever it names is below the root, segment by segment, and none of the plugin's own files.
 fn assert_below(path: &str) {
     let root = Path::new("/root-of-objects");
     let normal = Path::new(path).components().filter(|part| matches!(part, Component::Normal(_))).count();

@@ -1,13 +1,13 @@
 //! Names of buckets and objects, from a request path to a path below the root.
 //!
 //! Everything that could leave the root or surprise a file system is refused here, before any system call:
-//! this module never touches the disk. (Symbolic links are the business of `tree.rs`.)
+//! this module never touches the disk. (Symbolic links are handled in `tree.rs`.)
 
 use percent_encoding::percent_decode_str;
 
 /// Longest key in bytes, decoded.
 const MAX_KEY: usize = 1024;
-/// Longest segment of a key in bytes: what Linux file systems hold as one name.
+/// Longest segment of a key in bytes: the limit of a name on Linux file systems.
 const MAX_SEGMENT: usize = 255;
 /// Longest bucket name in bytes.
 const MAX_BUCKET: usize = 63;
@@ -16,7 +16,7 @@ const MAX_BUCKET: usize = 63;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NameError {
     /// The path has no bucket.
-    #[error("the path names no bucket; ask for /<bucket>/<key>")]
+    #[error("the path names no bucket; use /<bucket>/<key>")]
     NoBucket,
     /// The bucket is not a plain lower-case name.
     #[error("a bucket is 1 to {MAX_BUCKET} of a-z, 0-9 and '-', beginning with a letter or digit")]
@@ -28,11 +28,11 @@ pub(crate) enum NameError {
     #[error("a key has no empty segment and no '.' or '..' as a segment")]
     Segment,
     /// Control characters, backslashes, encoded slashes or bytes that are not UTF-8.
-    #[error("a key is UTF-8 without control characters, backslashes and encoded slashes")]
+    #[error("a key is UTF-8 without control characters, backslashes or encoded slashes")]
     Character,
 }
 
-/// What a request path points at.
+/// The target of a request path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
     /// `/<bucket>/`: the bucket as a whole.
@@ -74,7 +74,7 @@ impl Name {
 }
 
 impl Target {
-    /// Reads the path of a request, percent-encoded as it came.
+    /// Parses the path of a request, percent-encoded as received.
     pub(crate) fn parse(path: &str) -> Result<Self, NameError> {
         let path = path.strip_prefix('/').unwrap_or(path);
         let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
@@ -86,7 +86,7 @@ impl Target {
             return Ok(Self::Bucket(bucket.to_owned()));
         }
         if key.contains('%') {
-            // Each segment by itself, so that an encoded slash is seen and refused.
+            // Each segment separately, so that an encoded slash is seen and refused.
             let mut decoded = String::with_capacity(key.len());
             for (index, segment) in key.split('/').enumerate() {
                 let segment = percent_decode_str(segment).decode_utf8().map_err(|_| NameError::Character)?;
@@ -104,7 +104,7 @@ impl Target {
     }
 }
 
-/// Whether `bucket` is a bucket's name: never percent-encoded, never hidden.
+/// Whether `bucket` is a valid bucket name: never percent-encoded, never hidden.
 pub(crate) fn check_bucket(bucket: &str) -> Result<(), NameError> {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = bucket.as_bytes();

@@ -1,9 +1,8 @@
 //! Objects as files: the capability `storage` on one directory.
 //!
-//! An object is the file `<root>/<bucket>/<key>`, plain to see and to back up. What is not whole yet is in
-//! `<root>/.incomplete/`: files in the making under `temporary`, append sessions under `sessions/<bucket>/<key>`, and
-//! who may write below a directory under `fences/<bucket>/<directory>/fence`.
-//! A write is answered only when it is on the disk.
+//! An object is the file `<root>/<bucket>/<key>`, easy to inspect and to back up. Unfinished data is in
+//! `<root>/.incomplete/`: temporary files under `temporary`, append sessions under `sessions/<bucket>/<key>`,
+//! and fences under `fences/<bucket>/<directory>/fence`. A write is answered only when it is on disk.
 
 mod block;
 mod disk;
@@ -39,7 +38,7 @@ use crate::session::Sessions;
 pub use crate::settings::Settings;
 use crate::tree::Tree;
 
-/// How often the disk's free space is looked at.
+/// How often the disk's free space is checked.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// The plugin.
@@ -54,11 +53,12 @@ impl Plugin for StorageFs {
         let mut problems = Vec::new();
         if let Some(root) = &settings.root {
             if root.as_os_str().is_empty() {
-                problems
-                    .push(SettingsProblem::new("root", "is empty; name a directory or leave the key out"));
+                problems.push(SettingsProblem::new("root", "is empty; set a directory or remove the key"));
             } else if root.exists() && !root.is_dir() {
-                let text =
-                    format!("{} is not a directory; name one, or one that can be made", root.display());
+                let text = format!(
+                    "{} is not a directory; set an existing one, or a path where one can be created",
+                    root.display()
+                );
                 problems.push(SettingsProblem::new("root", text));
             }
         }
@@ -97,31 +97,32 @@ export_plugin! {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process or another instance uses it.
-    #[error("{0} is in use by another storage-fs; stop that one or set another root")]
+    #[error("{0} is in use by another storage-fs; stop it or set another root")]
     InUse(String),
     /// The file system refused.
-    #[error("cannot use {path} as the root of the store; check that it exists and may be written")]
+    #[error("cannot use {path} as the root of the store; check that it exists and is writable")]
     Io {
         /// The root.
         path: String,
-        /// What was refused.
+        /// The error.
         source: io::Error,
     },
 }
 
-/// Opens the store at `root` without a host: for tests and tools. Blocks; clears away what a crash left in the making.
+/// Opens the store at `root` without a host: for tests and tools. Blocks; removes what a crash left
+/// unfinished.
 ///
 /// # Errors
-/// When the directory cannot be made or written, or is in use.
+/// If the directory cannot be created or written, or is in use.
 pub fn open_storage(root: &Path, settings: &Settings) -> Result<Storage, OpenError> {
     open(root, settings, &Owner::alone(), None).map(|(storage, _)| storage)
 }
 
-/// The same beside what else is open of the plugin whose data directory `data_dir` is: an earlier run of it, which
-/// finishes its requests.
+/// The same beside an earlier run of the plugin with the data directory `data_dir`, which finishes its
+/// requests.
 ///
 /// # Errors
-/// As [`open_storage`], and when there is no such directory.
+/// As [`open_storage`], or if there is no such directory.
 pub fn open_storage_beside(root: &Path, settings: &Settings, data_dir: &Path) -> Result<Storage, OpenError> {
     let failed = |source| OpenError::Io { path: data_dir.display().to_string(), source };
     open(root, settings, &Owner::of(data_dir).map_err(failed)?, None).map(|(storage, _)| storage)
@@ -143,7 +144,7 @@ fn open(
         let leftovers = temporary.tidy(true)?;
         sessions.tidy(false)?;
         if leftovers > 0 {
-            tracing::info!(leftovers, "cleared away objects that a crash left half written");
+            tracing::info!(leftovers, "removed unfinished objects left by a crash");
         }
         Ok(())
     };
@@ -160,7 +161,7 @@ fn open(
     Ok((Storage::new(Arc::new(objects), Arc::new(sessions), disk.clone(), keeper), disk))
 }
 
-/// For names that nobody else makes.
+/// For unique names.
 fn now_ns() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
 }
@@ -184,6 +185,6 @@ fn tell(health: &Health, room: io::Result<Room>) {
             free >> 20,
             min_free >> 20
         )),
-        Err(error) => health.unhealthy(format!("the disk does not answer: {error}")),
+        Err(error) => health.unhealthy(format!("the disk cannot be read: {error}")),
     }
 }

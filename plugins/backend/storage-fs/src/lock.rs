@@ -1,9 +1,8 @@
-//! Who may use a root: the runs of one plugin side by side, so that a swap waits for nobody, and
-//! nobody else.
+//! Exclusive use of a root: only the runs of one plugin share it, so that a swap need not wait.
 //!
-//! Each holds the root's directory of unfinished work with a shared `flock`; the file `owner` in it
-//! says whose. Only who is there alone takes it exclusively, clears away what a crash left, says who
-//! it is, and shares it from then on. Locks go with their process, however that ends.
+//! Each run holds the root's directory of unfinished work with a shared `flock`; the file `owner` in it names
+//! the plugin. A run without others takes the lock exclusively, removes what a crash left, writes its name,
+//! and shares the lock from then on. Locks end with their process, however that ends.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -17,25 +16,25 @@ use rustix::io::Errno;
 
 use crate::tree::Tree;
 
-/// How long a start waits for another user of the root to go.
+/// How long a start waits for another user of the root to leave.
 const HANDOVER: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const FILE: &str = "owner";
-/// Longer owners are none of ours.
+/// Longer owners are not ours.
 const LONGEST: usize = 256;
 
-/// Whose runs may share a root.
+/// The plugin whose runs may share a root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owner(String);
 
 impl Owner {
-    /// The plugin that has this data directory. The kernel locks it, so there is one.
+    /// The plugin with this data directory. The kernel locks it, so there is only one.
     pub(crate) fn of(data_dir: &Path) -> io::Result<Self> {
         let stat = data_dir.metadata()?;
         Ok(Self(format!("{:x}:{:x}", stat.dev(), stat.ino())))
     }
 
-    /// One that shares with nobody.
+    /// An owner that shares with no other.
     pub(crate) fn alone() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -43,8 +42,8 @@ impl Owner {
     }
 }
 
-/// Locks the directory for `owner`, as long as it stays open; `false`: somebody else has it. `first`
-/// runs if nobody has it, before anybody else can. Blocks.
+/// Locks the directory for `owner`, as long as it stays open; `false`: it has another owner. `first` runs if
+/// it has none, before any other user can lock it. Blocks.
 pub(crate) fn take(directory: &Tree, owner: &Owner, first: impl Fn() -> io::Result<()>) -> io::Result<bool> {
     let lock = |operation| match rustix::fs::flock(directory.base(), operation) {
         Ok(()) => Ok(true),
@@ -57,7 +56,7 @@ pub(crate) fn take(directory: &Tree, owner: &Owner, first: impl Fn() -> io::Resu
             write(directory.base(), owner)?;
             first()?;
         }
-        // Between an exclusive lock and a shared one somebody else may have come: then it is theirs.
+        // Between an exclusive lock and a shared one another user may have come: then it is theirs.
         if lock(FlockOperation::NonBlockingLockShared)? {
             if read(directory.base())? == *owner {
                 return Ok(true);
@@ -107,7 +106,7 @@ mod tests {
         assert!(take(&old, &mine, first).unwrap() && take(&new, &mine, first).unwrap());
         assert_eq!(cleared.load(Ordering::SeqCst), 1);
         drop(old);
-        // The new one has it still.
+        // The new one still has it.
         let stranger = tree();
         assert!(!take(&stranger, &Owner::alone(), first).unwrap());
         drop(new);

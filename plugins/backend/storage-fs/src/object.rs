@@ -1,4 +1,5 @@
-//! Whole objects: written atomically, read, listed, deleted. Everything here blocks, but for the look into the cache.
+//! Whole objects: written atomically, read, listed, deleted. Everything here blocks, except for cache
+//! lookups.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -22,10 +23,10 @@ use crate::sink::{Piece, Sink};
 use crate::stream::read_exactly;
 use crate::tree::{Tree, absent};
 
-/// Objects up to this size are read whole and kept in memory while they are asked for.
+/// Objects up to this size are read whole and kept in memory while they are in demand.
 pub(crate) const SMALL: u64 = 2 << 20;
 
-/// What identifies the bytes of a file: they change only with one of these.
+/// The identity of a file's bytes: they change only with one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Version {
     inode: u64,
@@ -34,7 +35,7 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// Of a regular file; `None` for anything else.
+    /// For a regular file; `None` for anything else.
     pub(crate) fn of(stat: &Stat) -> Option<Self> {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return None;
@@ -67,12 +68,12 @@ pub(crate) struct Object {
     pub(crate) version: Version,
 }
 
-/// On which conditions an object is stored.
+/// The conditions for storing an object.
 #[derive(Debug, Default)]
 pub(crate) struct Terms {
-    /// One that exists stays.
+    /// An existing object stays.
     pub(crate) keep: bool,
-    /// Nobody with a larger number has written below the directory.
+    /// No larger fence below the directory.
     pub(crate) fence: Option<Fence>,
 }
 
@@ -89,10 +90,10 @@ pub(crate) struct Listed {
 #[derive(Debug, Serialize)]
 pub(crate) struct Listing {
     pub(crate) objects: Vec<Listed>,
-    /// Beginnings of keys up to a `/` behind the prefix, where those were asked for.
+    /// Common prefixes of keys up to a `/` after the prefix, if requested.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) prefixes: Vec<String>,
-    /// Where the next page goes on, `null` after the last.
+    /// Where the next page begins, `null` after the last.
     pub(crate) next: Option<String>,
 }
 
@@ -111,7 +112,7 @@ pub(crate) struct Objects {
     tree: Tree,
     temporary: OwnedFd,
     fences: Fences,
-    /// Begins the names of this run's files in the making: another run may have some beside them.
+    /// Prefix of this run's temporary files: another run may have some beside them.
     run: String,
     next_temporary: AtomicU64,
     disk: Arc<Disk>,
@@ -119,16 +120,16 @@ pub(crate) struct Objects {
 }
 
 impl Objects {
-    /// Objects in `tree`; files in the making are in the directory `temporary` of the same file system, `disk`.
+    /// Objects in `tree`; temporary files are in the directory `temporary` of the same file system, `disk`.
     pub(crate) fn new(tree: Tree, temporary: OwnedFd, fences: Fences, disk: Arc<Disk>, cache: u64) -> Self {
-        // One entry for each of 64 KiB is only a first guess; the cache grows its tables as it must.
+        // One entry per 64 KiB is only a first guess; the cache grows its tables as needed.
         let entries = (cache / (64 << 10)).max(16) as usize;
         let cache = (cache > 0).then(|| quick_cache::sync::Cache::with_weighter(entries, cache, ByBytes));
         let run = format!("{:x}-", crate::now_ns());
         Self { tree, temporary, fences, run, next_temporary: AtomicU64::new(0), disk, cache }
     }
 
-    /// What all their bytes are claimed of, those of unfinished ones too.
+    /// The space that all their bytes are claimed from, including unfinished ones.
     pub(crate) fn disk(&self) -> &Disk {
         &self.disk
     }
@@ -141,7 +142,7 @@ impl Objects {
         &self.fences
     }
 
-    /// Opens an object without waiting for a disk, if that can be.
+    /// Opens an object without waiting for a disk, if possible.
     pub(crate) fn open_cached(&self, name: &Name) -> Option<Object> {
         opened(self.tree.open_cached(name.path())?).ok().flatten()
     }
@@ -161,10 +162,10 @@ impl Objects {
         self.cache.as_ref()?.get(version)
     }
 
-    /// The whole of a small object, from the disk into memory.
+    /// The whole of a small object, from disk into memory.
     pub(crate) fn read_whole(&self, object: &Object) -> io::Result<Bytes> {
         let data = read_exactly(&object.file, 0, object.version.size as usize)?;
-        // Checked again after reading, so that a file changed by someone else meanwhile is not kept.
+        // Checked again after reading, so that a concurrently changed file is not cached.
         if let Some(cache) = &self.cache
             && Version::of(&rustix::fs::fstat(&object.file)?) == Some(object.version)
         {
@@ -178,7 +179,7 @@ impl Objects {
         self.cache.is_some()
     }
 
-    /// Stores an object that is here as a whole. True if there was none before.
+    /// Stores an object from memory. True if there was none before.
     pub(crate) fn put(
         &self,
         name: &Name,
@@ -191,7 +192,7 @@ impl Objects {
         })
     }
 
-    /// Stores an object from a stream, which must end cleanly and have `length` bytes, if that is known.
+    /// Stores an object from a stream, which must end cleanly and have `length` bytes, if given.
     pub(crate) fn put_stream(
         &self,
         name: &Name,
@@ -204,8 +205,8 @@ impl Objects {
             let whole = length.is_none_or(|length| length == sink.offset());
             let reason = match (ended, whole) {
                 (true, true) => return Ok(None),
-                (false, _) => "the sender gave up".to_owned(),
-                (true, false) => format!("it has {} bytes, not as many as announced", sink.offset()),
+                (false, _) => "the sender disconnected".to_owned(),
+                (true, false) => format!("it has {} bytes, not the announced length", sink.offset()),
             };
             Ok(Some(Error::Aborted { reason, offset: None }))
         })
@@ -265,8 +266,7 @@ pub(crate) fn list(
     list_as(tree, bucket, prefix, after, limit, false)
 }
 
-/// The same; with `delimited`, keys that have a `/` behind the prefix are listed by their beginning up
-/// to it, once.
+/// The same; with `delimited`, keys with a `/` after the prefix are listed once, by their beginning up to it.
 pub(crate) fn list_as(
     tree: &Tree,
     bucket: &str,
@@ -307,7 +307,7 @@ pub(crate) fn list_as(
     Ok(Listing { objects, prefixes, next })
 }
 
-/// Deletes all files of `bucket` in `tree` that begin with `prefix`; durable when this returns.
+/// Deletes all files of `bucket` in `tree` that begin with `prefix`; durable on return.
 pub(crate) fn delete_below(tree: &Tree, bucket: &str, prefix: &str) -> Result<u64, Error> {
     let mut deleted = 0;
     loop {
@@ -317,7 +317,7 @@ pub(crate) fn delete_below(tree: &Tree, bucket: &str, prefix: &str) -> Result<u6
             let path = format!("{bucket}/{}", object.key);
             let failed = |error| Error::of(error, &path);
             deleted += u64::from(tree.unlink(&path).map_err(failed)?);
-            // Keys come in order, so that a directory is left for good when another one begins.
+            // Keys come in order, so a directory is finished when another one begins.
             let above = path.rsplit_once('/').map(|(above, _)| above);
             if let Some(last) =
                 directory.take_if(|last| last.rsplit_once('/').map(|(above, _)| above) != above)
@@ -340,7 +340,7 @@ fn opened(file: OwnedFd) -> io::Result<Option<Object>> {
     Ok(version.map(|version| Object { file: file.into(), version }))
 }
 
-/// A file in the making, removed unless it was moved to its place.
+/// A temporary file, removed unless it was moved to its place.
 struct Temporary<'t> {
     directory: &'t OwnedFd,
     name: OsString,

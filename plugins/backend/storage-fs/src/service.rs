@@ -1,5 +1,5 @@
-//! The capability `storage`: `GET`, `HEAD`, `PUT`, `PATCH` and `DELETE` on `http://storage/<bucket>/<key>`, as a lean
-//! tower service. It decides what a request means and what its answer says; the disk's work is done elsewhere, on
+//! The capability `storage`: `GET`, `HEAD`, `PUT`, `PATCH` and `DELETE` on `http://storage/<bucket>/<key>`,
+//! as a lean tower service. It interprets requests and builds responses; disk I/O happens elsewhere, on
 //! blocking threads.
 
 use std::collections::VecDeque;
@@ -36,9 +36,9 @@ use crate::stream::{FileBody, read_exactly};
 
 const UPLOAD_COMPLETE: HeaderName = HeaderName::from_static("upload-complete");
 const UPLOAD_INCOMPLETE: HeaderName = HeaderName::from_static("upload-incomplete");
-/// Bodies up to this size are taken whole and written in one blocking call.
+/// Bodies up to this size are buffered and written in one blocking call.
 const SMALL_BODY: u64 = 1 << 20;
-/// Objects of one page of a listing, at most and by default.
+/// Objects of one page of a listing, maximum and default.
 const PAGE: usize = 1000;
 
 /// The storage contract on one root directory. Cloning is cheap.
@@ -91,7 +91,7 @@ impl tower::Service<Request<Body>> for Storage {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        // What is in memory is answered at once, without a future of any size.
+        // Objects in memory are answered at once, without a large future.
         if let Some(response) = self.inner.answer_from_memory(&request) {
             return Box::pin(std::future::ready(Ok(response)));
         }
@@ -101,7 +101,7 @@ impl tower::Service<Request<Body>> for Storage {
 }
 
 impl Inner {
-    /// A `GET` or `HEAD` of a small object that is in memory, checked against the file without waiting for a disk.
+    /// A `GET` or `HEAD` of a small object in memory, checked against the file without waiting for a disk.
     fn answer_from_memory(&self, request: &Request<Body>) -> Option<Response<Body>> {
         if !self.objects.remembers()
             || !matches!(*request.method(), Method::GET)
@@ -110,7 +110,7 @@ impl Inner {
             return None;
         }
         let Ok(Target::Object(name)) = Target::parse(request.uri().path()) else { return None };
-        // Whoever may not is told so where everybody is.
+        // An unauthorized caller is refused where all others are.
         self.keeper.ask(request.headers(), name.bucket(), Access::Read).ok()?;
         let object = self.objects.open_cached(&name)?;
         let data = self.objects.in_memory(&object.version)?;
@@ -133,7 +133,7 @@ impl Inner {
             Target::Bucket(_) => parts.method == Method::PUT,
         };
         if !fenced && parts.headers.contains_key(FENCE) {
-            return Err(Error::Malformed("x-streamgate-fence goes with the PUT and DELETE of an object"));
+            return Err(Error::Malformed("x-streamgate-fence is only for PUT and DELETE of an object"));
         }
         let access = if parts.method.is_safe() { Access::Read } else { Access::Write };
         self.keeper.ask(&parts.headers, bucket, access).map_err(Error::NotGranted)?;
@@ -175,7 +175,7 @@ impl Inner {
         Ok(response.map(|()| body))
     }
 
-    /// The bytes from `first` up to, not including, `end`.
+    /// The bytes from `first` to `end`, exclusive.
     async fn read(&self, object: Object, first: u64, end: u64) -> Result<Body, Error> {
         if first == end {
             return Ok(Body::empty());
@@ -199,7 +199,7 @@ impl Inner {
         let keep = match headers.get(IF_NONE_MATCH) {
             None => false,
             Some(value) if value == "*" => true,
-            Some(_) => return Err(Error::Malformed("If-None-Match of a PUT is '*' or absent")),
+            Some(_) => return Err(Error::Malformed("If-None-Match of a PUT must be '*' or absent")),
         };
         let terms = Terms { keep, fence: Fence::above(headers, &name)? };
         let length = announced(headers, &body)?;
@@ -229,11 +229,11 @@ impl Inner {
         let offset = headers
             .get(UPLOAD_OFFSET)
             .and_then(|value| value.to_str().ok()?.parse().ok())
-            .ok_or(Error::Malformed("PATCH needs Upload-Offset, the byte that its body begins at"))?;
+            .ok_or(Error::Malformed("PATCH needs Upload-Offset, the offset of its first byte"))?;
         let complete = match headers.get(UPLOAD_COMPLETE).map(HeaderValue::as_bytes) {
             None | Some(b"?0") => false,
             Some(b"?1") => true,
-            Some(_) => return Err(Error::Malformed("Upload-Complete is ?1 or ?0")),
+            Some(_) => return Err(Error::Malformed("Upload-Complete must be ?1 or ?0")),
         };
         let length = announced(headers, &body)?;
         self.demand_room(length).await?;
@@ -242,14 +242,14 @@ impl Inner {
         let (send, receive) = sink::channel();
         let (ready, begun) = oneshot::channel();
         let (sessions, objects) = (self.sessions.clone(), self.objects.clone());
-        // One blocking job with the turn in its hands, so that a caller that goes away changes nothing halfway.
+        // One blocking job that owns the turn, so that a disconnecting caller leaves no partial change.
         let written = blocking(move || {
             let append = Append { offset, length, complete };
             let begun = sessions.begin(&turn, &name, &append)?;
             let _ = ready.send(begun.is_direct());
             sessions.append(&turn, &objects, &name, begun, &append, receive)
         });
-        // The body is asked for only once the offset is known to be right.
+        // The body is requested only once the offset is known to be right.
         let sent = async {
             match begun.await {
                 Ok(true) => {
@@ -297,7 +297,9 @@ impl Inner {
         let after = parameter(query, "after").unwrap_or_default();
         let limit = match parameter(query, "limit") {
             None => PAGE,
-            Some(limit) => limit.parse().map_err(|_| Error::Malformed("limit is a number from 1 to 1000"))?,
+            Some(limit) => {
+                limit.parse().map_err(|_| Error::Malformed("limit must be a number from 1 to 1000"))?
+            }
         };
         let incomplete = parameter(query, "incomplete").is_some_and(|value| value == "true");
         let delimited = match parameter(query, "delimiter").as_deref() {
@@ -335,7 +337,7 @@ impl Inner {
         let objects = self.objects.clone();
         deleted += blocking(move || {
             let deleted = object::delete_below(objects.tree(), &bucket, &prefix)?;
-            // They are about nothing any more.
+            // They have no objects any more.
             object::delete_below(objects.fences().tree(), &bucket, &prefix)?;
             Ok(deleted)
         })
@@ -343,7 +345,7 @@ impl Inner {
         Ok(json(&serde_json::json!({ "deleted": deleted })))
     }
 
-    /// Refuses a body of which is known already that there is no room for it.
+    /// Refuses a body that is known not to fit.
     async fn demand_room(&self, length: Option<u64>) -> Result<(), Error> {
         let length = length.unwrap_or(0);
         let disk = self.disk.clone();
@@ -375,8 +377,8 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|error| Error::Io(std::io::Error::other(error)))?
 }
 
-/// Sends a body to a sink, in blocks if there is a `gather`, until it ends, breaks off (the text says why) or somebody
-/// else wants the sink.
+/// Sends a body to a sink, in blocks if there is a `gather`, until it ends, is interrupted (the text says
+/// why) or another request wants the sink.
 async fn pump(
     mut body: Body,
     send: mpsc::Sender<Piece>,
@@ -398,7 +400,7 @@ async fn pump(
                 None => send.send(Piece::Data(data)).await.is_ok(),
             };
             if !taken {
-                // The sink failed, and says why itself.
+                // The sink failed, and has the reason.
                 return Ok(());
             }
         }
@@ -431,11 +433,11 @@ async fn collect(mut body: Body, length: u64) -> Result<VecDeque<Bytes>, Error> 
     if came == length {
         Ok(pieces)
     } else {
-        Err(aborted(format!("{came} bytes came where {length} were announced")))
+        Err(aborted(format!("{came} bytes arrived, but {length} were announced")))
     }
 }
 
-/// Status and fields of the answer to a `GET` or `HEAD`, and the bytes that it carries.
+/// Status and fields of the response to a `GET` or `HEAD`, and its bytes.
 fn head(method: &Method, headers: &HeaderMap, version: &Version) -> (Option<(u64, u64)>, Response<()>) {
     let etag = etag(version);
     let size = version.size();

@@ -1,10 +1,10 @@
-//! Append sessions (after the IETF draft on resumable uploads): files that grow over several requests, even across
-//! crashes, and become objects in one step.
+//! Append sessions (after the IETF draft on resumable uploads): files that grow over several requests, even
+//! across crashes, and become objects in one step.
 //!
-//! One request writes a session at a time. A newcomer asks the one before it to end, which it does with all that came
-//! to it: a client that lost its connection need not wait until the old one is noticed to be dead. The file of a
-//! session is locked (`flock`) while it is written or removed, since a run that another one has replaced finishes its
-//! requests beside it.
+//! One request writes a session at a time. A new one asks its predecessor to end, which it does with
+//! everything it has received: a client that lost its connection need not wait until the old one times out.
+//! The file of a session is locked (`flock`) while it is written or removed, because a replaced run finishes
+//! its requests beside the new one.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -26,13 +26,13 @@ use crate::object::{Objects, Version};
 use crate::sink::{Piece, Sink};
 use crate::tree::{Tree, absent};
 
-/// How long a newcomer waits for the request before it to put on the disk what came.
+/// How long a new request waits for its predecessor to put its bytes on disk.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How often a session that another run writes is looked at.
+/// How often a session that another run writes is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Announced bodies below this size are written the ordinary way.
+/// Bodies announced as smaller than this are written through the page cache.
 const DIRECT_MIN: u64 = 1 << 20;
 
 /// The append sessions of a root.
@@ -42,21 +42,21 @@ pub(crate) struct Sessions {
     /// The directory that is locked for this process while it is open.
     _lock: Tree,
     direct: bool,
-    /// Memory of the streams that go past the page cache.
+    /// Memory of the streams that bypass the page cache.
     pub(crate) blocks: Blocks,
     slots: Slots<Slot>,
 }
 
-/// What the requests for one session share.
+/// Shared by the requests for one session.
 #[derive(Debug, Default)]
 struct Slot {
     turn: Arc<tokio::sync::Mutex<()>>,
     signal: Arc<Signal>,
-    /// What is on the disk of a session that is being written.
+    /// How much of a session is on disk while it is written.
     durable: AtomicU64,
 }
 
-/// How those who wait reach the one who writes.
+/// How waiting requests reach the writing one.
 #[derive(Debug, Default)]
 struct Signal {
     waiting: AtomicUsize,
@@ -65,19 +65,19 @@ struct Signal {
 
 /// The right to write a session, until dropped.
 pub(crate) struct Turn {
-    // Given up before the slot may be forgotten.
+    // Released before the slot may be removed.
     _guard: OwnedMutexGuard<()>,
     slot: slots::Slot<Slot>,
 }
 
-/// A session that was asked to be appended to.
+/// A request to append to a session.
 #[derive(Debug)]
 pub(crate) struct Append {
     /// Where the body goes.
     pub(crate) offset: u64,
     /// The bytes of the body, if announced.
     pub(crate) length: Option<u64>,
-    /// Whether the object is whole after this body.
+    /// Whether the object is complete after this body.
     pub(crate) complete: bool,
 }
 
@@ -89,18 +89,18 @@ pub(crate) struct Begun {
 }
 
 impl Begun {
-    /// Whether it takes blocks.
+    /// Whether it accepts blocks.
     pub(crate) fn is_direct(&self) -> bool {
         self.direct.is_some()
     }
 }
 
-/// What became of an append.
+/// The result of an append.
 #[derive(Debug)]
 pub(crate) struct Appended {
-    /// All before this is on the disk.
+    /// Everything before this is on disk.
     pub(crate) offset: u64,
-    /// The object, once it is whole.
+    /// The object, once it is complete.
     pub(crate) object: Option<Version>,
 }
 
@@ -109,7 +109,7 @@ pub(crate) struct Appended {
 pub(crate) struct Interrupt(Arc<Signal>);
 
 impl Interrupt {
-    /// Comes when somebody waits for the turn.
+    /// Resolves when another request waits for the turn.
     pub(crate) async fn asked(&self) {
         loop {
             let notified = self.0.interrupt.notified();
@@ -122,14 +122,14 @@ impl Interrupt {
 }
 
 impl Turn {
-    /// What is asked of the holder of this turn.
+    /// Requests to the holder of this turn.
     pub(crate) fn interrupt(&self) -> Interrupt {
         Interrupt(self.slot.signal.clone())
     }
 }
 
 impl Sessions {
-    /// Sessions in `tree`. `lock` is kept open as long as they are.
+    /// Sessions in `tree`. `lock` is kept open as long as they live.
     pub(crate) fn new(tree: Tree, lock: Tree, direct: bool) -> Self {
         Self { tree, _lock: lock, direct, blocks: Blocks::default(), slots: Slots::default() }
     }
@@ -155,21 +155,21 @@ impl Sessions {
         Ok(Turn { _guard: guard, slot })
     }
 
-    /// How much of the session is on the disk. Blocks.
+    /// How much of the session is on disk. Blocks.
     pub(crate) fn offset(&self, name: &Name) -> Result<u64, Error> {
         let slot = self.slots.get(name.path());
         let Ok(_turn) = slot.turn.clone().try_lock_owned() else {
             return Ok(slot.durable.load(Ordering::Acquire));
         };
         let file = self.open(name)?;
-        // Another run may be writing it: what is there before the sync is on the disk after it.
+        // Another run may be writing it: everything present before the sync is on disk after it.
         let there = file.metadata().map_err(Error::Io)?.len();
-        // Bytes may be there that nobody put on the disk for sure, after a crash.
+        // After a crash there may be bytes that were never synced.
         file.sync_all().map_err(Error::Io)?;
         Ok(there)
     }
 
-    /// Opens a session by `open`, and locks it once no other run writes it. Blocks.
+    /// Opens a session with `open`, and locks it once no other run writes it. Blocks.
     fn locked(&self, name: &Name, open: impl Fn() -> Result<File, Error>) -> Result<File, Error> {
         let began = Instant::now();
         loop {
@@ -179,7 +179,7 @@ impl Sessions {
                 Err(Errno::WOULDBLOCK) => false,
                 Err(error) => return Err(Error::Io(error.into())),
             };
-            // Whoever had it may have made it an object, or removed it.
+            // The previous holder may have made it an object, or removed it.
             if locked && self.is_at(name, &file)? {
                 return Ok(file);
             }
@@ -209,7 +209,8 @@ impl Sessions {
         }
     }
 
-    /// Gets the session ready for bytes at `append.offset`: makes it at 0, and cuts off what is beyond. Blocks.
+    /// Prepares the session for bytes at `append.offset`: creates it at 0, and truncates what is beyond.
+    /// Blocks.
     pub(crate) fn begin(&self, _: &Turn, name: &Name, append: &Append) -> Result<Begun, Error> {
         let failed = |error| Error::of(error, name.path());
         let file = if append.offset == 0 {
@@ -241,7 +242,7 @@ impl Sessions {
         Ok(Begun { file, direct })
     }
 
-    /// Writes the body that comes as `pieces` and, if asked, makes the session an object. Blocks.
+    /// Writes the body that arrives as `pieces` and, if requested, makes the session an object. Blocks.
     pub(crate) fn append(
         &self,
         turn: &Turn,
@@ -256,11 +257,11 @@ impl Sessions {
         let keeper = file.try_clone().map_err(Error::Io)?;
         let mut sink = Sink::new(objects.disk(), file, direct, append.offset, durable);
         let drained = sink.drain(&mut pieces);
-        // Nobody is to be waited for while the disk works.
+        // The disk's work must not wait for another request.
         drop(pieces);
         let offset = sink.offset();
         if let Err(error) = sink.sync() {
-            // What the disk refused is not there, whatever the page cache says.
+            // What the disk refused is lost, whatever the page cache shows.
             let _ = keeper.set_len(durable.load(Ordering::Acquire));
             return Err(Error::of(error, name.path()));
         }
@@ -272,7 +273,10 @@ impl Sessions {
                 return Err(Error::Aborted { reason, offset: Some(offset) });
             }
             Ok(false) => {
-                return Err(Error::Aborted { reason: "the sender gave up".into(), offset: Some(offset) });
+                return Err(Error::Aborted {
+                    reason: "the sender disconnected".into(),
+                    offset: Some(offset),
+                });
             }
             Err(error) => {
                 return Err(match Error::of(error, name.path()) {
@@ -295,7 +299,7 @@ impl Sessions {
         Ok(version)
     }
 
-    /// Drops the session. Blocks. True if there was one.
+    /// Removes the session. Blocks. True if there was one.
     pub(crate) fn remove(&self, _: &Turn, name: &Name) -> Result<bool, Error> {
         let _locked = match self.locked(name, || self.open(name)) {
             Err(Error::NoSession(_)) => return Ok(false),
@@ -305,7 +309,7 @@ impl Sessions {
     }
 }
 
-/// Counts a request that waits for its turn, and tells the one that has it.
+/// Counts a request that waits for its turn, and notifies the one that has it.
 struct Waiting<'s>(&'s Signal);
 
 impl<'s> Waiting<'s> {

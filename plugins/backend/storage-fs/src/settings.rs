@@ -1,4 +1,4 @@
-//! What an operator can set for storage-fs. Never reads a file or the environment.
+//! The operator's settings of storage-fs. Never reads a file or the environment.
 
 use std::path::PathBuf;
 
@@ -42,7 +42,7 @@ impl Default for Settings {
     }
 }
 
-/// What the plugins that make, keep and deliver contents need.
+/// The buckets that the plugins which produce, keep and deliver contents need.
 fn grants() -> Grants {
     let of_media = [
         ("upload", Access::Write),
@@ -58,7 +58,7 @@ fn grants() -> Grants {
     [("media".to_owned(), of_media), ("uploads".to_owned(), of_uploads)].into()
 }
 
-/// Who opens a bucket of a third party's must not close that of contents.
+/// A grant for another bucket must not remove that of contents.
 fn with_built_in<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Grants, D::Error> {
     let mut all = grants();
     all.extend(Grants::deserialize(deserializer)?);

@@ -1,9 +1,9 @@
-//! Takes a stream of pieces to a file, in order and from one blocking thread, and makes it durable.
+//! Writes a stream of pieces to a file, in order and from one blocking thread, and makes it durable.
 //!
-//! Pieces come through a bounded channel, so that the network is never ahead of the disk by more than a few of them.
-//! Large streams go past the page cache (O_DIRECT) where the file system can, in aligned blocks that are filled where
-//! the bytes arrive and are still in the processor's cache; otherwise write-back is begun early, so that the sync at
-//! the end finds little left to do. It never decides what a half-written file is worth.
+//! Pieces come through a bounded channel, so the network is never ahead of the disk by more than a few of
+//! them. Large streams bypass the page cache (O_DIRECT) where the file system supports it, in aligned blocks
+//! that are filled where the bytes arrive and are still in the processor's cache; otherwise write-back begins
+//! early, so that the final sync has little left to do. It never decides what happens to an incomplete file.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -22,21 +22,21 @@ use crate::disk::Disk;
 
 /// Pieces that may wait between the network and the disk.
 const QUEUE: usize = 8;
-/// Less than this is not worth a write past the page cache.
+/// Below this size, bypassing the page cache does not pay.
 const DIRECT_MIN: usize = 64 << 10;
-/// What is written before a sync in the background is begun.
+/// Bytes written before a background sync begins.
 const SYNC_EVERY: u64 = 64 << 20;
-/// Most pieces that one system call takes.
+/// Maximum pieces of one system call.
 const BATCH: usize = 16;
 
-/// What the sending side says.
+/// A message of the sending side.
 #[derive(Debug)]
 pub(crate) enum Piece {
     /// The next bytes.
     Data(Bytes),
-    /// The next bytes, gathered for a direct write.
+    /// The next bytes, collected for a direct write.
     Block(Filled),
-    /// That was all. A channel that closes without this is a stream that broke off.
+    /// The end. A channel that closes without this is an interrupted stream.
     End,
 }
 
@@ -54,14 +54,14 @@ pub(crate) struct Sink<'p> {
     direct: Option<File>,
     /// Everything before this offset is in the file.
     offset: u64,
-    /// Everything before this offset is on the disk.
+    /// Everything before this offset is on disk.
     durable: &'p AtomicU64,
     sync: Option<(u64, JoinHandle<io::Result<()>>)>,
 }
 
 impl<'p> Sink<'p> {
-    /// Writes to `file` from `offset` on, what is before it being on the disk already. `direct` is the same file
-    /// opened with O_DIRECT, which blocks are written with. Every byte is claimed of `disk` first.
+    /// Writes to `file` from `offset` on; everything before is already on disk. `direct` is the same file
+    /// opened with O_DIRECT, for blocks. Every byte is first claimed from `disk`.
     pub(crate) fn new(
         disk: &'p Disk,
         file: File,
@@ -78,8 +78,8 @@ impl<'p> Sink<'p> {
         self.offset
     }
 
-    /// Writes what comes until the stream ends: true if it ended cleanly, false if it broke off. What came is in the
-    /// file either way, and on the disk only after [`Sink::sync`].
+    /// Writes what arrives until the stream ends: true if it ended cleanly, false if it was interrupted. The
+    /// received bytes are in the file either way, and on disk only after [`Sink::sync`].
     pub(crate) fn drain(&mut self, pieces: &mut mpsc::Receiver<Piece>) -> io::Result<bool> {
         let mut batch = VecDeque::with_capacity(BATCH);
         let mut next = pieces.blocking_recv();
@@ -95,7 +95,7 @@ impl<'p> Sink<'p> {
                 }
                 Some(Piece::Data(data)) => {
                     batch.push_back(data);
-                    // What waits already goes along in the same system call.
+                    // Pieces that are already waiting go into the same system call.
                     let other = loop {
                         match pieces.try_recv() {
                             Ok(Piece::Data(data)) if batch.len() < BATCH => batch.push_back(data),
@@ -113,7 +113,7 @@ impl<'p> Sink<'p> {
         }
     }
 
-    /// Writes `batch` and empties it; of what does not fit on the disk, as much as does.
+    /// Writes `batch` and empties it; if not all fits on the disk, as much as does.
     pub(crate) fn write(&mut self, batch: &mut VecDeque<Bytes>) -> io::Result<()> {
         while !batch.is_empty() {
             let claim = self.disk.claim(batch.iter().take(BATCH).map(Bytes::len).sum())?;
@@ -144,8 +144,8 @@ impl<'p> Sink<'p> {
         self.sync_early()
     }
 
-    /// Writes an aligned block: past the page cache as much of it as can be, the ordinary way what is left over. Of
-    /// one that does not fit on the disk, as much as does.
+    /// Writes an aligned block: as much as possible past the page cache, the rest through it. If not all fits
+    /// on the disk, as much as does.
     fn write_block(&mut self, block: &[u8]) -> io::Result<()> {
         let claim = self.disk.claim(block.len())?;
         let (block, beyond) = block.split_at(claim.bytes());
@@ -160,7 +160,7 @@ impl<'p> Sink<'p> {
                     self.offset += whole as u64;
                     rest = &block[whole..];
                 }
-                // The file system has second thoughts: the ordinary way from here on.
+                // The file system refuses direct writes after all: through the page cache from here on.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.direct = None,
                 Err(error) => return Err(error),
             }
@@ -170,7 +170,7 @@ impl<'p> Sink<'p> {
         if beyond.is_empty() { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
     }
 
-    /// Begins a sync in the background when enough came since the last one, and notes the end of the last one.
+    /// Begins a background sync when enough arrived since the last one, and records the end of the last one.
     fn sync_early(&mut self) -> io::Result<()> {
         if self.sync.as_ref().is_some_and(|(_, running)| running.is_finished()) {
             self.await_sync()?;
@@ -184,7 +184,7 @@ impl<'p> Sink<'p> {
         Ok(())
     }
 
-    /// The result of a sync in the background counts: the kernel reports a failed write-back only once.
+    /// The result of a background sync counts: the kernel reports a failed write-back only once.
     fn await_sync(&mut self) -> io::Result<()> {
         if let Some((upto, running)) = self.sync.take() {
             let runtime = tokio::runtime::Handle::current();
@@ -194,7 +194,7 @@ impl<'p> Sink<'p> {
         Ok(())
     }
 
-    /// Cuts off what a failed write may have left behind [`Sink::offset`], and puts all before it on the disk.
+    /// Truncates what a failed write may have left after [`Sink::offset`], and syncs everything before it.
     pub(crate) fn sync(mut self) -> io::Result<File> {
         failpoint("storage-fs.written");
         if self.file.metadata()?.len() > self.offset {

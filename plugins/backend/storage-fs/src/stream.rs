@@ -1,5 +1,5 @@
-//! A part of a file as a response body: read in large pieces on blocking threads, one piece ahead of the network and
-//! never more.
+//! A part of a file as a response body: read in large pieces on blocking threads, at most one piece ahead of
+//! the network.
 
 use std::fs::File;
 use std::io;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::task::JoinHandle;
 
-/// What one blocking call reads.
+/// The size of one blocking read.
 const PIECE: u64 = 512 * 1024;
 
 /// Reads `length` bytes at `offset` in one go.
@@ -33,14 +33,14 @@ pub(crate) fn read_exactly(file: &File, offset: u64, length: usize) -> io::Resul
 #[derive(Debug)]
 pub(crate) struct FileBody {
     file: Arc<File>,
-    /// What is still to be sent.
+    /// What is left to send.
     at: u64,
     end: u64,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
 }
 
 impl FileBody {
-    /// The bytes from `at` up to, not including, `end`.
+    /// The bytes from `at` to `end`, exclusive.
     pub(crate) fn new(file: File, at: u64, end: u64) -> Self {
         let mut body = Self { file: Arc::new(file), at, end, reading: None };
         body.read_on(at);

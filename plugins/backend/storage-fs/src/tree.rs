@@ -20,36 +20,36 @@ use streamgate_plugin_api::failpoint;
 const DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 const BENEATH: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
-/// How many directories are remembered as durable before the memory starts anew.
+/// Maximum directories remembered as durable; beyond it the memory starts over.
 const KNOWN_DIRECTORIES: usize = 16 * 1024;
-/// How often a directory is made that another run removes because it is still empty.
+/// How often a directory is created again after another run removed it because it was empty.
 const TRIES: usize = 8;
 
 /// A tree of files below one directory.
 #[derive(Debug)]
 pub(crate) struct Tree {
     base: OwnedFd,
-    /// Directories whose own entry is known to be on the disk.
+    /// Directories whose own entry is known to be on disk.
     durable: Mutex<HashSet<String>>,
-    /// Held for reading while entries are made, for writing while empty directories are removed, so that a
-    /// directory is never removed between its making and its first entry.
+    /// Held for reading while entries are created, for writing while empty directories are removed, so that a
+    /// directory is never removed between its creation and its first entry.
     structure: RwLock<()>,
 }
 
-/// One entry that [`Tree::walk`] meets.
+/// One entry found by [`Tree::walk`].
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// Path below the directory that is walked.
+    /// Path below the walked directory.
     pub(crate) path: String,
-    /// None of a directory.
+    /// `None` for a directory.
     pub(crate) stat: Option<rustix::fs::Stat>,
 }
 
 impl Tree {
-    /// Opens `path` as a tree, and makes the directory, durably, if there is none.
+    /// Opens `path` as a tree; creates the directory, durably, if it is missing.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         streamgate_plugin_api::dirs::make_durable(path)?;
-        // The root itself may be a link that the operator made.
+        // The root itself may be a link created by the operator.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self::new(rustix::fs::openat(CWD, path, flags, Mode::empty())?))
     }
@@ -58,7 +58,7 @@ impl Tree {
         Self { base, durable: Mutex::default(), structure: RwLock::default() }
     }
 
-    /// The tree below the directory `name` of this one, made if there is none.
+    /// The tree below the directory `name` of this one, created if it is missing.
     pub(crate) fn subtree(&self, name: &str) -> io::Result<Self> {
         let base = open_or_make(&self.base, name)?;
         rustix::fs::fsync(&self.base)?;
@@ -82,7 +82,7 @@ impl Tree {
         }
     }
 
-    /// Whether anything is at `path`.
+    /// Whether something exists at `path`.
     pub(crate) fn exists(&self, path: &str) -> bool {
         let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         match rustix::fs::openat2(&self.base, path, flags, Mode::empty(), BENEATH) {
@@ -100,8 +100,8 @@ impl Tree {
         rustix::fs::openat2(&self.base, path, flags, Mode::empty(), BENEATH | ResolveFlags::CACHED).ok()
     }
 
-    /// Opens the file at `path` to write it, and makes it and its directories if they are not there.
-    /// The second value tells whether it was made; its entry is durable only after [`Tree::sync_entry`].
+    /// Opens the file at `path` for writing, and creates it and its directories if they are missing. The
+    /// second value tells whether it was created; its entry is durable only after [`Tree::sync_entry`].
     pub(crate) fn open_or_create(&self, path: &str) -> io::Result<(OwnedFd, bool)> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let _making = self.structure.read().unwrap_or_else(PoisonError::into_inner);
@@ -116,8 +116,8 @@ impl Tree {
         })
     }
 
-    /// Moves the file `name` of the directory `from` to `path`, replacing what is there unless `keep`;
-    /// durable when this returns. With `keep`, an existing file is the error `AlreadyExists`.
+    /// Moves the file `name` of the directory `from` to `path`, replacing an existing file unless `keep`;
+    /// durable on return. With `keep`, an existing file is the error `AlreadyExists`.
     pub(crate) fn adopt(&self, from: impl AsFd, name: &OsStr, path: &str, keep: bool) -> io::Result<()> {
         {
             let _making = self.structure.read().unwrap_or_else(PoisonError::into_inner);
@@ -133,8 +133,8 @@ impl Tree {
         Ok(())
     }
 
-    /// Removes the file at `path` and the directories that this leaves empty; durable when this returns.
-    /// False if there was none.
+    /// Removes the file at `path` and the directories that become empty; durable on return. False if there
+    /// was none.
     pub(crate) fn remove(&self, path: &str) -> io::Result<bool> {
         let removed = self.unlink(path)?;
         if removed {
@@ -156,7 +156,8 @@ impl Tree {
         }
     }
 
-    /// Makes removals in the directory of `path` durable, and removes it and those above while they are empty.
+    /// Makes removals in the directory of `path` durable, and removes it and those above while they are
+    /// empty.
     pub(crate) fn sync_removal(&self, path: &str) -> io::Result<()> {
         match self.parent(path) {
             Ok((parent, _)) => rustix::fs::fsync(&parent)?,
@@ -176,7 +177,8 @@ impl Tree {
         Ok(())
     }
 
-    /// Makes the entry of `path` durable: its directory, and every directory above whose entry is not known to be.
+    /// Makes the entry of `path` durable: its directory, and every directory above whose entry may not be
+    /// durable yet.
     pub(crate) fn sync_entry(&self, path: &str) -> io::Result<()> {
         let mut directory = path;
         let mut fresh = Vec::new();
@@ -188,7 +190,7 @@ impl Tree {
                     "" => rustix::fs::fsync(&self.base)?,
                     above => match self.directory(above) {
                         Ok(directory) => rustix::fs::fsync(&directory)?,
-                        // Removed by someone else since: nothing is left to be made durable.
+                        // Removed concurrently: nothing is left to be made durable.
                         Err(error) if absent(&error) => return Ok(()),
                         Err(error) => return Err(error),
                     },
@@ -203,7 +205,7 @@ impl Tree {
             (directory, first) = (above, false);
         }
         if !fresh.is_empty() {
-            // Only what is still there: a directory removed meanwhile must not be remembered.
+            // Only what still exists: a directory removed meanwhile must not be remembered.
             let _still = self.structure.read().unwrap_or_else(PoisonError::into_inner);
             fresh.retain(|directory| self.directory(directory).is_ok());
             let mut known = self.known();
@@ -216,8 +218,8 @@ impl Tree {
     }
 
     /// Calls `visit` for the files below `bucket` in byte order of their paths (relative to it), those after
-    /// `after` whose path begins with `prefix`, until it returns false. With `shallow`, directories behind the
-    /// prefix are visited themselves, as `name/`, and not what is in them.
+    /// `after` whose path begins with `prefix`, until it returns false. With `shallow`, directories after the
+    /// prefix are visited themselves, as `name/`, not their content.
     pub(crate) fn walk(
         &self,
         bucket: &str,
@@ -226,7 +228,7 @@ impl Tree {
         shallow: bool,
         visit: &mut dyn FnMut(Entry) -> bool,
     ) -> io::Result<()> {
-        // What the prefix names as a directory is entered at once: those beside it may be many.
+        // A directory named by the prefix is entered directly: it may have many siblings.
         let plain =
             |name: &str| !matches!(name, "" | "." | "..") && name.len() <= 255 && !name.contains('\0');
         let begin = prefix.rsplit_once('/').map(|(begin, _)| begin);
@@ -234,7 +236,7 @@ impl Tree {
         let mut at = begin.map(|begin| format!("{begin}/")).unwrap_or_default();
         match self.directory(format!("{bucket}/{at}").trim_end_matches('/')) {
             Ok(directory) => walk(directory, &mut at, (prefix, after, shallow), visit).map(drop),
-            // Links are no part of the tree.
+            // Links are not part of the tree.
             Err(error) if absent(&error) || error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
                 Ok(())
             }
@@ -242,8 +244,8 @@ impl Tree {
         }
     }
 
-    /// Removes all files directly in this tree's top directory, and all empty directories anywhere below it: what a
-    /// crash leaves behind.
+    /// Removes all files directly in this tree's top directory, and all empty directories below it: the
+    /// leftovers of a crash.
     pub(crate) fn tidy(&self, files: bool) -> io::Result<u64> {
         tidy(&self.base, files)
     }
@@ -276,7 +278,7 @@ impl Tree {
             done => return done,
         }
         let (directories, name) = path.rsplit_once('/').expect("the top of the tree is always there");
-        // Removed by another run, if they were known: their entries are to be made durable again.
+        // If another run removed known directories, their entries have to be made durable again.
         let mut known = self.known();
         path.match_indices('/').for_each(|(end, _)| _ = known.remove(&path[..end]));
         drop(known);
@@ -292,7 +294,7 @@ impl Tree {
     }
 }
 
-/// Makes an entry in a directory, again if another run removed the directory before it had one.
+/// Creates an entry in a directory, again if another run removed the directory before it had one.
 fn in_a_directory<T>(make: impl Fn() -> io::Result<T>) -> io::Result<T> {
     for _ in 1..TRIES {
         match make() {
@@ -303,7 +305,7 @@ fn in_a_directory<T>(make: impl Fn() -> io::Result<T>) -> io::Result<T> {
     make()
 }
 
-/// Whether `error` means that nothing is at a path (a file in the place of a directory included).
+/// Whether `error` means that nothing exists at a path (including a file in the place of a directory).
 pub(crate) fn absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
@@ -331,7 +333,7 @@ fn tidy(directory: &OwnedFd, files: bool) -> io::Result<u64> {
         match rustix::fs::openat(directory, name, DIR, Mode::empty()) {
             Ok(below) => {
                 removed += tidy(&below, false)?;
-                // Refused while anything is in it.
+                // Refused while it is not empty.
                 let _ = rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR);
             }
             Err(_) if files => {
@@ -377,7 +379,8 @@ fn walk(
         at.truncate(length);
         at.push_str(&name);
         let wanted = if name.ends_with('/') {
-            // Nothing below can match unless one begins with the other; all below sorts by this beginning.
+            // Nothing below can match unless one is a prefix of the other; everything below sorts by this
+            // prefix.
             (at.starts_with(prefix) || prefix.starts_with(at.as_str()))
                 && (at.as_str() > after || (!shallow && after.starts_with(at.as_str())))
         } else {

@@ -1,4 +1,4 @@
-//! Whose a bucket is: of the plugin that bears its name, and of those to whom it is opened.
+//! Access to buckets: a plugin's own one, and those granted to it.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use http::{Request, StatusCode};
@@ -35,7 +35,7 @@ async fn a_plugin_has_its_own_bucket_and_of_others_what_is_opened_to_it() {
         let status = send(&storage, plugin, method, path).await;
         assert_eq!(status, StatusCode::FORBIDDEN, "{plugin} {method} {path}");
     }
-    // Also from memory, where small objects are after they were asked for.
+    // Also from memory, where small objects are after the first read.
     for _ in 0..3 {
         assert_eq!(send(&storage, "streaming", "GET", object).await, StatusCode::OK);
         assert_eq!(send(&storage, "prowler", "GET", object).await, StatusCode::FORBIDDEN);

@@ -1,4 +1,4 @@
-//! The storage contract from outside: requests to the service, and what is on the disk afterwards.
+//! The storage contract: requests to the service, and the state of the disk afterwards.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr)]
 
 use std::path::Path;
@@ -91,7 +91,7 @@ fn pieces(data: &Bytes, size: usize) -> Body {
     Body::from_stream(stream::iter(pieces.into_iter().map(Ok::<_, std::io::Error>)))
 }
 
-/// A body that breaks off after `data`.
+/// A body that is interrupted after `data`.
 fn broken(data: &Bytes) -> Body {
     let data = data.clone();
     Body::from_stream(stream::iter([Ok(data), Err(std::io::Error::other("the client went away"))]))
@@ -344,7 +344,7 @@ async fn an_offset_before_the_end_cuts_and_one_beyond_it_is_refused_before_the_b
     }));
     let beyond = store.send("PATCH", "/media/a", &[("upload-offset", "1001")], body).await;
     assert_eq!((beyond.status(), offset(&beyond)), (StatusCode::CONFLICT, Some(1000)));
-    assert!(!polled.load(Ordering::SeqCst), "the body was asked for in vain");
+    assert!(!polled.load(Ordering::SeqCst), "the body was requested although it is not used");
     let none = store.send("PATCH", "/media/none", &[("upload-offset", "5")], bytes(1, 1)).await;
     assert_eq!((none.status(), offset(&none)), (StatusCode::CONFLICT, Some(0)));
     let cut = store
@@ -379,7 +379,7 @@ async fn a_second_writer_takes_over_from_one_that_hangs() {
         Body::from_stream(stream::iter([Ok::<_, std::io::Error>(came.clone())]).chain(stream::pending()));
     let first = store.send("PATCH", "/media/a", &[("upload-offset", "0")], hangs);
     let second = async {
-        // The second comes when the first is at it: its session is there.
+        // The second one comes while the first writes: its session exists.
         while !store.file(".incomplete/sessions/media/a").exists() {
             tokio::task::yield_now().await;
         }
@@ -493,7 +493,7 @@ impl Store {
     }
 }
 
-/// A body whose pieces come when the test sends them.
+/// A body whose pieces the test sends.
 fn slow() -> (tokio::sync::mpsc::Sender<Bytes>, Body) {
     let (pieces, rest) = tokio::sync::mpsc::channel::<Bytes>(1);
     let frames = stream::unfold(rest, |mut rest| async move {
@@ -529,7 +529,7 @@ async fn a_run_that_another_one_has_replaced_finishes_its_reads_and_writes_besid
     let old = store.storage.clone();
     let writing = tokio::spawn(async move { ask(&old, "PUT", "/media/slow/er", &[], body).await });
     pieces.send(large.slice(..1 << 20)).await.unwrap();
-    // The second piece is taken when the file of the first one is there.
+    // The second piece is accepted when the file of the first one exists.
     pieces.send(large.slice(1 << 20..2 << 20)).await.unwrap();
 
     let new = store.beside();
@@ -571,7 +571,7 @@ async fn a_session_that_the_replaced_run_writes_is_written_by_no_other_until_it_
             ask(&new, "PATCH", "/up/a", &headers, "four").await
         })
     };
-    // It is asked for and not begun: what the old one still gets goes before it.
+    // It is requested and has not begun: what the old one still receives comes first.
     let head = ask(&new, "HEAD", "/up/a", &[("upload-incomplete", "?1")], "").await;
     assert_eq!(head.status(), StatusCode::NO_CONTENT);
     assert!(!second.is_finished());
@@ -592,7 +592,7 @@ async fn put_fenced(store: &Store, path: &str, fence: &str, body: &'static str) 
 async fn a_writer_with_a_smaller_fence_writes_and_removes_nothing_over_a_restart_and_beside_another_run() {
     let mut store = store();
     assert_eq!(put_fenced(&store, "/media/a/720p/1.m4s", "a=7", "old").await, StatusCode::CREATED);
-    // The later run says that it is there before it reads anything.
+    // The later run announces itself before it reads anything.
     let raised = store.send("PUT", "/media/", &[(FENCE, "a=9")], Body::empty()).await;
     assert_eq!(raised.status(), StatusCode::NO_CONTENT);
     let refused = store.send("PUT", "/media/a/720p/1.m4s", &[(FENCE, "a=8")], "stale").await;
@@ -607,7 +607,7 @@ async fn a_writer_with_a_smaller_fence_writes_and_removes_nothing_over_a_restart
     assert_eq!(removed.status(), StatusCode::PRECONDITION_FAILED);
     assert_eq!(store.get("/media/a/720p/1.m4s").await.1, "old");
     assert_eq!(store.temporary_files(), 0);
-    // Another directory has a fence of its own, and who has none is not stopped.
+    // Another directory has its own fence, and a writer without one is not stopped.
     assert_eq!(put_fenced(&store, "/media/b/1.m4s", "b=1", "b").await, StatusCode::CREATED);
     let plain = store.send("PUT", "/media/a/poster.jpg", &[], "poster").await;
     assert_eq!(plain.status(), StatusCode::CREATED);

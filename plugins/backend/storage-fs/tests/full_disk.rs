@@ -16,7 +16,7 @@ use streamgate_storage_fs::{Settings, Storage, open_storage};
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    /// `None` where mounting is not allowed; then there is nothing to test with.
+    /// `None` where mounting is not allowed; then the test is skipped.
     fn mount(mebibytes: u64) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let mounted = Command::new("mount")
@@ -57,7 +57,7 @@ async fn send(
     storage.handle(request.body(body).unwrap()).await
 }
 
-/// Until it is refused; what is acknowledged by then.
+/// Writes until it is refused; returns what is acknowledged by then.
 async fn append_until_full(storage: Storage, path: String) -> u64 {
     let mut offset = 0_u64;
     loop {
@@ -143,7 +143,8 @@ async fn the_reserve_is_held_by_many_writers_at_full_speed_and_deleting_gives_ro
     assert!(free + (1 << 20) >= RESERVE, "{free} bytes are left of a reserve of {RESERVE}");
     assert!(free < RESERVE + (2 << 20), "{free} bytes are free: more could have been taken");
 
-    // Something else eats the reserve: deleting works to the last byte, and what it frees is room at once.
+    // Another process uses up the reserve: deleting works to the last byte, and the freed space is available
+    // at once.
     let rest = std::fs::File::create(disk.path().join("eaten")).unwrap();
     rustix::fs::fallocate(&rest, rustix::fs::FallocateFlags::empty(), 0, disk.free()).unwrap();
     assert_eq!(disk.free(), 0);

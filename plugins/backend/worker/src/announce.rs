@@ -1,6 +1,6 @@
-//! Tells the bus what happened to jobs. A publisher may have to wait for a slow subscriber;
-//! calls about jobs do not wait with it: events pass through a bounded queue, and are dropped
-//! (and counted) when it is full, which costs a hint and no job.
+//! Publishes changes of jobs on the bus. A publisher may have to wait for a slow subscriber; calls about jobs
+//! do not: events pass through a bounded queue, and are dropped (and counted) when it is full. An event is
+//! only a hint, so no job is lost.
 
 use streamgate_contracts::events::{self, JobChanged};
 use streamgate_contracts::jobs::v1::{Job, JobState};
@@ -10,20 +10,20 @@ use tokio_util::sync::CancellationToken;
 
 const QUEUE: usize = 4096;
 
-/// Where changes of jobs are told.
+/// The sender of changes of jobs.
 #[derive(Debug, Clone)]
 pub(crate) struct Announcer {
     changes: Sender<JobChanged>,
 }
 
 impl Announcer {
-    /// An announcer, and what is to be published.
+    /// An announcer, and the queue to publish from.
     pub(crate) fn new() -> (Self, Receiver<JobChanged>) {
         let (changes, queue) = channel(QUEUE);
         (Self { changes }, queue)
     }
 
-    /// The job is in another state than before.
+    /// The job's state has changed.
     pub(crate) fn changed(&self, job: &Job) {
         let change =
             JobChanged { id: job.id.clone(), queue: job.queue.clone(), state: job.state().name().to_owned() };
@@ -33,7 +33,7 @@ impl Announcer {
     }
 }
 
-/// Publishes until the token is cancelled and nothing is left, or all announcers are gone.
+/// Publishes until the token is cancelled and the queue is empty, or all announcers are dropped.
 pub(crate) async fn publish(host: Host, mut queue: Receiver<JobChanged>, shutdown: CancellationToken) {
     loop {
         let change = tokio::select! {

@@ -1,4 +1,4 @@
-//! Why a call about a job failed, for gRPC and for HTTP.
+//! Errors of calls about jobs, for gRPC and for HTTP.
 
 use streamgate_contracts::db::DbError;
 use streamgate_contracts::jobs::v1::JobState;
@@ -10,7 +10,7 @@ use tonic::Status;
 pub(crate) enum JobError {
     #[error("there is no job `{0}`; ended jobs are removed after a while")]
     NotFound(String),
-    #[error("the lease of job `{id}` is no longer in force (the job is {}); stop working on it", state.name())]
+    #[error("the lease of job `{id}` has ended (the job is {}); stop working on it", state.name())]
     LeaseLost { id: String, state: JobState },
     #[error("job `{id}` is {}; only a job that is {wanted} can be {verb}", state.name())]
     WrongState { id: String, state: JobState, wanted: &'static str, verb: &'static str },
@@ -20,7 +20,7 @@ pub(crate) enum JobError {
     Taken { queue: String },
     #[error("{0}")]
     Invalid(String),
-    #[error("too many calls change the same job at this moment; try again")]
+    #[error("too many concurrent calls change the same job; try again")]
     Contended,
     #[error(transparent)]
     Db(#[from] DbError),

@@ -1,4 +1,4 @@
-//! The plugin's figures: how many jobs wait and run in each queue, and how many have ended how.
+//! The plugin's metrics: queued and running jobs of each queue, and how jobs ended.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::jobs::Jobs;
 
-/// Between two counts, which read the indexes of all jobs that have not ended.
+/// Between two counts, which read the indexes of all unfinished jobs.
 const INTERVAL: Duration = Duration::from_secs(15);
 
-/// What is counted.
+/// The counters.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Figures {
     /// By queue and state.
     jobs: Family<Labels<2>, Gauge>,
-    /// By state alone: queues are named by plugins, and a counter would keep each name for ever.
+    /// By state alone: plugins name queues, and a counter would keep each name forever.
     changes: Family<Labels<1>, Counter>,
 }
 
@@ -26,12 +26,8 @@ fn labels(queue: &str, state: &str) -> Labels<2> {
 
 impl Figures {
     pub(crate) fn register(&self, metrics: &Metrics) {
-        metrics.register("jobs", "Jobs that have not ended", self.jobs.clone());
-        metrics.register(
-            "job_changes",
-            "Changes of jobs, by the state that they led to",
-            self.changes.clone(),
-        );
+        metrics.register("jobs", "Unfinished jobs", self.jobs.clone());
+        metrics.register("job_changes", "Changes of jobs, by resulting state", self.changes.clone());
     }
 
     pub(crate) fn changed(&self, job: &Job) {
@@ -53,7 +49,7 @@ pub(crate) async fn count(jobs: Jobs, shutdown: CancellationToken) {
                         gauges.get_or_create(&labels(&queue, &state)).set(count);
                     }
                 }
-                // The sweep tells of a database that does not answer.
+                // The sweep reports a database that does not answer.
                 Err(error) => tracing::debug!(%error, "jobs cannot be counted"),
             }
         }

@@ -1,4 +1,4 @@
-//! Entries for the fuzz targets, not an API: bytes as a client may send them, and what must hold whatever they are.
+//! Entries for the fuzz targets, not an API: bytes from a client, and what must hold for all of them.
 
 use axum::extract::Query;
 use http::Uri;

@@ -1,6 +1,5 @@
-//! Who we are over restarts: the node, which lasts as long as its data directory, and the
-//! process, which is another one after every start. A lease that a worker of this node took in
-//! another process belongs to nobody any more.
+//! Our identity over restarts: the node, which lasts as long as its data directory, and the process, which
+//! changes with every start. A lease that a worker of this node took in an earlier process is orphaned.
 
 use std::io::Write;
 use std::path::Path;
@@ -8,7 +7,7 @@ use std::path::Path;
 use streamgate_plugin_api::process;
 use uuid::Uuid;
 
-/// Node and process, as they stand beside a lease.
+/// Node and process, as stored with a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) node: String,
@@ -16,10 +15,10 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Reads the node from the data directory, or gives it one. Blocks.
+    /// Reads the node's name from the data directory, or creates one. Blocks.
     ///
     /// # Errors
-    /// When the directory cannot be read or written.
+    /// If the directory cannot be read or written.
     pub(crate) fn load(directory: &Path) -> std::io::Result<Self> {
         Ok(Self { node: node(directory)?, process: this_process() })
     }
@@ -29,8 +28,8 @@ fn node(directory: &Path) -> std::io::Result<String> {
     let path = directory.join("node");
     match std::fs::read_to_string(&path) {
         Ok(text) if Uuid::try_parse(text.trim()).is_ok() => return Ok(text.trim().to_owned()),
-        // A torn or foreign file: leases of before run out by themselves.
-        Ok(_) => tracing::warn!(path = %path.display(), "the node's name is damaged; it gets another one"),
+        // A torn or foreign file: earlier leases expire on their own.
+        Ok(_) => tracing::warn!(path = %path.display(), "the node's name is damaged; a new one is created"),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
@@ -44,8 +43,8 @@ fn node(directory: &Path) -> std::io::Result<String> {
     Ok(name)
 }
 
-/// The same for every plugin instance in this process, and never the same again: a swapped
-/// plugin must not free the leases of workers that live on beside it.
+/// The same for every plugin instance in this process, and never reused: a swapped plugin must not free the
+/// leases of workers that continue beside it.
 fn this_process() -> String {
     process::own().unwrap_or_else(|| Uuid::new_v4().to_string())
 }

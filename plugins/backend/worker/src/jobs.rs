@@ -1,5 +1,5 @@
-//! What can be done with jobs: the store, the rules, those who wait, and the events, together.
-//! Both the internal contract and the HTTP API speak to this.
+//! The operations on jobs: the store, the rules, the waiting calls and the events, together. The internal
+//! contract and the HTTP API both use this.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,9 +31,9 @@ const MAX_NAME: usize = 256;
 const MAX_ERROR: usize = 4096;
 const MAX_ATTEMPTS: u32 = 10_000;
 const MAX_WAIT: Duration = Duration::from_secs(30);
-/// How long a worker waits before it looks again whether an owner may have one more job running.
+/// How long a worker waits before it checks again whether an owner may have one more running job.
 const BLOCKED_WAIT: Duration = Duration::from_secs(1);
-/// How often a call tries again after another one was faster.
+/// How often a call is retried after a concurrent change.
 const TRIES: usize = 10;
 
 /// The jobs of this node. Cheap to clone.
@@ -54,18 +54,18 @@ struct Shared {
     limits: Limits,
     figures: Figures,
     owners: Owners,
-    /// There is something for the audit log.
+    /// There are new entries for the audit log.
     noted: Notify,
 }
 
-/// The capabilities that say whose jobs may run.
+/// The capabilities that state the owners of jobs and their limits.
 #[derive(Debug, Clone)]
 pub(crate) struct Dependencies {
     pub(crate) auth: Client,
     pub(crate) catalogue: Client,
 }
 
-/// What is to be enqueued.
+/// A job to be enqueued.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Enqueue {
     pub(crate) queue: String,
@@ -79,26 +79,26 @@ pub(crate) struct Enqueue {
     pub(crate) content: String,
 }
 
-/// Who wants a job, and for how long.
+/// A worker that requests a job, and for how long.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Want {
     pub(crate) queue: String,
     pub(crate) worker: String,
     pub(crate) lease_ms: u32,
     pub(crate) wait: Duration,
-    /// The worker lives on another node, and goes on when this process ends.
+    /// The worker is on another node, and continues when this process ends.
     pub(crate) remote: bool,
-    /// The process that it lives in; empty: not known.
+    /// Its process; empty: unknown.
     pub(crate) process: String,
 }
 
-/// A job that was leased.
+/// A leased job.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Lease {
     pub(crate) job: Job,
-    /// What proves the lease.
+    /// The proof of the lease.
     pub(crate) proof: String,
-    /// Why the job is not to be worked on any more, if that is so.
+    /// Why the job must not be worked on any more, if so.
     pub(crate) set_aside: Option<String>,
 }
 
@@ -145,17 +145,17 @@ impl Jobs {
         &self.shared.settings
     }
 
-    /// How much of the workers each owner may have.
+    /// The limits of each owner.
     pub(crate) fn limits(&self) -> &Limits {
         &self.shared.limits
     }
 
-    /// Whose contents are, for which jobs wait.
+    /// The owners of contents that jobs belong to.
     pub(crate) fn owners(&self) -> &Owners {
         &self.shared.owners
     }
 
-    /// Tells the audit log who changed jobs, until the plugin stops.
+    /// Sends the audit log who changed jobs, until the plugin stops.
     pub(crate) async fn tell(self, auth: Client) {
         let outbox = Outbox::new(self.store().db.clone(), auth);
         tokio::select! {
@@ -164,18 +164,18 @@ impl Jobs {
         }
     }
 
-    /// Makes those who wait for this queue look again.
+    /// Makes the waiting calls of this queue check again.
     pub(crate) fn wake(&self, queue: &str) {
         self.shared.waiting.wake(queue);
     }
 
-    /// The slot of those who wait for a queue.
+    /// The slot of the calls that wait for a queue.
     #[cfg(test)]
     pub(crate) fn slot_for_test(&self, queue: &str) -> Arc<tokio::sync::Notify> {
         self.shared.waiting.slot(queue)
     }
 
-    /// Wakes who waits for it, or for its end, and tells the bus.
+    /// Wakes the calls that wait for it, or for its end, and publishes the change.
     pub(crate) fn changed(&self, job: &Job) {
         if job.state() != JobState::Running {
             self.wake(&job.queue);
@@ -221,7 +221,7 @@ impl Jobs {
             if let Some(there) = self.store().unfinished(&job.queue, key).await? {
                 return Ok(there);
             }
-            // The job with this key ended between the two statements: there is room now.
+            // The job with this key ended between the two statements: retry.
         }
         Err(JobError::Contended)
     }
@@ -248,18 +248,18 @@ impl Jobs {
         let deadline = Instant::now() + want.wait.min(MAX_WAIT);
         let slot = self.shared.waiting.slot(&want.queue);
         loop {
-            // Waits from before the look, so that no job slips through between look and wait.
+            // Waits from before the check, so that no job is missed between check and wait.
             let mut woken = std::pin::pin!(slot.notified());
             woken.as_mut().enable();
             let due = self.store().next_due(&want.queue).await?;
             let wait = match due.map(|due| due.saturating_sub(self.now())) {
                 Some(wait) if wait <= 0 => match self.turn(&want.queue).await? {
-                    // Its owner has changed: take the turn again.
+                    // Its owner has changed: start the turn again.
                     Turn::Of { head, .. } if self.moved(&head).await? => continue,
                     Turn::Of { head: Head { id, owner, .. }, most } => {
                         match self.take((&id, &owner, most), &lessee).await? {
                             Some(leased) => return Ok(Some(self.lease_of(leased, lessee.lease))),
-                            // Its process has a job to end first, which wakes it.
+                            // Its process has to finish a job first, which wakes it.
                             None if self.is_held_back(&id, &lessee).await? => MAX_WAIT,
                             // Another worker was faster; there may be a second job.
                             None => Duration::ZERO,
@@ -283,7 +283,7 @@ impl Jobs {
         }
     }
 
-    /// Leases a job that is due now. If the caller goes away meanwhile, the job goes back.
+    /// Leases a job that is due now. If the caller disconnects meanwhile, the job is given back.
     async fn take(
         &self,
         (id, owner, most): (&str, &str, Option<u64>),
@@ -299,7 +299,7 @@ impl Jobs {
             }
             let Err(Ok(Some(Leased { job, .. }))) = send.send(taken) else { return };
             if let Err(error) = jobs.release(&job.id, &lessee.lease, (Duration::ZERO, ""), 0).await {
-                tracing::warn!(%error, job = job.id, "a job nobody waited for could not be given back");
+                tracing::warn!(%error, job = job.id, "a job whose caller disconnected could not be given back");
             }
         });
         Ok(leased.await.map_err(|_| JobError::Contended)??)
@@ -315,7 +315,7 @@ impl Jobs {
         let Settings { max_crashes, max_interruptions, .. } = self.settings();
         let set_aside = if crashes >= *max_crashes {
             Some(format!(
-                "the process that worked on it ended {crashes} times while it did nothing else (max_crashes = {max_crashes})"
+                "the process that worked on it alone ended {crashes} times (max_crashes = {max_crashes})"
             ))
         } else {
             (interruptions >= *max_interruptions).then(|| {
@@ -332,7 +332,7 @@ impl Jobs {
         self.store().heartbeat(id, lease, beat, self.now()).await
     }
 
-    /// `worked_ms` is what the lease has worked on, all in all.
+    /// `worked_ms` is the total work time of the lease.
     pub(crate) async fn complete(
         &self,
         id: &str,
@@ -420,7 +420,7 @@ impl Jobs {
         Ok(self.store().list(filter, limit).await?)
     }
 
-    /// At start: the jobs of workers that ended with the process before are due again at once.
+    /// At start: the jobs of workers that ended with the previous process are due again at once.
     pub(crate) async fn free_orphaned(&self) -> Result<usize, DbError> {
         let mut freed = 0;
         loop {
@@ -433,7 +433,7 @@ impl Jobs {
         }
     }
 
-    /// Jobs whose worker's process has ended, while this one goes on, are due again at once.
+    /// Jobs of a worker process that ended, while this one continues, are due again at once.
     pub(crate) async fn free_crashed(&self) -> Result<usize, DbError> {
         let mut freed = 0;
         for (process, held) in self.store().processes(&self.shared.home).await? {
@@ -447,7 +447,7 @@ impl Jobs {
         Ok(freed)
     }
 
-    /// Jobs whose lease has run out are due again.
+    /// Jobs whose lease has expired are due again.
     pub(crate) async fn free_expired(&self) -> Result<usize, DbError> {
         let mut freed = 0;
         while self.store().any_expired(self.now()).await? {
@@ -479,7 +479,10 @@ fn check_queue(queue: &str) -> Result<(), JobError> {
     if is_queue(queue) {
         return Ok(());
     }
-    Err(JobError::Invalid(format!("`{}` is no queue: use [a-z][a-z0-9-]{{0,62}}", queue.escape_default())))
+    Err(JobError::Invalid(format!(
+        "`{}` is not a valid queue name: use [a-z][a-z0-9-]{{0,62}}",
+        queue.escape_default()
+    )))
 }
 
 fn check_length(what: &str, text: &str) -> Result<(), JobError> {

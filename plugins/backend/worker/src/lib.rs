@@ -65,7 +65,7 @@ impl Plugin for Worker {
             settings,
             home,
             announcer,
-            // Whoever waits for a job here is sent to the run that takes over.
+            // Calls that wait for a job here are redirected to the successor.
             host.draining(),
             streamgate_plugin_api::time::Clock::system(),
             Dependencies { auth: host.service("auth"), catalogue: host.service("catalogue") },
@@ -109,7 +109,7 @@ impl Plugin for Worker {
     }
 }
 
-/// Jobs that another node enqueued wake those who wait here.
+/// Jobs that another node enqueued wake the calls that wait here.
 async fn wake_by_events(jobs: Jobs, mut enqueued: Subscription, shutdown: CancellationToken) {
     loop {
         let event = tokio::select! {

@@ -1,5 +1,5 @@
-//! How many jobs of one owner may run at the same time, and how much they may work on in a day, as `auth` says it. What it says is kept for a while; while
-//! it says nothing, the settings count.
+//! How many jobs of one owner may run concurrently, and how long they may work per day, as stated by `auth`.
+//! Its answers are cached; while it does not answer, the settings apply.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,26 +10,26 @@ use streamgate_contracts::auth::v1::auth_client::AuthClient;
 use streamgate_plugin_api::Client;
 use tokio::time::{Instant, timeout};
 
-/// How long a limit is kept.
+/// How long a limit is cached.
 const KEPT: Duration = Duration::from_secs(10);
-/// Owners whose limits are kept.
+/// Owners whose limits are cached.
 const MAX_KEPT: usize = 4_096;
 /// How long `auth` may take to answer.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// What one owner may have of the workers. `None`: no limit.
+/// The limits of one owner. `None`: unlimited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Limit {
-    /// Jobs of a queue at the same time.
+    /// Concurrent jobs of a queue.
     pub(crate) running: Option<u64>,
-    /// What they work on in a day (UTC), milliseconds.
+    /// Work time per day (UTC), milliseconds.
     pub(crate) day_ms: Option<u64>,
 }
 
 /// The limits of all owners.
 pub(crate) struct Limits {
     auth: AuthClient<Client>,
-    /// Where `auth` does not say.
+    /// Used if `auth` states no limit.
     otherwise: Limit,
     kept: Mutex<Kept>,
 }
@@ -37,12 +37,12 @@ pub(crate) struct Limits {
 #[derive(Default)]
 struct Kept {
     limits: HashMap<String, (Limit, Instant)>,
-    /// `auth` did not answer, and is not asked again before.
+    /// `auth` did not answer, and is not called again before this.
     silent_until: Option<Instant>,
 }
 
 impl Limits {
-    /// `otherwise` is how many jobs of one owner run at once where `auth` does not say; 0: any number.
+    /// `otherwise` is the number of concurrent jobs of one owner if `auth` states none; 0: unlimited.
     pub(crate) fn new(auth: Client, otherwise: u32) -> Self {
         let running = (otherwise > 0).then(|| otherwise.into());
         Self {
@@ -52,7 +52,7 @@ impl Limits {
         }
     }
 
-    /// The limit of an owner; nobody's jobs have none.
+    /// The limit of an owner; jobs without an owner have none.
     pub(crate) async fn of(&self, owner: &str) -> Limit {
         if owner.is_empty() {
             return Limit::default();
@@ -101,7 +101,7 @@ impl Limits {
 
     fn silent(&self, reason: &str) -> Limit {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        tracing::debug!(reason, "`auth` says no limits of owners");
+        tracing::debug!(reason, "`auth` returns no limits of owners");
         kept.silent_until = Some(Instant::now() + KEPT);
         self.otherwise
     }

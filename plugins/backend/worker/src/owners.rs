@@ -1,6 +1,6 @@
-//! Jobs that wait for a content belong to its owner, whoever that is by now: the catalogue is asked before one is
-//! leased, whose minutes then count. One that its owner's limits hold back is moved when an event says that the content
-//! changed hands, and for a lost event once in a while.
+//! Jobs for a content belong to its current owner: the catalogue is called before one is leased, and the
+//! minutes count for that owner. A job held back by its owner's limits is moved when an event reports that
+//! the content changed hands, and periodically in case an event is lost.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ use crate::turns::Head;
 
 /// How long the catalogue may take to answer.
 const DEADLINE: Duration = Duration::from_secs(2);
-/// How often all waiting jobs are looked at.
+/// How often all waiting jobs are checked.
 const EVERY: Duration = Duration::from_secs(300);
 /// Contents that are read at once.
 const PAGE: u32 = 200;
 
-/// Whose contents are.
+/// The owners of contents.
 #[derive(Debug, Clone)]
 pub(crate) struct Owners {
     catalogue: CatalogueClient<Client>,
@@ -49,7 +49,7 @@ impl Owners {
 }
 
 impl Store {
-    /// Gives what waits for a content to its owner; the queues in which something moved.
+    /// Assigns waiting jobs to the owners of their contents; returns the queues with a change.
     async fn give_to(&self, content: &str, owner: &str) -> Result<Vec<String>, DbError> {
         let sql = "UPDATE job SET owner = $2 WHERE state = 'queued' AND content = $1 AND content <> '' AND owner <> $2 \
                    RETURNING queue";
@@ -71,7 +71,7 @@ impl Store {
 }
 
 impl Jobs {
-    /// Whether a job that is about to be leased turns out to be another owner's. It is theirs then.
+    /// Whether a job about to be leased belongs to another owner by now. It is assigned to them.
     pub(crate) async fn moved(&self, head: &Head) -> Result<bool, DbError> {
         if head.content.is_empty() {
             return Ok(false);
@@ -85,7 +85,7 @@ impl Jobs {
         }
     }
 
-    /// Gives what waits for a content to its owner.
+    /// Assigns the waiting jobs of a content to its owner.
     pub(crate) async fn follow(&self, content: &str) -> Result<(), DbError> {
         match self.store().is_awaited(content).await? {
             true => self.follow_page(vec![content.to_owned()]).await,
@@ -131,7 +131,7 @@ pub(crate) async fn run(jobs: Jobs, mut standings: Subscription, shutdown: Cance
             },
         };
         if let Err(error) = followed {
-            tracing::warn!(%error, "jobs could not be given to the owners of their contents");
+            tracing::warn!(%error, "jobs could not be assigned to the owners of their contents");
         }
     }
 }

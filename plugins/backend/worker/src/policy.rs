@@ -1,4 +1,4 @@
-//! The rules of jobs that need no database: names, and chance in the wait after a failure.
+//! The rules of jobs that need no database: names, and jitter of the back-off.
 
 /// A number from 0 to 1 that differs from process to process and call to call.
 pub(crate) fn chance() -> f64 {
@@ -6,7 +6,7 @@ pub(crate) fn chance() -> f64 {
     f64::from(random) / f64::from(u32::MAX)
 }
 
-/// `[a-z][a-z0-9-]{0,62}`: what a queue and a schedule may be called.
+/// `[a-z][a-z0-9-]{0,62}`: the names of queues and schedules.
 pub(crate) fn is_queue(name: &str) -> bool {
     name.len() <= 63
         && name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase())

@@ -57,7 +57,7 @@ struct JobView {
 }
 
 impl JobView {
-    /// With what it waits for besides a worker.
+    /// With what it waits for, other than a worker.
     fn of(job: Job, waits_for: Option<String>) -> Self {
         let state = job.state().name();
         let given = |text: String| Some(text).filter(|text| !text.is_empty());
@@ -83,7 +83,7 @@ impl JobView {
     }
 }
 
-/// JSON as it is, nothing as null, anything else as `{"base64": …}`.
+/// JSON unchanged, nothing as null, anything else as `{"base64": …}`.
 fn json_of(bytes: &[u8]) -> Value {
     if bytes.is_empty() {
         return Value::Null;
@@ -118,7 +118,7 @@ impl ListQuery {
         let before = match self.cursor.as_deref().map(Uuid::try_parse) {
             None => None,
             Some(Ok(id)) => Some(id.to_string()),
-            Some(Err(_)) => return invalid("cursor is not one that a list has answered".into()),
+            Some(Err(_)) => return invalid("cursor does not come from an earlier response".into()),
         };
         Ok((Filter { queue: self.queue, state, before }, limit))
     }
@@ -132,7 +132,7 @@ struct Page {
 
 type Fresh<T> = ([(header::HeaderName, &'static str); 1], Json<T>);
 
-/// Jobs change all the time: nobody keeps an answer.
+/// Jobs change all the time: responses are not cached.
 fn fresh<T>(value: T) -> Fresh<T> {
     ([(header::CACHE_CONTROL, "no-store")], Json(value))
 }
@@ -143,7 +143,7 @@ async fn list(
 ) -> Result<Fresh<Page>, Problem> {
     let Query(query) = query.map_err(|rejection| JobError::Invalid(rejection.body_text()))?;
     let (filter, limit) = query.filter()?;
-    // One more than is shown tells whether there is a next page.
+    // One more than requested shows whether there is a next page.
     let mut found = jobs.list(&filter, limit + 1).await?;
     let more = found.len() > limit as usize;
     found.truncate(limit as usize);
@@ -181,7 +181,7 @@ async fn cancel(
     shown_alone(&jobs, job).await
 }
 
-/// What is no id is no job; it need not be looked for.
+/// An invalid id is no job; no lookup is needed.
 fn checked(id: String) -> Result<String, JobError> {
     match Uuid::try_parse(&id) {
         Ok(parsed) => Ok(parsed.to_string()),

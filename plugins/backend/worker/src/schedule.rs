@@ -4,24 +4,26 @@ use chrono::{DateTime, Utc};
 use croner::Cron;
 use croner::errors::CronError;
 
-/// What is wrong with an expression.
+/// Why an expression is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{expression}` is no cron expression: {reason}; an example: `0 3 * * *` is every day at 03:00 UTC")]
+#[error(
+    "`{expression}` is not a cron expression: {reason}; an example: `0 3 * * *` is every day at 03:00 UTC"
+)]
 pub(crate) struct InvalidCron {
     expression: String,
     reason: String,
 }
 
-/// Five fields, or six with seconds in front, or `@daily` and its like.
+/// Five fields, or six with seconds in front, or `@daily` and similar.
 pub(crate) fn parse(expression: &str) -> Result<Cron, InvalidCron> {
     let invalid = |error: CronError| InvalidCron { expression: expression.into(), reason: error.to_string() };
     let cron: Cron = expression.parse().map_err(invalid)?;
-    // An expression such as 30 February never comes.
+    // An expression such as 30 February never occurs.
     cron.find_next_occurrence(&DateTime::<Utc>::UNIX_EPOCH, false).map_err(invalid)?;
     Ok(cron)
 }
 
-/// The first moment after `now`; both are Unix time in milliseconds. `None` if there is none.
+/// The first time after `now`; both are Unix time in milliseconds. `None` if there is none.
 pub(crate) fn next_after(cron: &Cron, now: i64) -> Option<i64> {
     let now = DateTime::<Utc>::from_timestamp_millis(now)?;
     let next = cron.find_next_occurrence(&now, false).ok()?;

@@ -17,8 +17,8 @@ use tonic::{Request, Response, Status};
 use crate::jobs::{Enqueue, Jobs, Want};
 use crate::store::Beat;
 
-/// Set by whatever carries a call from another node: the worker goes on when this process ends,
-/// so its lease is kept over a restart.
+/// Set by the transport of a call from another node: the worker continues when this process ends, so its
+/// lease survives a restart.
 pub(crate) const REMOTE: &str = "x-streamgate-remote";
 
 /// Answers the calls of other plugins.

@@ -1,4 +1,4 @@
-//! The settings of the plugin, and what a value of the right type may still get wrong.
+//! The settings of the plugin and the checks of their values.
 
 use std::collections::HashSet;
 
@@ -87,7 +87,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Everything that is wrong with these values.
+    /// All problems of these values.
     pub fn problems(&self) -> Vec<SettingsProblem> {
         let days = |days: u64| Duration::secs(days * 24 * 3600);
         let bounds = [
@@ -107,7 +107,7 @@ impl Settings {
         let mut say = |key: &str, message: String| problems.push(SettingsProblem::new(key, message));
         if self.max_running_per_owner > 10_000 {
             let count = self.max_running_per_owner;
-            say("max_running_per_owner", format!("{count} is more than 10000; 0 is no limit"));
+            say("max_running_per_owner", format!("{count} is more than 10000; use 0 for no limit"));
         }
         let mut names = HashSet::new();
         for (index, schedule) in self.schedules.iter().enumerate() {
@@ -116,7 +116,7 @@ impl Settings {
                 say(&key("name"), format!("`{}` is not [a-z][a-z0-9-]{{0,62}}", schedule.name));
             }
             if !names.insert(&schedule.name) {
-                say(&key("name"), format!("`{}` names two schedules", schedule.name));
+                say(&key("name"), format!("`{}` is the name of two schedules", schedule.name));
             }
             if !is_queue(&schedule.queue) {
                 say(&key("queue"), format!("`{}` is not [a-z][a-z0-9-]{{0,62}}", schedule.queue));
@@ -125,7 +125,10 @@ impl Settings {
                 say(&key("cron"), error.to_string());
             }
             if schedule.payload.to_string().len() as u64 > self.max_payload.get() {
-                say(&key("payload"), format!("it is larger than `max_payload` = {}", self.max_payload));
+                say(
+                    &key("payload"),
+                    format!("the payload is larger than `max_payload` = {}", self.max_payload),
+                );
             }
         }
         problems

@@ -1,25 +1,26 @@
-//! What the jobs of an owner worked on in a day. It is counted with the call that tells it, in its transaction, and
-//! of each lease only what is new: a call that comes again counts nothing, and a killed worker all that it told.
+//! The work time of an owner's jobs per day. It is counted in the transaction of the call that reports it,
+//! and only the increase of each lease: a repeated call counts nothing, and a killed worker everything it
+//! reported.
 
 use streamgate_contracts::db::{Batch, DbError, Param, Rows, params};
 
 use crate::store::Store;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
-/// Days that are kept, with this one.
+/// Days that are kept, including the current one.
 const KEPT_DAYS: i64 = 2;
 
-/// The day of a moment.
+/// The day of a time.
 pub(crate) fn day(now: i64) -> i64 {
     now.div_euclid(DAY_MS)
 }
 
-/// When the day of a moment is over.
+/// The end of the day of a time.
 pub(crate) fn day_ends(now: i64) -> i64 {
     (day(now) + 1).saturating_mul(DAY_MS)
 }
 
-/// Counts what a lease in force has worked on, all in all.
+/// Counts the total work time of an active lease.
 fn count(batch: Batch, (id, lease): (&str, &str), worked_ms: u64, now: i64) -> Batch {
     let worked_ms = i64::try_from(worked_ms).unwrap_or(i64::MAX);
     batch
@@ -36,7 +37,7 @@ fn count(batch: Batch, (id, lease): (&str, &str), worked_ms: u64, now: i64) -> B
 }
 
 impl Store {
-    /// Changes the job of a lease, and counts what it has worked on. `None`: the lease is not in force.
+    /// Updates the job of a lease, and counts its work time. `None`: the lease is not active.
     pub(crate) async fn change_counted(
         &self,
         held: (&str, &str),
@@ -53,14 +54,14 @@ impl Store {
         }
     }
 
-    /// What an owner's jobs worked on today.
+    /// The work time of an owner's jobs today.
     pub(crate) async fn spent(&self, owner: &str, now: i64) -> Result<u64, DbError> {
         let sql = "SELECT ms FROM spent WHERE owner = $1 AND day = $2";
         let row = self.db.query_opt(sql, params![owner, day(now)]).await?;
         row.map_or(Ok(0), |row| row.get("ms"))
     }
 
-    /// Forgets the days before the last.
+    /// Removes the days before the last.
     pub(crate) async fn forget_spent(&self, now: i64) -> Result<(), DbError> {
         let sql = "DELETE FROM spent WHERE day <= $1";
         self.db.batch().push(sql, params![day(now) - KEPT_DAYS]).frees_space().run().await.map(drop)

@@ -1,6 +1,6 @@
-//! The SQL of jobs. Every change is one statement that names the state (and the lease) it
-//! starts from, so that of two callers at the same moment exactly one succeeds. It decides
-//! nothing about waiting, events or time: `now` is always given, in Unix milliseconds.
+//! The SQL of jobs. Every change is one statement that names the state (and the lease) it starts from, so
+//! that exactly one of two concurrent callers succeeds. It decides nothing about waiting, events or time:
+//! `now` is always given, in Unix milliseconds.
 
 use bytes::Bytes;
 use streamgate_contracts::audit::{self, By};
@@ -11,14 +11,14 @@ use streamgate_plugin_api::Client;
 use crate::error::JobError;
 use crate::identity::Identity;
 
-/// How many rows one sweeping statement changes at most.
+/// Maximum rows that one sweeping statement changes.
 pub(crate) const SWEEP: usize = 500;
 
-/// How often a job that has lost its worker too often is given out once more, to be recorded as failed
-/// by whoever knows what it was for.
+/// How often a job that has lost its worker too often is leased once more, so that a worker of its kind can
+/// record the failure.
 pub(crate) const SET_ASIDE_TRIES: u32 = 3;
 
-/// What stands beside a job that nobody works on.
+/// The columns of a job without a worker.
 const NOBODY: &str = "worker = '', node = NULL, process = NULL, worker_process = NULL";
 
 /// Whether the process has a job that this one must not run beside.
@@ -32,7 +32,7 @@ fn held_back(process: &str) -> String {
 const COLUMNS: &str = "id, queue, state, payload, dedupe_key, priority, attempt, max_attempts, progress, error, \
                        created_at, due_at, updated_at, worker, result, traceparent, fence, owner";
 
-/// What a new job is.
+/// A new job.
 #[derive(Debug, Clone)]
 pub(crate) struct NewJob {
     pub(crate) id: String,
@@ -43,7 +43,7 @@ pub(crate) struct NewJob {
     pub(crate) max_attempts: u32,
     pub(crate) due_at: i64,
     pub(crate) traceparent: String,
-    /// A principal; empty: nobody.
+    /// A principal; empty: none.
     pub(crate) owner: String,
     /// The content that it is for; empty: none.
     pub(crate) content: String,
@@ -57,20 +57,20 @@ pub(crate) struct Lessee {
     pub(crate) lease_ms: i64,
     /// Set for a worker that ends with this process.
     pub(crate) home: Option<Identity>,
-    /// The process that it lives in, if that is known and of this machine.
+    /// Its process, if that is known and on this machine.
     pub(crate) process: Option<String>,
 }
 
-/// What a worker says of a job that it goes on with.
+/// A worker's heartbeat about a job.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Beat {
     pub(crate) progress: Option<f64>,
     pub(crate) stopping: bool,
-    /// What its lease has worked on, all in all.
+    /// The total work time of its lease.
     pub(crate) worked_ms: u64,
 }
 
-/// How a failed attempt goes on.
+/// What follows a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AfterFailure {
     RetryAt(i64),
@@ -81,7 +81,7 @@ pub(crate) enum AfterFailure {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Leased {
     pub(crate) job: Job,
-    /// How often it has taken its worker down.
+    /// How often it has crashed its worker.
     pub(crate) crashes: u32,
     /// How often it has lost its worker.
     pub(crate) interruptions: u32,
@@ -96,7 +96,7 @@ pub(crate) struct Filter {
     pub(crate) before: Option<String>,
 }
 
-/// A schedule as it is recorded.
+/// A schedule as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ScheduleRow {
     pub(crate) name: String,
@@ -143,16 +143,16 @@ impl Store {
         one_job(self.db.query(&sql, params![id]).await?)?.ok_or_else(|| JobError::NotFound(id.into()))
     }
 
-    /// When the next job of the queue is due, if one waits.
+    /// When the next queued job of the queue is due, if there is one.
     pub(crate) async fn next_due(&self, queue: &str) -> Result<Option<i64>, DbError> {
         let sql = "SELECT min(due_at) AS due FROM job WHERE queue = $1 AND state = 'queued'";
         self.db.query_one(sql, params![queue]).await?.get("due")
     }
 
-    /// Leases the due job `id` of this owner, unless they have `most` running in its queue. One that has to be
-    /// alone waits until the lessee's process has no other, and nothing overtakes it there. The lease's
-    /// fence is larger than every one before, also where an older copy of this database was put back: that
-    /// is why it follows the time, as far as that goes forwards.
+    /// Leases the due job `id` of this owner, unless they have `most` running in its queue. A job that must
+    /// run alone waits until the lessee's process has no other, and no job overtakes it there. The lease's
+    /// fence is larger than every earlier one, also after an older copy of this database was restored: so it
+    /// follows the time, as far as that moves forward.
     pub(crate) async fn lease(
         &self,
         (id, owner, most): (&str, &str, Option<u64>),
@@ -192,14 +192,14 @@ impl Store {
         rows.and_then(|rows| rows.first()).map(|row| leased(&row)).transpose()
     }
 
-    /// Whether a job waits that this process gets only when it has ended its others.
+    /// Whether a job waits that this process gets only when its others have ended.
     pub(crate) async fn is_held_back(&self, id: &str, process: &str) -> Result<bool, DbError> {
         let sql = format!("SELECT id FROM job WHERE id = $1 AND state = 'queued' AND {}", held_back("$2"));
         Ok(!self.db.query(&sql, params![id, process]).await?.is_empty())
     }
 
-    /// Extends the lease. True: the job was cancelled, and whoever asks held its lease. Of one that
-    /// is `stopping` the process may end without being missed.
+    /// Extends the lease. True: the job was cancelled, and the caller held its lease. A process with a
+    /// `stopping` job may end without counting as lost.
     pub(crate) async fn heartbeat(
         &self,
         id: &str,
@@ -222,7 +222,7 @@ impl Store {
         }
     }
 
-    /// Ends the job as completed. The same call again answers the same.
+    /// Completes the job. A repeated call gets the same answer.
     pub(crate) async fn complete(
         &self,
         id: &str,
@@ -247,7 +247,7 @@ impl Store {
         }
     }
 
-    /// The job, if this lease is in force.
+    /// The job, if this lease is active.
     pub(crate) async fn under_lease(&self, id: &str, lease: &str) -> Result<Job, JobError> {
         let (job, held) = self.held(id, lease).await?;
         match job.state() {
@@ -286,7 +286,8 @@ impl Store {
         self.changed_or_lost(changed, id).await
     }
 
-    /// Gives the job back as if it had not been leased, due at `due_at`; `reason` is told if there is one.
+    /// Gives the job back as if it had not been leased, due at `due_at`; `reason` is recorded if there is
+    /// one.
     pub(crate) async fn release(
         &self,
         id: &str,
@@ -305,7 +306,7 @@ impl Store {
         self.changed_or_lost(changed, id).await
     }
 
-    /// Cancels a job that has not ended; a cancelled one is answered as it is.
+    /// Cancels an unfinished job; a cancelled one is returned unchanged.
     pub(crate) async fn cancel(&self, id: &str, by: &By, now: i64) -> Result<Changed, JobError> {
         // The lease stays, so that its holder learns of it.
         let sql = format!(
@@ -348,7 +349,7 @@ impl Store {
         Err(JobError::WrongState { id: id.into(), state, wanted: "dead or cancelled", verb: "retried" })
     }
 
-    /// Changes one job together with its entry in the audit log. `None`: it changed nothing.
+    /// Changes one job together with its entry in the audit log. `None`: no change.
     async fn changed_by(
         &self,
         sql: &str,
@@ -363,17 +364,17 @@ impl Store {
         }
     }
 
-    /// Whether a lease has run out.
+    /// Whether a lease has expired.
     pub(crate) async fn any_expired(&self, now: i64) -> Result<bool, DbError> {
         let sql = "SELECT id FROM job WHERE state = 'running' AND lease_until < $1 LIMIT 1";
         Ok(!self.db.query(sql, params![now]).await?.is_empty())
     }
 
-    /// Frees up to [`SWEEP`] jobs whose lease has run out. Those that were interrupted too often are set
-    /// aside by whoever leases them next, and dead when that is interrupted too.
+    /// Frees up to [`SWEEP`] jobs whose lease has expired. Those interrupted too often are set aside by the
+    /// next lessee, and are dead when that is interrupted too.
     pub(crate) async fn free_expired(&self, max_interruptions: u32, now: i64) -> Result<Vec<Job>, DbError> {
         let which = "lease_until < $1";
-        let error = "the lease ran out: the worker stopped answering";
+        let error = "the lease expired: the worker stopped responding";
         self.free(which, params![now, max_interruptions, error]).await
     }
 
@@ -389,7 +390,7 @@ impl Store {
         self.free(which, params![now, max_interruptions, error, &home.node, &home.process]).await
     }
 
-    /// How many jobs have not ended, by queue and state, of at most a thousand queues.
+    /// The number of unfinished jobs by queue and state, of at most a thousand queues.
     pub(crate) async fn counts(&self) -> Result<Vec<(String, String, i64)>, DbError> {
         let of = |state| {
             format!(
@@ -401,7 +402,7 @@ impl Store {
         rows.into_iter().map(|row| Ok((row.get("queue")?, row.get("state")?, row.get("jobs")?))).collect()
     }
 
-    /// The processes that work on jobs and end with this one at the latest, and how many jobs each has.
+    /// The processes that work on jobs and end with this one at the latest, and the number of their jobs.
     pub(crate) async fn processes(&self, home: &Identity) -> Result<Vec<(String, u32)>, DbError> {
         let sql = "SELECT worker_process, count(*) AS jobs FROM job \
                    WHERE state = 'running' AND worker_process IS NOT NULL AND node = $1 AND process = $2 \
@@ -410,9 +411,9 @@ impl Store {
         rows.into_iter().map(|row| Ok((row.get("worker_process")?, row.get("jobs")?))).collect()
     }
 
-    /// Frees the jobs of a process that has ended. One that ran there `alone` took it down, and is
-    /// dead past `max_crashes`; of several nobody knows which did, so each runs alone from now on.
-    /// They go behind those that wait already, but for one whose end is only to be recorded.
+    /// Frees the jobs of a process that has ended. A job that ran there `alone` crashed it, and is dead past
+    /// `max_crashes`; of several the cause is unknown, so each runs alone from now on. They queue behind
+    /// those that wait already, except for a job whose end only has to be recorded.
     pub(crate) async fn free_crashed(
         &self,
         (process, alone): (&str, bool),
@@ -448,7 +449,7 @@ impl Store {
                  SELECT id FROM job WHERE state = 'running' AND {which} LIMIT {SWEEP}) \
              RETURNING {COLUMNS}"
         );
-        // On a full disk, too, or the server could not start on one.
+        // On a full disk too, or the server could not start on one.
         let mut outcomes = self.db.batch().push(&sql, params).frees_space().run().await?;
         outcomes.pop().map_or(Ok(Vec::new()), |outcome| jobs(outcome.rows))
     }
@@ -471,7 +472,7 @@ impl Store {
         jobs(self.db.query(&sql, params).await?)
     }
 
-    /// Removes up to [`SWEEP`] jobs of these states that ended before a moment; says how many.
+    /// Removes up to [`SWEEP`] jobs of these states that ended before a time; returns the number.
     pub(crate) async fn forget(&self, states: &[JobState], before: i64) -> Result<u64, DbError> {
         let names: Vec<String> = states.iter().map(|state| format!("'{}'", state.name())).collect();
         let which = format!("state IN ({}) AND ended_at < $1", names.join(", "));
@@ -493,7 +494,7 @@ impl Store {
         rows.into_iter().map(read).collect()
     }
 
-    /// Records a schedule, or what it has become.
+    /// Stores a schedule, or its new state.
     pub(crate) async fn put_schedule(&self, row: &ScheduleRow) -> Result<(), DbError> {
         let sql = "INSERT INTO schedule (name, cron, next_at) VALUES ($1, $2, $3) \
                    ON CONFLICT (name) DO UPDATE SET cron = excluded.cron, next_at = excluded.next_at";
@@ -505,8 +506,8 @@ impl Store {
         batch.frees_space().run().await.map(drop)
     }
 
-    /// Enqueues the job of a schedule and moves the schedule on, together. `None`: its last run
-    /// has not ended, or another node was faster.
+    /// Enqueues the job of a schedule and advances the schedule, together. `None`: its last run has not
+    /// ended, or another node was faster.
     pub(crate) async fn run_schedule(
         &self,
         row: &ScheduleRow,
@@ -524,7 +525,7 @@ impl Store {
         }
     }
 
-    /// The job, and whether this is its lease (in force or the last one).
+    /// The job, and whether this is its lease (current or last).
     async fn held(&self, id: &str, lease: &str) -> Result<(Job, bool), JobError> {
         let sql = format!("SELECT {COLUMNS}, lease FROM job WHERE id = $1");
         let row = self.db.query_opt(&sql, params![id]).await?.ok_or_else(|| JobError::NotFound(id.into()))?;

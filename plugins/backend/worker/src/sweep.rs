@@ -1,5 +1,4 @@
-//! What happens by the clock: leases that ran out, schedules that are due, ended jobs that
-//! have been kept long enough.
+//! Periodic work: expired leases, due schedules, ended jobs past their retention.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -54,7 +53,7 @@ async fn sweep(jobs: &Jobs, clock: &Clock, forget: bool) -> Result<(), DbError> 
     Ok(())
 }
 
-/// Removes ended jobs that have been kept long enough.
+/// Removes ended jobs past their retention.
 pub(crate) async fn forget_ended(jobs: &Jobs) -> Result<(), DbError> {
     let settings = jobs.settings();
     for (states, keep) in [
@@ -75,15 +74,15 @@ pub(crate) struct Clock {
 
 impl Clock {
     /// # Errors
-    /// When a schedule has no valid cron expression.
+    /// If a schedule has no valid cron expression.
     pub(crate) fn new(schedules: &[Schedule]) -> Result<Self, schedule::InvalidCron> {
         let parsed =
             schedules.iter().map(|schedule| Ok((schedule.clone(), schedule::parse(&schedule.cron)?)));
         Ok(Self { schedules: parsed.collect::<Result<_, _>>()? })
     }
 
-    /// Makes what is recorded match the settings. A schedule that is as before keeps its next
-    /// moment, so that a run which was missed while nothing ran still comes.
+    /// Makes the stored schedules match the settings. An unchanged schedule keeps its next time, so that a
+    /// run missed during downtime still happens.
     pub(crate) async fn record(&self, jobs: &Jobs) -> Result<(), DbError> {
         let now = jobs.now();
         let recorded = jobs.store().schedules().await?;
@@ -103,7 +102,7 @@ impl Clock {
         Ok(())
     }
 
-    /// Enqueues what is due; runs that were missed become one.
+    /// Enqueues what is due; missed runs are combined into one.
     pub(crate) async fn run_due(&self, jobs: &Jobs) -> Result<(), DbError> {
         let now = jobs.now();
         if self.schedules.is_empty() {
@@ -132,7 +131,7 @@ impl Clock {
                 Some(job) => jobs.changed(&job),
                 None => tracing::info!(
                     schedule = row.name,
-                    "a scheduled run is left out: the last one has not ended"
+                    "a scheduled run is skipped: the last one has not ended"
                 ),
             }
         }

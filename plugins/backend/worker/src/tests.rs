@@ -28,7 +28,7 @@ use crate::jobs::{Dependencies, Enqueue, Jobs, Lease, Want};
 use crate::settings::Settings;
 use crate::store::Store;
 
-/// Jobs over a temporary directory, at a time that the test sets.
+/// Jobs over a temporary directory, with a clock that the test sets.
 struct Fixture {
     _directory: TempDir,
     engine: Engine,
@@ -37,7 +37,7 @@ struct Fixture {
     jobs: Jobs,
     changes: Receiver<JobChanged>,
     dependencies: Dependencies,
-    /// Whose all contents are; empty: the catalogue does not answer.
+    /// The owner of all contents; empty: the catalogue does not answer.
     owner: Arc<Mutex<String>>,
 }
 
@@ -46,7 +46,7 @@ const ITEM: u8 = 0x0a;
 /// A frame of gRPC begins with a flag and the length of the message.
 const PREFIX: usize = 5;
 
-/// A catalogue that knows nothing but whose all contents are.
+/// A catalogue that knows only the owner of all contents.
 fn catalogue_of(owner: Arc<Mutex<String>>) -> Client {
     let answer = move |request: axum::body::Bytes| async move {
         let owner = owner.lock().unwrap().clone();
@@ -74,7 +74,7 @@ impl Fixture {
         Self::beside(settings, Client::from_service(axum::Router::new())).await
     }
 
-    /// With an `auth` that says who may have how much.
+    /// With an `auth` that states the limits.
     async fn beside(settings: Settings, auth: Client) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let engine = Engine::new(directory.path(), streamgate_sqlite::Settings::default());
@@ -88,7 +88,7 @@ impl Fixture {
         Self { _directory: directory, engine, time, shutdown, jobs, changes, dependencies, owner }
     }
 
-    /// The same database, as another process of the same node sees it.
+    /// The same database in another process of the same node.
     async fn restart(&mut self, process: &str) {
         let settings = self.jobs.settings().clone();
         let now = told_by(&self.time);
@@ -145,7 +145,7 @@ fn want(queue: &str) -> Want {
 }
 
 impl Jobs {
-    /// A job that is to be worked on, and what proves its lease.
+    /// A job to be worked on, and the proof of its lease.
     async fn leased(&self, want: Want) -> Result<Option<(Job, String)>, JobError> {
         let leased = self.lease(want).await?;
         Ok(leased.map(|Lease { job, proof, set_aside }| {

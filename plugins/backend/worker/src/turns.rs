@@ -1,6 +1,6 @@
-//! Whose turn it is: of the owners that wait in a queue, each with the first of its due jobs, those with fewer
-//! running jobs come first, and none has more of them than its limit, or one more once what they may work on in a
-//! day is spent. A priority goes before all of that.
+//! Scheduling: of the owners that wait in a queue, each with the first of its due jobs, those with fewer
+//! running jobs come first. No owner exceeds its limit, or one running job once its work time of the day is
+//! used up. Priority takes precedence over all of that.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -15,11 +15,11 @@ use crate::limits::Limit;
 use crate::spent::{day, day_ends};
 use crate::store::Store;
 
-/// Owners of a queue that are looked at for one job.
+/// Owners of a queue that are considered for one job.
 const MAX_OWNERS: u32 = 5_000;
 
-/// The due jobs of a queue that are first among those of their owners, in turn. Owners are found by leaps in an
-/// index: the jobs that one of them has waiting cost the others nothing.
+/// The first due job of each owner of a queue, in scheduling order. Owners are found by skipping through an
+/// index: many waiting jobs of one owner cost the others nothing.
 const HEADS: &str = "WITH RECURSIVE waiting(owner) AS ( \
          SELECT MIN(owner) FROM job WHERE queue = $1 AND state = 'queued' \
          UNION ALL \
@@ -35,7 +35,7 @@ const HEADS: &str = "WITH RECURSIVE waiting(owner) AS ( \
          ORDER BY first.priority DESC, first.place, first.id LIMIT 1) \
      ORDER BY head.priority DESC, running, head.place, head.id LIMIT $3";
 
-/// A job whose turn it may be.
+/// A candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) id: String,
@@ -43,16 +43,16 @@ pub(crate) struct Head {
     /// The content that it is for; empty: none.
     pub(crate) content: String,
     pub(crate) running: u64,
-    /// What they worked on today.
+    /// Their work time of today.
     pub(crate) spent_ms: u64,
 }
 
-/// What a look at a queue finds.
+/// The result of looking for a job in a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// This job's, as long as its owner has fewer running ones than `most`.
+    /// This job, as long as its owner has fewer running ones than `most`.
     Of { head: Head, most: Option<u64> },
-    /// Jobs are due, and their owners have as many running as they may.
+    /// Jobs are due, and their owners are at their limits.
     Blocked,
     /// No job is due.
     None,
@@ -73,9 +73,9 @@ impl Store {
         rows.into_iter().map(head).collect()
     }
 
-    /// How many jobs of a queue an owner has in a state.
+    /// The number of an owner's jobs of a queue in a state.
     async fn jobs_of(&self, queue: &str, owner: &str, state: JobState) -> Result<u64, DbError> {
-        // Spelled out, so that the index of the state is taken.
+        // Spelled out, so that the index of the state is used.
         let sql = format!(
             "SELECT COUNT(*) AS jobs FROM job WHERE queue = $1 AND owner = $2 AND state = '{}'",
             state.name()
@@ -85,11 +85,13 @@ impl Store {
 }
 
 impl Head {
-    /// Why its owner may not have one more running.
+    /// Why its owner may not have one more running job.
     fn wait(&self, limit: Limit, now: i64) -> Option<String> {
         if let Some(most) = limit.running.filter(|most| self.running >= *most) {
             let running = self.running;
-            return Some(format!("{running} of {most} of its owner are running; it starts when one ends"));
+            return Some(format!(
+                "{running} of {most} jobs of its owner are running; it starts when one ends"
+            ));
         }
         limit.day_ms.filter(|most| self.spent_ms >= *most).map(|most| {
             let minutes = most / 60_000;
@@ -102,7 +104,7 @@ impl Head {
 }
 
 impl Jobs {
-    /// The job of a queue whose turn it is.
+    /// The job of a queue that is next.
     pub(crate) async fn turn(&self, queue: &str) -> Result<Turn, JobError> {
         let now = self.now();
         let heads = self.store().heads(queue, now).await?;
@@ -116,7 +118,7 @@ impl Jobs {
         Ok(if waits { Turn::Blocked } else { Turn::None })
     }
 
-    /// What of the workers of a queue an owner has, and may have.
+    /// What an owner uses of a queue's workers, and its limits.
     pub(crate) async fn share(&self, queue: &str, owner: &str) -> Result<ShareResponse, JobError> {
         let (now, limit) = (self.now(), self.limits().of(owner).await);
         Ok(ShareResponse {
@@ -140,7 +142,7 @@ impl Jobs {
         Ok(head.wait(self.limits().of(&job.owner).await, now))
     }
 
-    /// What each of these jobs waits for besides a worker, in words.
+    /// What each of these jobs waits for, other than a worker, in words.
     pub(crate) async fn waits(&self, jobs: &[Job]) -> Result<Vec<Option<String>>, JobError> {
         let now = self.now();
         let mut known: HashMap<(&str, &str), Option<String>> = HashMap::new();

@@ -1,5 +1,5 @@
-//! Who waits for a job of which queue, so that an enqueued job is leased at once and not at
-//! the next look. Nothing is lost with it: a waiter looks into the database by itself too.
+//! The calls that wait for a job of a queue, so that an enqueued job is leased at once and not at the next
+//! poll. Losing them is harmless: a waiter polls the database too.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,14 +13,14 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// A slot to wait for jobs of a queue. It is removed when all who hold it are gone.
+    /// A slot to wait for jobs of a queue. It is removed when all its holders are dropped.
     pub(crate) fn slot(&self, queue: &str) -> Arc<Notify> {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         queues.retain(|name, slot| name == queue || Arc::strong_count(slot) > 1);
         queues.entry(queue.to_owned()).or_default().clone()
     }
 
-    /// Makes all who wait for this queue look again.
+    /// Makes all waiting calls of this queue check again.
     pub(crate) fn wake(&self, queue: &str) {
         let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = queues.get(queue) {

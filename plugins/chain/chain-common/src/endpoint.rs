@@ -1,5 +1,5 @@
-//! One JSON-RPC endpoint: it must show its chain before it is asked anything, gets a deadline and a
-//! size, follows no redirect, and rests after failures in a row.
+//! One JSON-RPC endpoint: it must prove its chain before other calls, has a deadline and a size limit,
+//! follows no redirect, and is paused after consecutive failures.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,25 +22,25 @@ use crate::resolve::Resolver;
 use crate::rpc::{RpcError, answer};
 use crate::settings::{Limits, endpoint_problem};
 
-/// The longest rest of an endpoint that keeps failing.
+/// The maximum pause of an endpoint that keeps failing.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// Calls to one endpoint that are under way at once; more wait.
+/// Concurrent calls to one endpoint; further ones wait.
 const CALLS_AT_ONCE: usize = 64;
 
 type Http = Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>;
 
-/// How an endpoint shows which chain it serves.
+/// How an endpoint proves which chain it serves.
 #[derive(Debug, Clone)]
 pub struct Shows {
-    /// What is called, without parameters.
+    /// The method to call, without parameters.
     pub method: &'static str,
-    /// What its result names; none if it is of another form.
+    /// The chain in its result; `None` if it has another form.
     pub read: fn(&Value) -> Option<String>,
-    /// What it has to name.
+    /// The expected chain.
     pub wanted: String,
 }
 
-/// An endpoint and what is known of it.
+/// An endpoint and its state.
 pub struct Endpoint {
     /// Its host, for people: the rest of the URL may be a secret.
     label: String,
@@ -49,7 +49,7 @@ pub struct Endpoint {
     http: Http,
     limits: Limits,
     next_id: AtomicU64,
-    /// The usual time of a call, microseconds.
+    /// The typical time of a call, microseconds.
     latency: AtomicU64,
     turns: Semaphore,
     state: Mutex<State>,
@@ -61,7 +61,7 @@ struct State {
     failures: u32,
     rests: u32,
     rests_until: Option<Instant>,
-    /// When it was last asked for its chain, and what it said.
+    /// When its chain was last checked, and the result.
     chain: Option<(Instant, String)>,
     last_error: String,
 }
@@ -70,12 +70,12 @@ impl Endpoint {
     /// The endpoint at this URL; nothing is connected yet.
     ///
     /// # Errors
-    /// What is wrong with the URL.
+    /// The problem of the URL.
     pub fn new(url: &str, shows: Shows, limits: Limits) -> Result<Self, String> {
         if let Some(problem) = endpoint_problem(url, limits.allow_private) {
             return Err(problem);
         }
-        let uri: Uri = url.parse().map_err(|_| "it is no URL".to_owned())?;
+        let uri: Uri = url.parse().map_err(|_| "it is not a URL".to_owned())?;
         let mut tcp = HttpConnector::new_with_resolver(Resolver { allow_private: limits.allow_private });
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -110,12 +110,12 @@ impl Endpoint {
         &self.label
     }
 
-    /// Whether it may be asked now.
+    /// Whether it may be called now.
     pub(crate) fn rests(&self) -> bool {
         self.state.lock().rests_until.is_some_and(|until| Instant::now() < until)
     }
 
-    /// Why it is not in use; none if it is.
+    /// Why it is not in use; `None` if it is.
     pub fn trouble(&self) -> Option<String> {
         let state = self.state.lock();
         match &state.chain {
@@ -129,7 +129,7 @@ impl Endpoint {
         self.latency.load(Ordering::Relaxed)
     }
 
-    /// Calls the endpoint, once it has shown its chain.
+    /// Calls the endpoint, once it has proved its chain.
     ///
     /// # Errors
     /// Why there is no answer of this form.
@@ -180,7 +180,7 @@ impl Endpoint {
         params: Value,
         read: impl FnOnce(Value) -> Result<T, RpcError>,
     ) -> Result<T, RpcError> {
-        // Waiting for a turn is no fault of the endpoint.
+        // Waiting for a slot is no fault of the endpoint.
         let deadline = self.limits.deadline.get();
         let turn = tokio::time::timeout(deadline, self.turns.acquire()).await;
         let _turn = turn.map_err(|_| RpcError::Busy(CALLS_AT_ONCE))?;
@@ -218,7 +218,7 @@ impl Endpoint {
         answer(&body, id)
     }
 
-    /// Counts failures in a row; enough of them, and it rests.
+    /// Counts consecutive failures; enough of them pause it.
     fn record(&self, failure: Option<&RpcError>) {
         let mut state = self.state.lock();
         match failure.filter(|error| error.counts()) {
@@ -231,17 +231,17 @@ impl Endpoint {
                     let backoff = Backoff { first: self.limits.breaker_pause.get(), longest: LONGEST_PAUSE };
                     let pause = backoff.after(state.rests);
                     state.rests_until = Some(Instant::now() + pause);
-                    // Whoever comes back may be somebody else.
+                    // After a pause another server may answer.
                     state.chain = None;
-                    tracing::warn!(endpoint = self.label, chain = self.shows.wanted, %error, pause_ms = pause.as_millis() as u64, "an endpoint rests");
+                    tracing::warn!(endpoint = self.label, chain = self.shows.wanted, %error, pause_ms = pause.as_millis() as u64, "an endpoint is paused");
                 }
             }
         }
     }
 
-    /// It gave an answer that enough others contradict.
+    /// Its answer contradicts that of enough others.
     pub(crate) fn contradicted(&self) {
-        let error = RpcError::Malformed("other endpoints agree on another one".into());
+        let error = RpcError::Malformed("other endpoints agree on a different answer".into());
         tracing::warn!(
             endpoint = self.label,
             chain = self.shows.wanted,
@@ -267,7 +267,7 @@ fn describe(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Learns how long calls take, also those that nobody waited for to their end.
+/// Measures how long calls take, including abandoned ones.
 struct Timing<'a> {
     endpoint: &'a Endpoint,
     started: Instant,

@@ -1,10 +1,9 @@
-//! What the chain plugins share: JSON-RPC endpoints that nobody has to trust, pools of them that
-//! must agree, and the contract over gRPC.
+//! Shared by the chain plugins: JSON-RPC endpoints that need not be trusted, pools of them that must agree,
+//! and the contract over gRPC.
 //!
-//! It knows no chain. A plugin says how an endpoint shows which chain it serves, what a question
-//! means, and what is read to answer it.
-//! It connects to public addresses only unless told otherwise, reads no more than it was told to,
-//! follows no redirect, and takes no answer for one that it is not.
+//! It knows no chain. A plugin defines how an endpoint proves its chain, what a query means, and what is read
+//! to answer it. It connects only to public addresses by default, limits the size of what it reads, follows
+//! no redirect, and accepts no answer to another call.
 
 mod endpoint;
 mod pool;

@@ -1,5 +1,5 @@
-//! The endpoints of one chain together: what enough of them say is what the chain says. When they
-//! cannot be reached, or contradict each other, the answer is unknown and never anything else.
+//! The endpoints of one chain together: the answer of enough of them is the chain's. If they cannot be
+//! reached, or contradict each other, the answer is unknown and never anything else.
 
 use std::collections::VecDeque;
 use std::fmt::Display;
@@ -16,17 +16,17 @@ use crate::endpoint::Endpoint;
 use crate::rpc::RpcError;
 use crate::settings::Limits;
 
-/// Nobody can say now, and why.
+/// The answer is unknown, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unknown(pub String);
 
-/// How many of so many endpoints must agree unless the settings say otherwise.
+/// The default quorum of this many endpoints.
 fn usual_quorum(endpoints: usize) -> usize {
     endpoints.clamp(1, 2)
 }
 
-/// The endpoints of a chain; `E` is an endpoint with what its plugin knows of it.
+/// The endpoints of a chain; `E` is an endpoint with its plugin's state.
 pub struct Pool<E> {
     endpoints: Vec<Arc<E>>,
     quorum: usize,
@@ -35,8 +35,8 @@ pub struct Pool<E> {
 }
 
 impl<E: AsRef<Endpoint>> Pool<E> {
-    /// A pool of at least `quorum` endpoints, of which so many must agree; without a `quorum`, two
-    /// must wherever there are two.
+    /// A pool of at least `quorum` endpoints, of which that many must agree; without a `quorum`, two must if
+    /// there are at least two.
     pub fn new(endpoints: Vec<E>, quorum: Option<usize>, limits: &Limits) -> Self {
         Self {
             quorum: quorum.unwrap_or(usual_quorum(endpoints.len())),
@@ -56,7 +56,7 @@ impl<E: AsRef<Endpoint>> Pool<E> {
         self.endpoints.len()
     }
 
-    /// What is wrong with those endpoints that are not in use.
+    /// The problems of endpoints that are not in use.
     pub fn troubles(&self) -> Vec<String> {
         let trouble = |endpoint: &Arc<E>| {
             let endpoint = (**endpoint).as_ref();
@@ -70,7 +70,7 @@ impl<E: AsRef<Endpoint>> Pool<E> {
         format!("{} of {} endpoints are up", self.size() - self.troubles().len(), self.size())
     }
 
-    /// The chain as others are told of it; `latest` is the last block that was agreed on.
+    /// The state of the chain in the contract; `latest` is the last agreed block.
     pub fn state(&self, chain: impl Display, name: &str, latest: Option<Observation>) -> ChainState {
         ChainState {
             chain: chain.to_string(),
@@ -82,7 +82,7 @@ impl<E: AsRef<Endpoint>> Pool<E> {
         }
     }
 
-    /// Shows how the chain is: not well if it is `unread` for some reason, and less well while an
+    /// Reports the chain's health: unhealthy if it is `unread` for some reason, and degraded while an
     /// endpoint is not in use.
     pub fn show(&self, health: &Health, unread: Option<String>) {
         let troubles = self.troubles();
@@ -93,7 +93,7 @@ impl<E: AsRef<Endpoint>> Pool<E> {
         }
     }
 
-    /// What a quorum of endpoints answers alike.
+    /// The answer on which a quorum of endpoints agrees.
     ///
     /// # Errors
     /// Why there is no such answer.
@@ -119,7 +119,7 @@ impl<E: AsRef<Endpoint>> Pool<E> {
         Ok(agreed)
     }
 
-    /// What any endpoint answers first, for what differs from one to the next and grants nothing.
+    /// The first answer of any endpoint, for values that differ between endpoints and grant nothing.
     ///
     /// # Errors
     /// Why none answered.
@@ -132,7 +132,7 @@ impl<E: AsRef<Endpoint>> Pool<E> {
         Ok(self.race(1, ask, first).await?.0)
     }
 
-    /// What each endpoint says that does not rest, for what all of them are told.
+    /// The answers of all endpoints that are not paused, for messages to all of them.
     pub async fn each<T, F>(&self, ask: impl Fn(Arc<E>) -> F) -> Vec<Result<T, RpcError>>
     where
         F: Future<Output = Result<T, RpcError>>,
@@ -141,9 +141,9 @@ impl<E: AsRef<Endpoint>> Pool<E> {
         futures_util::future::join_all(usable.map(|endpoint| ask(Arc::clone(endpoint)))).await
     }
 
-    /// The last blocks of as many endpoints as must agree, not more than `max_lag` apart by their
-    /// `number`. While one of those that have answered is ahead of them, the others are heard first:
-    /// who lags must not hold the chain back.
+    /// The last blocks of a quorum of endpoints, at most `max_lag` apart by their `number`. While one of
+    /// those that have answered is ahead of them, the others are awaited first: a lagging endpoint must not
+    /// hold the chain back.
     ///
     /// # Errors
     /// Why there are no such blocks.
@@ -172,9 +172,8 @@ impl<E: AsRef<Endpoint>> Pool<E> {
         (*self.endpoints[index]).as_ref()
     }
 
-    /// Asks `at_once` endpoints, fastest first, and one more whenever one fails, or none has
-    /// answered for `hedge_after`, until `done` is content with the answers. It is told whether
-    /// no further one will come.
+    /// Calls `at_once` endpoints, fastest first, and one more whenever one fails, or none has answered for
+    /// `hedge_after`, until `done` accepts the answers. `done` is told whether no further one will come.
     async fn race<T, R, F>(
         &self,
         at_once: usize,
@@ -190,7 +189,7 @@ impl<E: AsRef<Endpoint>> Pool<E> {
         if usable.len() < at_once {
             let troubles = self.troubles().join("; ");
             return Err(Unknown(format!(
-                "{} of {at_once} endpoints can be asked now ({troubles})",
+                "{} of {at_once} endpoints are available ({troubles})",
                 usable.len()
             )));
         }
@@ -233,7 +232,7 @@ impl<E: AsRef<Endpoint>> Pool<E> {
             return Ok((result, answers));
         }
         if answers.len() >= at_once {
-            reasons.push(format!("{} endpoints answered, and no {at_once} of them alike", answers.len()));
+            reasons.push(format!("{} endpoints answered, and no {at_once} of them agree", answers.len()));
         } else if reasons.is_empty() {
             reasons.push("no endpoint answered in time".into());
         }

@@ -1,4 +1,4 @@
-//! What the questions and answers of all chains have in common.
+//! Common parts of the queries and answers of all chains.
 
 use streamgate_contracts::caip::CaipError;
 use streamgate_contracts::chain::v1::{Answer, DescribeResponse, Observation, Verdict};
@@ -6,20 +6,20 @@ use streamgate_contracts::chain::v1::{Answer, DescribeResponse, Observation, Ver
 /// A question that cannot be asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// What it names is nothing.
+    /// It names something invalid.
     #[error(transparent)]
     Name(#[from] CaipError),
-    /// It makes no sense.
+    /// It is meaningless.
     #[error("{0}")]
     Other(String),
 }
 
-/// The question makes no sense, for this reason.
+/// The query is meaningless, for this reason.
 pub fn malformed(reason: impl Into<String>) -> Malformed {
     Malformed::Other(reason.into())
 }
 
-/// What a reading says; `N` is what the chain counts with.
+/// The result of a reading; `N` is the chain's number type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged<N> {
     /// Yes, no or unknown.
@@ -29,19 +29,19 @@ pub struct Judged<N> {
 }
 
 impl<N> Judged<N> {
-    /// The reading does not say. `reason` is for people.
+    /// The reading is inconclusive. `reason` is for people.
     pub fn unknown(reason: impl Into<String>) -> Self {
         Self { verdict: Verdict::Unknown, amount: None, reason: reason.into() }
     }
 
-    /// The reading says yes or no; `amount` is how much is owned, in the smallest unit.
+    /// The reading is a yes or no; `amount` is how much is owned, in the smallest unit.
     pub fn decided(yes: bool, amount: Option<N>, reason: impl Into<String>) -> Self {
         Self { verdict: if yes { Verdict::Yes } else { Verdict::No }, amount, reason: reason.into() }
     }
 }
 
 impl<N: ToString> Judged<N> {
-    /// The answer; `at` is the block that was read, if one was.
+    /// The answer; `at` is the block that was read, if any.
     pub fn answer(self, at: Option<Observation>) -> Answer {
         Answer {
             verdict: self.verdict.into(),
@@ -57,16 +57,16 @@ pub fn unread(reason: impl Into<String>) -> Answer {
     Judged::<u64>::unknown(reason).answer(None)
 }
 
-/// The same of a contract that could not be asked what it is.
+/// The same for a contract whose kind could not be read.
 pub fn undescribed(reason: impl Into<String>) -> DescribeResponse {
     DescribeResponse { answer: Some(unread(reason)), ..DescribeResponse::default() }
 }
 
-/// Characters of a name that somebody else chose, at most.
+/// Maximum characters of a name from others.
 const NAME_CHARS: usize = 128;
 
-/// A name that somebody else chose, as it may be shown: without control characters, and without
-/// those that turn the direction of what follows.
+/// A name from others in displayable form: without control characters, and without those that change the
+/// direction of the following text.
 pub fn printable(name: &str) -> String {
     let turns =
         |it: char| matches!(it, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

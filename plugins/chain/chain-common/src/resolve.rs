@@ -1,5 +1,4 @@
-//! Which addresses the name of an endpoint leads to. They are judged each time that a connection is
-//! made.
+//! The addresses of an endpoint's name. They are checked for each connection.
 
 use std::future::Future;
 use std::io;
@@ -11,10 +10,10 @@ use hyper_util::client::legacy::connect::dns::Name;
 use streamgate_plugin_api::address::not_public;
 use tower::Service;
 
-/// Resolves names to the addresses that are allowed.
+/// Resolves names to the allowed addresses.
 #[derive(Debug, Clone)]
 pub(crate) struct Resolver {
-    /// Whether private, link-local and loopback addresses are allowed, too.
+    /// Whether private, link-local and loopback addresses are allowed.
     pub(crate) allow_private: bool,
 }
 
@@ -36,7 +35,7 @@ impl Service<Name> for Resolver {
             if allowed.is_empty() {
                 return Err(io::Error::new(
                     io::ErrorKind::PermissionDenied,
-                    "its name leads to no public address; `allow_private = true` takes others",
+                    "its name resolves to no public address; `allow_private = true` allows others",
                 ));
             }
             Ok(allowed.into_iter())

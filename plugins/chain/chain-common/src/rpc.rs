@@ -1,4 +1,4 @@
-//! JSON-RPC 2.0 as endpoints speak it: how an answer is read, and how calls fail.
+//! JSON-RPC 2.0 of endpoints: parsing of answers, and failures of calls.
 
 use std::time::Duration;
 
@@ -6,67 +6,67 @@ use serde::Deserialize;
 use serde_json::Value;
 use streamgate_plugin_api::time::since_epoch;
 
-/// Why an endpoint gave no answer to a call.
+/// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RpcError {
-    /// It took longer than it may.
+    /// It exceeded its deadline.
     #[error("no answer within {0:?}")]
     Deadline(Duration),
-    /// Too many calls to it were under way.
-    #[error("{0} calls to it are under way, and none ended in time")]
+    /// Too many concurrent calls to it.
+    #[error("{0} calls to it are in progress, and none ended in time")]
     Busy(usize),
-    /// It could not be reached, or broke off.
+    /// It could not be reached, or the connection failed.
     #[error("{0}")]
     Transport(String),
-    /// Its HTTP status is none of success.
+    /// Its HTTP status is not a success.
     #[error("status {0} instead of an answer; redirects are not followed")]
     Status(u16),
-    /// What came cannot be an answer to what was asked.
-    #[error("its answer is no answer to the call: {0}")]
+    /// The response is not an answer to the call.
+    #[error("its response is not an answer to the call: {0}")]
     Malformed(String),
     /// It serves another chain.
     #[error("it serves chain {found}, not {wanted}")]
     OtherChain {
-        /// The chain that it shows.
+        /// The chain that it serves.
         found: String,
-        /// The chain that is meant.
+        /// The expected chain.
         wanted: String,
     },
-    /// It does not know yet what the others know.
+    /// It lags behind the others.
     #[error("it lags: {0}")]
     Behind(String),
     /// It answered with an error.
     #[error("error {code}: {message}")]
     Refused {
-        /// The number of the error.
+        /// The error code.
         code: i64,
         /// Its text; at most 200 characters.
         message: String,
-        /// What came with it.
+        /// The data of the error.
         data: Option<Value>,
     },
 }
 
 impl RpcError {
-    /// Whether the endpoint is at fault, and not what it was asked.
+    /// Whether the endpoint is at fault, rather than the call.
     pub fn counts(&self) -> bool {
         !matches!(self, Self::Refused { .. } | Self::Behind(_) | Self::OtherChain { .. } | Self::Busy(_))
     }
 }
 
-/// How far the clock of a block may be ahead of ours.
+/// Maximum lead of a block's clock over ours.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
-/// Whether the last block that an endpoint knows may be of this time, in seconds since the Unix
-/// epoch. `kind` is what the chain calls it, such as `slot`.
+/// Whether an endpoint's last block may have this time, in seconds since the Unix epoch. `kind` is the
+/// chain's term, such as `slot`.
 ///
 /// # Errors
-/// It is of the future, or older than `max_age`.
+/// It is in the future, or older than `max_age`.
 pub fn check_time(kind: &str, number: u64, time: u64, max_age: Option<Duration>) -> Result<(), RpcError> {
     let (now, time) = (since_epoch(), Duration::from_secs(time));
     if time > now + CLOCK_SKEW {
-        return Err(RpcError::Malformed(format!("{kind} {number} is of the future")));
+        return Err(RpcError::Malformed(format!("{kind} {number} is in the future")));
     }
     match max_age.filter(|most| time.saturating_add(*most) < now) {
         Some(most) => {
@@ -77,11 +77,11 @@ pub fn check_time(kind: &str, number: u64, time: u64, max_age: Option<Duration>)
     }
 }
 
-/// The answer to the call `id`, out of a body.
+/// The answer to the call `id`, from a body.
 pub(crate) fn answer(body: &[u8], id: u64) -> Result<Value, RpcError> {
     let reply: Reply =
         serde_json::from_slice(body).map_err(|error| RpcError::Malformed(error.to_string()))?;
-    // An error may be about a call that could not be read, and then has no number (JSON-RPC 2.0 §5).
+    // An error may be about an unreadable call, and then has no number (JSON-RPC 2.0 §5).
     if reply.id != id && !(reply.id.is_null() && reply.error.is_some()) {
         return Err(RpcError::Malformed(format!("it is for another call than {id}")));
     }

@@ -1,5 +1,5 @@
-//! The `chain` contract over gRPC, for the chains of any plugin: questions are sorted by chain and
-//! finality, and each chain answers its own together.
+//! The `chain` contract over gRPC, for the chains of any plugin: queries are grouped by chain and finality,
+//! and each chain answers its own together.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -18,34 +18,34 @@ use tonic::{Request, Response, Status};
 
 use crate::query::{Malformed, unread};
 
-/// Questions of one batch, at most.
+/// Maximum queries of one batch.
 const MAX_QUESTIONS: usize = 256;
 
-/// A chain that is asked.
+/// A chain that answers queries.
 pub trait AskedChain: Send + Sync + 'static {
     /// Its name, CAIP-2.
     type Id: Copy + Ord + Display + Send + Sync;
-    /// How sure a block is.
+    /// The finality of a block.
     type Finality: Copy + Ord + Send + Sync;
-    /// A question that can be asked.
+    /// A valid query.
     type Query: Clone + Send + Sync;
 
-    /// A question as its plugin understands it.
+    /// A query in the plugin's form.
     ///
     /// # Errors
-    /// Why it cannot be asked.
+    /// Why it is invalid.
     fn query(question: Question) -> Result<Self::Query, Malformed>;
 
-    /// Which chain is asked.
+    /// The chain of the query.
     fn id(query: &Self::Query) -> Self::Id;
 
-    /// How sure the block has to be: as the question says, else as the settings of the chain do.
+    /// The required finality: that of the query, else that of the chain's settings.
     fn finality(&self, query: &Self::Query) -> Self::Finality;
 
-    /// What is known of it without asking.
+    /// The known state, without a call.
     fn state(&self) -> ChainState;
 
-    /// Answers questions of one finality at one block, in their order.
+    /// Answers queries of one finality at one block, in their order.
     fn answer(
         &self,
         finality: Self::Finality,
@@ -53,20 +53,20 @@ pub trait AskedChain: Send + Sync + 'static {
     ) -> impl Future<Output = Vec<Answer>> + Send;
 }
 
-/// The chains of a plugin, and those calls of the contract that each plugin answers by itself.
+/// The chains of a plugin, and the calls of the contract that each plugin implements itself.
 pub trait Chains: Send + Sync + 'static {
     /// One of them.
     type Chain: AskedChain;
-    /// The name of the plugin, where its settings are.
+    /// The name of the plugin, in the settings.
     const PLUGIN: &'static str;
 
-    /// The chain of this name; none if it is not on.
+    /// The chain of this name; `None` if it is off.
     fn chain(&self, id: Id<Self>) -> Option<Arc<Self::Chain>>;
 
     /// All that are on.
     fn chains(&self) -> Vec<Arc<Self::Chain>>;
 
-    /// Name and title of those in the settings that are off, for want of an endpoint.
+    /// Name and title of those in the settings that are off, because they have no endpoint.
     fn off_chains(&self) -> Vec<(Id<Self>, String)>;
 
     /// `Chain.IsValidSignature`.
@@ -87,23 +87,23 @@ pub trait Chains: Send + Sync + 'static {
     /// `Chain.Watch`.
     fn watch(&self, request: WatchRequest) -> impl Future<Output = Result<WatchResponse, Status>> + Send;
 
-    /// What is said of a chain that is not on.
+    /// The error for a chain that is off.
     fn off(id: Id<Self>) -> String {
         format!("{id} is off: no endpoint is set for it in [plugins.{}]", Self::PLUGIN)
     }
 }
 
-/// The name of a chain among those of a plugin.
+/// The name of a chain in a plugin.
 pub type Id<C> = <<C as Chains>::Chain as AskedChain>::Id;
 
-/// What answers the contract.
+/// The service of the contract.
 pub fn server(chains: impl Chains) -> ChainServer<impl Contract> {
     ChainServer::new(Service(chains))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES)
 }
 
-/// A request that nobody could answer.
+/// An invalid request.
 pub fn invalid(error: impl Display) -> Status {
     Status::invalid_argument(error.to_string())
 }

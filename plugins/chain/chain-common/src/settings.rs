@@ -1,8 +1,8 @@
-//! What the settings of chain plugins say of endpoints, and what may be wrong with it.
+//! Settings of endpoints in chain plugins, and their checks.
 //!
-//! Each plugin has the fields of [`Limits`] in its own table, and not flattened into it: serde's
-//! `flatten` does not go with `deny_unknown_fields`, and a mistake in such a field is told without
-//! its key.
+//! Each plugin has the fields of [`Limits`] in its own table instead of flattening the struct: serde's
+//! `flatten` does not work with `deny_unknown_fields`, and a mistake in such a field is reported without its
+//! key.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use http::Uri;
 use streamgate_plugin_api::address::not_public;
 use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem, outside};
 
-/// Endpoints of one chain, at most.
+/// Maximum endpoints of one chain.
 const MAX_ENDPOINTS: usize = 16;
 /// The largest `max_lag` of a chain.
 const MOST_LAG: u64 = 10_000;
@@ -38,11 +38,11 @@ pub struct Limits {
 /// What is wrong with the URL of an endpoint; the URL itself may hold a key and is not repeated.
 pub(crate) fn endpoint_problem(text: &str, allow_private: bool) -> Option<String> {
     let Ok(uri) = text.parse::<Uri>() else {
-        return Some("it is no URL such as https://rpc.example.org/key".into());
+        return Some("it is not a URL such as https://rpc.example.org/key".into());
     };
     let (scheme, host) = (uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
     if host.is_empty() || !matches!(scheme, "https" | "http") {
-        return Some("it is no URL such as https://rpc.example.org/key".into());
+        return Some("it is not a URL such as https://rpc.example.org/key".into());
     }
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Some(format!("the URL at {host} has a user name; keys belong in its path"));
@@ -51,19 +51,19 @@ pub(crate) fn endpoint_problem(text: &str, allow_private: bool) -> Option<String
         return None;
     }
     if scheme != "https" {
-        return Some(format!("the URL at {host} is not https; `allow_private = true` takes plain HTTP"));
+        return Some(format!("the URL at {host} is not https; `allow_private = true` allows plain HTTP"));
     }
     let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     match literal {
         Ok(address) if not_public(address).is_some() => {
-            Some(format!("{host} is no public address; `allow_private = true` takes it"))
+            Some(format!("{host} is not a public address; `allow_private = true` allows it"))
         }
         _ => None,
     }
 }
 
 impl Limits {
-    /// Everything that is wrong with these values.
+    /// All problems of these values.
     pub fn problems(&self) -> Vec<SettingsProblem> {
         let day = Duration::secs(24 * 3600);
         let problems = [
@@ -77,8 +77,8 @@ impl Limits {
         problems.into_iter().flatten().collect()
     }
 
-    /// What is wrong with the endpoints of a chain, the number of them that must agree, and how far
-    /// one may lag. `key` makes the whole key of a field.
+    /// The problems of a chain's endpoints, its quorum, and its maximum lag. `key` makes the whole key of a
+    /// field.
     pub fn pool_problems(
         &self,
         key: impl Fn(&str) -> String,
@@ -98,7 +98,7 @@ impl Limits {
                 say(&field, problem);
             }
             if !urls.insert(url) {
-                say(&field, "it is there twice; a quorum needs different endpoints".into());
+                say(&field, "it is listed twice; a quorum needs different endpoints".into());
             }
         }
         let most = endpoints.len().max(1);

@@ -1,4 +1,4 @@
-//! One chain: which block is read, what was read there, and what that says.
+//! One chain: which block is read, the reads, and their results.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -25,15 +25,14 @@ use crate::revert::reverted;
 use crate::rpc::{Block, FeeHistory, RpcError};
 use crate::settings::{self, Finality, Settings};
 
-/// Reads of one batch that are under way at once.
+/// Concurrent reads of one batch.
 const AT_ONCE: usize = 8;
-/// Calls that are made as one.
+/// Calls that are combined into one.
 const IN_ONE: usize = 64;
-/// Blocks of the past that are asked for at once, at most.
+/// Maximum past blocks that are read at once.
 pub(crate) const MAX_SPAN: u64 = 1024;
 
-/// Contracts whose word about themselves is kept, and for how long: one that is a proxy may say
-/// something else later.
+/// Contracts whose metadata is cached, and for how long: a proxy may change it.
 const SAID: usize = 4096;
 pub(crate) const SAID_FOR: Duration = Duration::from_secs(300);
 
@@ -61,23 +60,22 @@ pub(crate) struct Chain {
     pub(crate) settings: settings::Chain,
     pub(crate) pool: Pool,
     head_ttl: Duration,
-    /// The last block that was agreed on, for each finality. Whoever asks waits for the one who
-    /// is asking already.
+    /// The last agreed block, for each finality. Callers wait for a request in progress.
     heads: [tokio::sync::Mutex<Option<(Instant, Block)>>; 3],
     last: Mutex<Option<wire::Observation>>,
     cache: Cache<Key, Outcome, ByBytes>,
-    /// What contracts said they are.
+    /// The declared kinds of contracts.
     pub(crate) said: Cache<Address, (Instant, Interfaces)>,
-    /// How many blocks of the past are asked for at once; endpoints differ in what they allow.
+    /// How many past blocks are read at once; endpoints differ in what they allow.
     pub(crate) span: AtomicU64,
-    /// Why transfers are told no more.
+    /// Why transfers are no longer reported.
     stopped: Mutex<Option<String>>,
 }
 
 impl Chain {
     /// A chain with at least one endpoint.
     ///
-    /// # Errors
+    /// The problem of an endpoint.
     /// What is wrong with an endpoint.
     pub(crate) fn new(settings: &Settings, chain: &settings::Chain) -> Result<Self, String> {
         let memory = settings.cache.get();
@@ -95,7 +93,7 @@ impl Chain {
         })
     }
 
-    /// The last block that was agreed on, from a moment ago at most.
+    /// The last agreed block, from a moment ago at most.
     pub(crate) async fn head(&self, finality: Finality, least: u64) -> Result<Block, Unknown> {
         let mut known = self.heads[finality as usize].lock().await;
         if let Some((when, block)) = &*known
@@ -112,19 +110,19 @@ impl Chain {
         Ok(block)
     }
 
-    /// The last block is asked for anew: the chain has gone another way.
+    /// Drops the cached last block: the chain was reorganised.
     pub(crate) async fn forget_heads(&self) {
         for head in &self.heads {
             *head.lock().await = None;
         }
     }
 
-    /// Transfers are told no more; `reason` says why.
+    /// Transfers are no longer reported; `reason` is why.
     pub(crate) fn stop_watching(&self, reason: String) {
         *self.stopped.lock() = Some(reason);
     }
 
-    /// Why transfers are told no more; none while they are.
+    /// Why transfers are no longer reported; `None` while they are.
     pub(crate) fn stopped(&self) -> Option<String> {
         self.stopped.lock().clone()
     }
@@ -146,11 +144,10 @@ impl Chain {
         }
     }
 
-    /// Reads at a block what the queries need: several as one call where the chain can.
-    ///
-    /// Only standard questions about one and the same contract become one call. A call may change
-    /// what the next one in it sees: a contract that is asked for its balance could move tokens of
-    /// another collection first, and any function of a contract may be named in a comparison.
+    /// Reads at a block what the queries need: several as one call where the chain supports it. Only standard
+    /// queries about one and the same contract become one call. A call may affect the next one in it: a
+    /// contract whose balance is queried could move tokens of another collection first, and a comparison may
+    /// call any function of a contract.
     async fn read(&self, block: &Block, queries: &[Query]) -> Vec<Result<Outcome, Unknown>> {
         let reads: Vec<Read> = queries.iter().map(Query::read).collect();
         let mut together: BTreeMap<Address, Vec<&Read>> = BTreeMap::new();
@@ -171,7 +168,7 @@ impl Chain {
         futures_util::stream::iter(each).buffered(AT_ONCE).collect().await
     }
 
-    /// What an outcome says, once the contract is known to be one of the kind that is asked about.
+    /// The result of an outcome, once the contract is known to be of the queried kind.
     async fn judge(&self, block: &Block, query: &Query, outcome: &Outcome) -> Result<Judged, Unknown> {
         let (Some(token), false) = (query.token(), matches!(outcome, Outcome::Returned(_, 0))) else {
             return Ok(query.judge(outcome));
@@ -180,7 +177,7 @@ impl Chain {
         let said = self.interfaces(block, contract).await?;
         if let Some(other) = said.instead_of(token) {
             return Ok(Judged::unknown(format!(
-                "the contract says that it is {other}, and not what is asked"
+                "the contract declares itself as {other}, which is not the queried kind"
             )));
         }
         if let (Outcome::Reverted(_), Some((again, id))) = (outcome, query.if_refused()) {
@@ -196,7 +193,7 @@ impl Chain {
         Ok(query.judge(outcome))
     }
 
-    /// One reading; those who want the same wait for the first.
+    /// One reading; concurrent callers wait for the first.
     pub(crate) async fn read_one(&self, block: &Block, read: &Read) -> Result<Outcome, Unknown> {
         let fresh = self.pool.agree(|endpoint| async move { endpoint.read(block, read).await });
         self.cache.get_or_insert_async(&(block.hash, read.clone()), fresh).await
@@ -207,8 +204,8 @@ impl Chain {
         matches!(code, Ok(Outcome::Returned(_, length)) if length > 0)
     }
 
-    /// Keeps what each call gave that succeeded. Those that did not are made by themselves after,
-    /// since one may have used up the gas of others.
+    /// Stores the successful results of combined calls. The others are repeated individually, because one may
+    /// have used up the gas of others.
     async fn read_as_one(&self, block: &Block, reads: &[&Read]) {
         let calls: Vec<_> = reads
             .iter()
@@ -233,9 +230,9 @@ impl Chain {
         }
     }
 
-    /// Whether a contract wallet says that the signature is its own. EIP-6492 has the order: what
-    /// is wrapped is unwrapped, an account with code is asked, and one without, or one that says no to
-    /// what was wrapped, is prepared in a simulation and then asked.
+    /// Whether a contract wallet accepts the signature. EIP-6492 defines the order: a wrapped one is
+    /// unwrapped, an account with code is called, and one without, or one that rejects a wrapped signature,
+    /// is prepared in a simulation and then called.
     pub(crate) async fn is_valid_signature(
         &self,
         account: &Account,
@@ -254,7 +251,7 @@ impl Chain {
         let at = Some(self.observation(&block, Finality::Latest));
         let wrapped = erc::unwrap_6492(&signature);
         if erc::is_6492(&signature) && wrapped.is_none() {
-            return response(Judged::decided(false, None, "its EIP-6492 form is broken"), at, true);
+            return response(Judged::decided(false, None, "its EIP-6492 form is invalid"), at, true);
         }
         let has_code = match self.read_one(&block, &Read::Code(account.address)).await {
             Ok(Outcome::Returned(_, length)) => length > 0,
@@ -271,26 +268,26 @@ impl Chain {
             let read = Read::Call { to: account.address, data: question.clone() };
             let outcome = match self.read_one(&block, &read).await {
                 Ok(outcome) => outcome,
-                Err(unknown) => return fail(format!("the wallet cannot be asked: {unknown}")),
+                Err(unknown) => return fail(format!("the wallet cannot be called: {unknown}")),
             };
             if wrapped.is_none() || says_yes(&outcome) {
                 return response(judge_signature(&outcome), at, true);
             }
         }
-        // One that is not there yet, or not up to date.
+        // It does not exist yet, or is not up to date.
         let Some((factory, prepare, _)) = wrapped else { return fail("nothing prepares the wallet".into()) };
         let judged = self.prepared(&block, (factory, prepare), (account.address, question)).await;
         response(judged, at, true)
     }
 
-    /// What a wallet says of a signature after it was prepared.
+    /// A wallet's answer about a signature after it was prepared.
     async fn prepared(&self, block: &Block, first: (Address, Bytes), second: (Address, Bytes)) -> Judged {
         let code = &prepared::code(&first, &second);
         let agreed = self.pool.agree(|endpoint| async move {
             match endpoint.run(block, code).await {
                 Ok(answer) => prepared::said(&answer)
                     .ok_or_else(|| RpcError::Malformed("no answer of a simulated wallet".into())),
-                // All of its gas was used up.
+                // It used up all of its gas.
                 Err(error) => reverted(&error).map(|_| Outcome::Reverted(Bytes::new())).ok_or(error),
             }
         });
@@ -300,7 +297,7 @@ impl Chain {
         }
     }
 
-    /// What a transaction costs, as one endpoint has it.
+    /// The cost of a transaction, from one endpoint.
     pub(crate) async fn fees(&self, blocks: u32) -> Result<wire::FeesResponse, Unknown> {
         let price: U256 = self
             .pool
@@ -397,7 +394,7 @@ fn says_yes(outcome: &Outcome) -> bool {
 
 fn judge_signature(outcome: &Outcome) -> Judged {
     match says_yes(outcome) {
-        true => Judged::decided(true, None, "the wallet knows the signature as its own"),
-        false => Judged::decided(false, None, "the wallet does not know the signature"),
+        true => Judged::decided(true, None, "the wallet accepts the signature"),
+        false => Judged::decided(false, None, "the wallet rejects the signature"),
     }
 }

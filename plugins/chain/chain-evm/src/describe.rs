@@ -1,4 +1,4 @@
-//! What a contract is called: its name, symbol and decimals, as it says them.
+//! The metadata of a contract: its name, symbol and decimals.
 
 use alloy_primitives::{Address, Bytes, U256};
 use alloy_sol_types::SolCall as _;
@@ -13,7 +13,7 @@ use crate::query::Judged;
 use crate::rpc::Block;
 use crate::settings::Finality;
 
-/// How the code of a wallet begins that is a key's, and lets a contract act for it (EIP-7702).
+/// The prefix of the code of a key's wallet that lets a contract act for it (EIP-7702).
 const DELEGATED: [u8; 3] = [0xef, 0x01, 0x00];
 
 alloy_sol_types::sol! {
@@ -21,7 +21,7 @@ alloy_sol_types::sol! {
     function symbol() external view returns (string);
 }
 
-/// What stands at an address.
+/// The kind of an address.
 enum Found {
     Contract,
     Wallet,
@@ -29,7 +29,7 @@ enum Found {
 }
 
 impl Chain {
-    /// What a contract says of itself.
+    /// The metadata of a contract.
     pub(crate) async fn describe(&self, contract: Address) -> wire::DescribeResponse {
         let unread = |unknown: Unknown| undescribed(format!("{} cannot be read: {unknown}", self.id));
         let block = match self.head(Finality::Latest, 0).await {
@@ -44,7 +44,7 @@ impl Chain {
             |reason: &str| wire::DescribeResponse { answer: answer(false, reason), ..Default::default() };
         match self.found(&block, contract).await {
             Ok(Found::Contract) => {}
-            Ok(Found::Wallet) => return nothing("a wallet is at this address, and no contract"),
+            Ok(Found::Wallet) => return nothing("this is the address of a wallet, not of a contract"),
             Ok(Found::Nothing) => return nothing("there is no contract at this address"),
             Err(unknown) => return unread(unknown),
         }
@@ -89,8 +89,8 @@ impl Chain {
     }
 }
 
-/// The text of an answer of `length` bytes, of which `data` are the first: a `string`, or a
-/// `bytes32` as some contracts of 2017 have it.
+/// The text in an answer of `length` bytes, of which `data` are the first: a `string`, or a `bytes32` as in
+/// some contracts of 2017.
 fn text(data: &[u8], length: usize) -> Option<String> {
     if let (32, Some(word)) = (length, data.first_chunk::<32>()) {
         return Some(printable(&String::from_utf8_lossy(word)));
@@ -98,7 +98,7 @@ fn text(data: &[u8], length: usize) -> Option<String> {
     let word = |at: usize| data.get(at..at + 32).map(U256::from_be_slice);
     let says: usize = word(32).filter(|_| word(0) == Some(U256::from(32)))?.try_into().ok()?;
     let text = data.get(64..)?;
-    // More is never looked at, so that it may be cut off in the middle of a character.
+    // Only this much is read, so it may be cut off in the middle of a character.
     (says <= length - 64).then(|| printable(&String::from_utf8_lossy(&text[..says.min(text.len())])))
 }
 
@@ -117,7 +117,7 @@ mod tests {
         word[..5].copy_from_slice(b"Maker");
         assert_eq!(text(&word, 32).unwrap(), "Maker");
         assert_eq!(text(&[], 0), None);
-        // It says that it is longer than it is.
+        // It declares a greater length than it has.
         let mut long = string.clone();
         long[63] = 200;
         assert_eq!(text(&long, long.len()), None);

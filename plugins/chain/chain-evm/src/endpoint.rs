@@ -1,4 +1,4 @@
-//! One endpoint of an EVM chain: what is read of it, and at which block.
+//! One endpoint of an EVM chain: reads, and their blocks.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,9 +13,9 @@ use crate::revert::reverted;
 use crate::rpc::{Block, Log, Quantity, RpcError};
 use crate::settings::Settings;
 
-/// More of what a contract gives back is never looked at: a list of some hundred delegations is longer than a word.
+/// Maximum bytes of a contract's answer: a list of some hundred delegations is longer than a word.
 pub(crate) const KEPT_RETURN: usize = 32 * 1024;
-/// More of its code, and of what it says when it reverts.
+/// Maximum bytes of its code, and of its revert message.
 const KEPT_OTHER: usize = 1024;
 
 /// Which block.
@@ -34,29 +34,29 @@ impl At {
     }
 }
 
-/// What can be read at a block.
+/// A read at a block.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Read {
     Call {
         to: Address,
         data: Data,
     },
-    /// Code that is sent along, and run in the place of a new contract's.
+    /// Code that is sent along, and run in place of a new contract's.
     Run(Data),
     Balance(Address),
     Code(Address),
 }
 
-/// What was read. A contract that reverts has answered, too.
+/// The result of a read. A revert is an answer, too.
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome {
-    /// At most the first [`KEPT_RETURN`] bytes, and how many there were.
+    /// At most the first [`KEPT_RETURN`] bytes, and the total number.
     Returned(Data, usize),
-    /// What it gave back is for people only: some clients leave it out.
+    /// The returned data is for people only: some clients omit it.
     Reverted(Data),
 }
 
-/// Endpoints agree that a contract reverted, whatever each of them tells of it.
+/// Endpoints agree that a contract reverted, whatever the details.
 impl PartialEq for Outcome {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
@@ -67,10 +67,10 @@ impl PartialEq for Outcome {
     }
 }
 
-/// An endpoint and what is known of it.
+/// An endpoint and its state.
 pub(crate) struct Endpoint {
     rpc: streamgate_chain_common::Endpoint,
-    /// Whether it takes EIP-1898; it is tried until it says no.
+    /// Whether it supports EIP-1898; assumed until it refuses.
     by_hash: AtomicBool,
     /// Gas that a contract may use to answer one call.
     gas: u64,
@@ -86,19 +86,19 @@ impl Endpoint {
     /// An endpoint of chain `chain`.
     ///
     /// # Errors
-    /// What is wrong with the URL.
+    /// The problem of the URL.
     pub(crate) fn new(url: &str, chain: u64, settings: &Settings) -> Result<Self, String> {
         let shows = Shows { method: "eth_chainId", read: chain_number, wanted: chain.to_string() };
         let rpc = streamgate_chain_common::Endpoint::new(url, shows, settings.limits())?;
         Ok(Self { rpc, by_hash: AtomicBool::new(true), gas: settings.call_gas })
     }
 
-    /// Calls the endpoint, once it has shown its chain.
+    /// Calls the endpoint, once it has proved its chain.
     pub(crate) async fn call<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<T, RpcError> {
         self.rpc.call(method, params).await
     }
 
-    /// The block of this tag or number; none if it does not know it.
+    /// The block of this tag or number; `None` if it does not know it.
     pub(crate) async fn block(&self, at: At) -> Result<Option<Block>, RpcError> {
         let block: Option<Block> = self.call("eth_getBlockByNumber", json!([at.param(), false])).await?;
         if let (Some(block), At::Number(wanted)) = (&block, at)
@@ -134,7 +134,7 @@ impl Endpoint {
                     tracing::info!(
                         endpoint = self.rpc.label(),
                         message,
-                        "the endpoint takes no block hashes (EIP-1898)"
+                        "the endpoint does not support block hashes (EIP-1898)"
                     );
                     self.by_hash.store(false, Ordering::Relaxed);
                 }
@@ -142,7 +142,7 @@ impl Endpoint {
             }
         }
         let outcome = self.read_at(quantity(block.number), read).await?;
-        // The number may have meant another block meanwhile.
+        // The number may refer to another block meanwhile.
         match self.block(At::Number(block.number)).await? {
             Some(still) if still.hash == block.hash => Ok(outcome),
             _ => Err(RpcError::Behind(format!("block {} was replaced while it was read", block.number))),
@@ -175,7 +175,7 @@ impl Endpoint {
         }
     }
 
-    /// What a call returns in full, for calls that carry many; with more gas.
+    /// The full result of a call, for combined calls; with more gas.
     pub(crate) async fn call_many(
         &self,
         block: &Block,
@@ -184,17 +184,17 @@ impl Endpoint {
         calls: u64,
     ) -> Result<Data, RpcError> {
         if !self.by_hash.load(Ordering::Relaxed) {
-            return Err(RpcError::Behind("it takes no block hashes".into()));
+            return Err(RpcError::Behind("it does not support block hashes".into()));
         }
         let at = json!({ "blockHash": block.hash, "requireCanonical": true });
         let gas = quantity(self.gas.saturating_mul(calls.min(4)));
         self.call("eth_call", json!([{ "to": to, "data": data, "gas": gas }, at])).await
     }
 
-    /// What code returns that is sent along, and run in the place of a new contract's.
+    /// The result of code that is sent along, and run in place of a new contract's.
     pub(crate) async fn run(&self, block: &Block, code: &Data) -> Result<Data, RpcError> {
         if !self.by_hash.load(Ordering::Relaxed) {
-            return Err(RpcError::Behind("it takes no block hashes".into()));
+            return Err(RpcError::Behind("it does not support block hashes".into()));
         }
         self.run_at(json!({ "blockHash": block.hash, "requireCanonical": true }), code).await
     }
@@ -204,7 +204,7 @@ impl Endpoint {
         self.call("eth_call", json!([{ "from": prepared::SENDER, "data": code, "gas": gas }, at])).await
     }
 
-    /// Logs of one block that are of these contracts and one of these topics.
+    /// Logs of one block with these contracts and one of these topics.
     pub(crate) async fn logs_of(
         &self,
         block: &Block,

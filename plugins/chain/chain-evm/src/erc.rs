@@ -1,5 +1,5 @@
-//! What contracts are called with, and what their answers and logs say: ERC-20, ERC-721, ERC-1155,
-//! EIP-1271, Multicall3 and delegate.xyz v2. What is not exactly of the form is no answer.
+//! Call data of contracts, and the decoding of their answers and logs: ERC-20, ERC-721, ERC-1155, EIP-1271,
+//! Multicall3 and delegate.xyz v2. Anything not exactly of the form is no answer.
 
 use alloy_primitives::{Address, B256, Bytes, U256, address};
 use alloy_sol_types::{SolCall as _, SolError as _, SolEvent, SolValue as _, sol};
@@ -8,9 +8,9 @@ use crate::rpc::Log;
 
 /// Multicall3, at the same address on nearly all chains.
 pub(crate) const MULTICALL: Address = address!("cA11bde05977b3631167028862bE2a173976CA11");
-/// The registry of delegate.xyz v2, at the same address on all chains where there is one.
+/// The registry of delegate.xyz v2, at the same address on all chains that have one.
 pub(crate) const DELEGATIONS: Address = address!("00000000000000447e69651d841bD8D104Bed493");
-/// What a contract wallet answers to a signature of its own (EIP-1271).
+/// A contract wallet's answer to a valid signature (EIP-1271).
 const MAGIC: [u8; 4] = [0x16, 0x26, 0xba, 0x7e];
 /// The end of a signature of a wallet that is not deployed yet (EIP-6492).
 const SUFFIX: [u8; 32] = *b"\x64\x92\x64\x92\x64\x92\x64\x92\x64\x92\x64\x92\x64\x92\x64\x92\
@@ -35,7 +35,7 @@ mod one {
     }
 }
 
-/// The same events as some contracts have them, with nothing indexed.
+/// The same events in the form of some contracts, with nothing indexed.
 mod plain {
     alloy_sol_types::sol! {
         event Transfer(address from, address to, uint256 value);
@@ -44,7 +44,7 @@ mod plain {
     }
 }
 
-/// CryptoPunks, from before there was a standard.
+/// CryptoPunks, which predates the standards.
 mod punks {
     alloy_sol_types::sol! {
         event Assign(address indexed to, uint256 punk);
@@ -63,7 +63,7 @@ mod many {
 }
 
 sol! {
-    /// What EIP-6492 wraps a signature in.
+    /// The wrapping of a signature by EIP-6492.
     struct Wrapped { address factory; bytes prepare; bytes signature; }
 }
 
@@ -98,25 +98,25 @@ pub(crate) fn delegates_token(to: Address, from: Address, contract: Address, id:
     call.abi_encode().into()
 }
 
-/// Many calls as one; each may fail by itself.
+/// Many calls as one; each may fail independently.
 pub(crate) fn aggregate(calls: impl IntoIterator<Item = (Address, Bytes)>) -> Bytes {
     let call = |(target, data)| one::Call3 { target, allowFailure: true, callData: data };
     one::aggregate3Call { calls: calls.into_iter().map(call).collect() }.abi_encode().into()
 }
 
-/// The answers to `count` calls that were made as one: none for each that failed.
+/// The answers to `count` combined calls: `None` for each failed one.
 pub(crate) fn aggregated(data: &[u8], count: usize) -> Option<Vec<Option<Bytes>>> {
     let results = one::aggregate3Call::abi_decode_returns_validate(data).ok()?;
     let answer = |result: one::Result| result.success.then_some(result.returnData);
     (results.len() == count).then(|| results.into_iter().map(answer).collect())
 }
 
-/// The one number that an answer is.
+/// The number in an answer.
 pub(crate) fn number(data: &[u8], length: usize) -> Option<U256> {
     (length == 32 && data.len() == 32).then(|| U256::from_be_slice(data))
 }
 
-/// The one address that an answer is.
+/// The address in an answer.
 pub(crate) fn account(data: &[u8], length: usize) -> Option<Address> {
     number(data, length).filter(|_| data[..12] == [0; 12]).map(|_| Address::from_slice(&data[12..]))
 }
@@ -126,7 +126,7 @@ pub(crate) fn is_magic(data: &[u8]) -> bool {
     data.len() == 32 && data[..4] == MAGIC && data[4..] == [0; 28]
 }
 
-/// What a contract said when it reverted, for people.
+/// A contract's revert message, for people.
 pub(crate) fn revert_reason(revert: &[u8]) -> String {
     match one::Error::abi_decode_validate(revert) {
         Ok(error) => format!("the contract refused: {}", error.message.chars().take(120).collect::<String>()),
@@ -134,7 +134,7 @@ pub(crate) fn revert_reason(revert: &[u8]) -> String {
     }
 }
 
-/// A signature of EIP-6492: factory, what to call it with, and the signature within.
+/// An EIP-6492 signature: factory, its call data, and the signature within.
 pub(crate) fn unwrap_6492(signature: &[u8]) -> Option<(Address, Bytes, Bytes)> {
     let wrapped = signature.strip_suffix(&SUFFIX)?;
     let Wrapped { factory, prepare, signature } = Wrapped::abi_decode_params_validate(wrapped).ok()?;
@@ -158,17 +158,17 @@ pub(crate) fn transfer_topics() -> [B256; 6] {
     ]
 }
 
-/// The kind of token that moved.
+/// The kind of a transferred token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Moved {
     Amount(U256),
     Unique(U256),
     Of(U256, U256),
-    /// An amount, or which token it was; the contract does not say which of the two.
+    /// An amount or a token id; the contract does not state which.
     Either(U256),
 }
 
-/// One movement of a token.
+/// One transfer of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Movement {
     pub(crate) from: Address,
@@ -176,7 +176,7 @@ pub(crate) struct Movement {
     pub(crate) what: Moved,
 }
 
-/// The movements that a log tells of; none if it is no log of a transfer.
+/// The transfers in a log; `None` if it is not a log of a transfer.
 pub(crate) fn movements(log: &Log) -> Vec<Movement> {
     let one = |from, to, what| vec![Movement { from, to, what }];
     match log.topics.as_slice() {
@@ -216,8 +216,8 @@ fn decoded<E: SolEvent>(log: &Log) -> Option<E> {
     E::decode_raw_log_validate(log.topics.iter().copied(), &log.data).ok()
 }
 
-/// ERC-20 and ERC-721 have the same event, but that the latter's number is a topic; and some contracts
-/// have it with fewer topics, and then the parties in the data.
+/// ERC-20 and ERC-721 have the same event, except that the latter's number is a topic; and some contracts
+/// emit it with fewer topics, and the parties in the data.
 fn transfer(log: &Log) -> Option<Movement> {
     let party = |topic: &B256| Address::from_word(*topic);
     match log.topics.as_slice() {
@@ -229,7 +229,7 @@ fn transfer(log: &Log) -> Option<Movement> {
             let what = Moved::Amount(number(&log.data, log.data.len())?);
             Some(Movement { from: party(from), to: party(to), what })
         }
-        // Which of the two it is, the log does not say; both may hold something else now.
+        // The log does not state which of the two it is; both holdings may have changed.
         [_, one] => {
             let (other, value) = log.data.split_at_checked(32)?;
             let (other, what) = (account(other, 32)?, Moved::Either(number(value, value.len())?));
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(transfer, "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
         assert_eq!(single, "0xc3d58168c5ae7397731d063d5bbf3d657854427343f4c083240f7aacaa2d0f62");
         assert_eq!(batch, "0x4a39dc06d4c0dbc64b70af90fd698a233a518aa5d07e595d983b8c0526c8f7fb");
-        // As they are looked up at 0xb47e3cd837dDF8e4c57F05d70Ab865de6e193BBB.
+        // As found at 0xb47e3cd837dDF8e4c57F05d70Ab865de6e193BBB.
         assert_eq!(assign, "0x8a0e37b73a0d9c82e205d4d1a3ff3d0b57ce5f4d7bccf6bac03336dc101cb7ba");
         assert_eq!(punk, "0x05af636b70da6819000c49f85b21fa82081c632069bb626f30932034099107d8");
         assert_eq!(bought, "0x58e5d5a525e3b40bc15abaa38b5882678db1ee68befd2f60bafe3a7fd06db9e3");

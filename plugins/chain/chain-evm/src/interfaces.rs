@@ -1,9 +1,8 @@
-//! Which standards a contract says it follows: by ERC-165, and where it does not have that, by the
-//! functions of an ERC-20 that it answers.
+//! The standards that a contract declares: by ERC-165, and without that, by the functions of an ERC-20 that
+//! it answers.
 //!
-//! All of it is asked in one simulated call, by code that is sent along. There each function gets
-//! gas of its own, so that one of a contract from before ERC-165, which uses up all it gets, is
-//! known to have failed.
+//! All of it is queried in one simulated call, by code that is sent along. There each function gets its own
+//! gas, so that a contract from before ERC-165, which uses up everything it gets, is known to have failed.
 
 use alloy_primitives::{Address, Bytes, U256};
 use alloy_sol_types::SolCall as _;
@@ -24,38 +23,38 @@ alloy_sol_types::sol! {
 }
 
 const ERC165: [u8; 4] = [0x01, 0xff, 0xc9, 0xa7];
-/// What nothing may say that it is (ERC-165).
+/// An interface that no contract may declare (ERC-165).
 const NOTHING: [u8; 4] = [0xff; 4];
 const ERC721: [u8; 4] = [0x80, 0xac, 0x58, 0xcd];
 const ERC1155: [u8; 4] = [0xd9, 0xb6, 0x7a, 0x26];
 const ERC20: [u8; 4] = [0x36, 0x37, 0x2b, 0x07];
-/// Gas of each function; ERC-165 allows 30,000, and reading storage has become dearer since.
+/// Gas of each function; ERC-165 allows 30,000, and reading storage has become more expensive since.
 const GAS: usize = 100_000;
 /// Success, length of the answer, and its first word.
 const ANSWER: usize = 0x60;
 const CALLS: usize = 8;
 
-/// What a contract says of itself.
+/// A contract's declared kinds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Interfaces {
     pub(crate) erc721: bool,
     pub(crate) erc1155: bool,
-    /// It says so, or says nothing and answers as one.
+    /// It declares it, or declares nothing and answers as one.
     pub(crate) erc20: bool,
-    /// It is no collection that has a function or two of an ERC-20, as CryptoPunks do.
+    /// It is not a collection with a function or two of an ERC-20, like CryptoPunks.
     pub(crate) surely_erc20: bool,
     /// It answered something.
     pub(crate) answers: bool,
 }
 
 impl Interfaces {
-    /// The namespaces of CAIP-19 that it can be asked about.
+    /// The namespaces of CAIP-19 that it can be queried as.
     pub(crate) fn kinds(&self) -> Vec<String> {
         let kinds = [("erc20", self.erc20), ("erc721", self.erc721), ("erc1155", self.erc1155)];
         kinds.iter().filter(|(_, is)| *is).map(|(kind, _)| (*kind).to_owned()).collect()
     }
 
-    /// What it says it is instead of what the token is of; none if it does not say.
+    /// Its declared kind instead of the token's; `None` if it declares none.
     pub(crate) fn instead_of(&self, token: &Token) -> Option<String> {
         let other = match token {
             Token::Native => false,
@@ -66,7 +65,7 @@ impl Interfaces {
         other.then(|| self.kinds().join(" and "))
     }
 
-    /// What the answers to [`calls`] say.
+    /// The result of the answers to [`calls`].
     fn read(said: [Option<U256>; CALLS]) -> Self {
         let [erc165, nothing, erc721, erc1155, erc20, decimals, supply, allowance] = said;
         let is = |answer: Option<U256>| answer == Some(U256::ONE);
@@ -105,7 +104,7 @@ pub(crate) fn decimals() -> Bytes {
     decimalsCall {}.abi_encode().into()
 }
 
-/// Code that makes all calls and returns what each said.
+/// Code that makes all calls and returns their results.
 fn code(contract: &Address, calls: &[Bytes; CALLS]) -> Bytes {
     let length = program(contract, 0, calls).len();
     let mut code = program(contract, length, calls);
@@ -113,9 +112,9 @@ fn code(contract: &Address, calls: &[Bytes; CALLS]) -> Bytes {
     code.into()
 }
 
-/// The program, if what it calls with lies at `data`.
+/// The program, if its call data is at `data`.
 fn program(contract: &Address, mut data: usize, calls: &[Bytes; CALLS]) -> Vec<u8> {
-    // Arguments lie behind what is returned.
+    // Arguments come after the returned data.
     let arguments = CALLS * ANSWER;
     let mut code = Vec::new();
     let push = |values: &[usize], code: &mut Vec<u8>| values.iter().for_each(|it| number(code, *it));
@@ -138,7 +137,7 @@ fn program(contract: &Address, mut data: usize, calls: &[Bytes; CALLS]) -> Vec<u
     code
 }
 
-/// The one word that each call answered; none if that is no answer of such code.
+/// The first word of each answer; `None` if it is not an answer of such code.
 fn said(answer: &[u8], length: usize) -> Option<[Option<U256>; CALLS]> {
     if length != CALLS * ANSWER || answer.len() != length {
         return None;
@@ -152,7 +151,7 @@ fn said(answer: &[u8], length: usize) -> Option<[Option<U256>; CALLS]> {
 }
 
 impl Chain {
-    /// Which standards a contract says it follows, from a while ago at most.
+    /// The standards that a contract declares, cached for a while.
     pub(crate) async fn interfaces(&self, block: &Block, contract: Address) -> Result<Interfaces, Unknown> {
         if let Some(known) = self.said.get(&contract).filter(|(when, _)| when.elapsed() < SAID_FOR) {
             return Ok(known.1);
@@ -179,7 +178,7 @@ impl Chain {
             }
         };
         let found = Interfaces::read(found);
-        // Where nothing answers, a contract may be made a moment later.
+        // Without any answer, a contract may be deployed a moment later.
         if found.answers {
             self.said.insert(contract, (std::time::Instant::now(), found));
         }

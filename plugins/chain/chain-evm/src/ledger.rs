@@ -1,5 +1,5 @@
-//! What a plugin with a private key of its own needs of a chain: reads that endpoints agree on, and the
-//! sending of what it has signed. No key is ever here.
+//! Chain access for a plugin with a private key: agreed reads, and sending of signed transactions. No key is
+//! ever here.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::endpoint::{At, Endpoint, quantity};
 use crate::revert::reverted;
 use crate::rpc::{Count, Log, Receipt};
 
-/// What a transaction would do.
+/// The effect of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Estimate {
     Gas(u64),
@@ -28,8 +28,8 @@ pub(crate) struct Blocks {
 }
 
 impl Chain {
-    /// The hash of a block; none if endpoints agree that there is none. Where the block `exists`, an
-    /// endpoint without it lags.
+    /// The hash of a block; `None` if endpoints agree that there is none. If the block `exists`, an endpoint
+    /// without it lags.
     pub(crate) async fn hash_of(&self, number: u64, exists: bool) -> Result<Option<B256>, Unknown> {
         if exists {
             return Ok(Some(self.pool.block(number).await?.hash));
@@ -38,7 +38,7 @@ impl Chain {
         Ok(self.pool.agree(ask).await?.map(|block| block.hash))
     }
 
-    /// How many transactions of the account the chain had after a block.
+    /// The number of the account's transactions after a block.
     pub(crate) async fn used(&self, account: Address, block: u64) -> Result<u64, Unknown> {
         let params = &json!([account, quantity(block)]);
         let ask = |endpoint: Arc<Endpoint>| async move {
@@ -47,7 +47,7 @@ impl Chain {
         Ok(self.pool.agree(ask).await?.0)
     }
 
-    /// What a call needs.
+    /// The gas that a call needs.
     pub(crate) async fn estimate(
         &self,
         from: Address,
@@ -61,7 +61,7 @@ impl Chain {
                 Err(error) => reverted(&error).map(Estimate::Reverts).ok_or(error),
             }
         };
-        // They need not agree on how much; that it reverts, nobody may say alone.
+        // They need not agree on the amount; but one alone cannot make it a revert.
         let agreed = self.pool.agree(|endpoint| async move {
             Ok(match ask(endpoint).await? {
                 Estimate::Gas(_) => None,
@@ -74,13 +74,15 @@ impl Chain {
         let gas = self.pool.first(|endpoint| async move {
             match ask(endpoint).await? {
                 Estimate::Gas(gas) => Ok(gas),
-                Estimate::Reverts(_) => Err(RpcError::Malformed("it alone says that it reverts".into())),
+                Estimate::Reverts(_) => {
+                    Err(RpcError::Malformed("it is the only one to report a revert".into()))
+                }
             }
         });
         Ok(Estimate::Gas(gas.await?))
     }
 
-    /// The receipt of a transaction; none if it is in no block.
+    /// The receipt of a transaction; `None` if it is in no block.
     pub(crate) async fn receipt(&self, hash: B256) -> Result<Option<Receipt>, Unknown> {
         let ask = |endpoint: Arc<Endpoint>| async move {
             let receipt: Option<Receipt> = endpoint.call("eth_getTransactionReceipt", json!([hash])).await?;
@@ -102,7 +104,7 @@ impl Chain {
         topics: &[B256],
     ) -> Result<Vec<Log>, Unknown> {
         let ask = |endpoint: Arc<Endpoint>| async move {
-            // An endpoint that lags would have fewer logs, and not say so.
+            // A lagging endpoint would return fewer logs, without saying so.
             match endpoint.block(At::Number(last)).await? {
                 Some(block) if block.hash == last_hash => {}
                 _ => return Err(RpcError::Behind(format!("it does not know block {last_hash}"))),
@@ -112,7 +114,7 @@ impl Chain {
         self.pool.agree(ask).await
     }
 
-    /// Gives a signed transaction to all endpoints; one that takes it is enough. Answers why none did.
+    /// Sends a signed transaction to all endpoints; one that accepts it is enough. Returns why none did.
     pub(crate) async fn send_raw(&self, raw: &Bytes) -> Result<(), String> {
         let given = self.pool.each(|endpoint| async move {
             match endpoint.call::<Value>("eth_sendRawTransaction", json!([raw])).await {
@@ -127,11 +129,11 @@ impl Chain {
         let mut reasons: Vec<String> =
             given.into_iter().filter_map(Result::err).map(|error| error.to_string()).collect();
         reasons.dedup();
-        Err(if reasons.is_empty() { "all endpoints rest".into() } else { reasons.join("; ") })
+        Err(if reasons.is_empty() { "all endpoints are paused".into() } else { reasons.join("; ") })
     }
 }
 
-/// Whether an endpoint refuses a transaction only because it has it, or the chain does.
+/// Whether an endpoint refuses a transaction only because it, or the chain, has it already.
 fn is_known(error: &RpcError) -> bool {
     let RpcError::Refused { message, .. } = error else { return false };
     let message = message.to_lowercase();

@@ -19,14 +19,14 @@ use crate::rpc::Log;
 use crate::service::ChainService;
 use crate::settings::Finality;
 
-/// Contracts and topics of one request for logs, each.
+/// Maximum contracts and topics of one request for logs.
 const MAX_FILTERS: usize = 16;
 const MAX_CALL: usize = 16 * 1024;
 const MAX_RAW: usize = 128 * 1024;
 
 type Answer<T> = Result<Response<T>, Status>;
 
-/// Answers the calls of plugins with a key of their own.
+/// Answers the calls of plugins with a private key.
 pub(crate) struct LedgerService {
     registry: Arc<Registry>,
 }
@@ -55,7 +55,7 @@ fn hash(bytes: &[u8]) -> Result<B256, Status> {
     B256::try_from(bytes).map_err(|_| invalid(format!("a hash of {} bytes; it has 32", bytes.len())))
 }
 
-/// What is no longer than it may be.
+/// Checks a length.
 fn bounded(what: &str, length: usize, most: usize) -> Result<(), Status> {
     (length <= most).then_some(()).ok_or_else(|| invalid(format!("{length} {what} are more than {most}")))
 }

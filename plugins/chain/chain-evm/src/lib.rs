@@ -1,12 +1,12 @@
-//! The `chain` capability for EVM chains: what accounts own, read at a named block from several
-//! endpoints that must agree; signatures of contract wallets; transfers as events; fees.
+//! The `chain` capability for EVM chains: what accounts own, read at a named block from several endpoints
+//! that must agree; signatures of contract wallets; transfers as events; fees.
 //!
-//! It answers yes, no, or unknown, and never decides who may do what. It has no private key: a plugin
-//! that has one reads the chain and sends what it signed through the `Ledger` service.
+//! It answers yes, no, or unknown, and never makes access decisions. It has no private key: a plugin that has
+//! one reads the chain and sends its signed transactions through the `Ledger` service.
 //!
-//! Of alloy it takes numbers, addresses and the coding of calls. The transport is its own, since
-//! what counts here is what alloy leaves to others: which addresses are connected to, how much is
-//! read, that no redirect is followed, and which of several answers is believed.
+//! Of alloy it uses numbers, addresses and call encoding. The transport is its own, because it has to control
+//! what alloy leaves to others: which addresses are connected to, how much is read, that no redirect is
+//! followed, and which of several answers counts.
 
 mod caip;
 mod chain;
@@ -81,7 +81,7 @@ impl Plugin for ChainEvm {
     }
 }
 
-/// The service without a host, for tests: over a `database`, with a place for its events.
+/// The service without a host, for tests: over a `database`, with a sink for its events.
 pub struct Standalone {
     registry: Arc<Registry>,
     telling: JoinHandle<()>,
@@ -91,10 +91,10 @@ impl Standalone {
     /// Starts the chains of the settings.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// If the database does not answer.
     ///
     /// # Panics
-    /// When an endpoint is no URL.
+    /// If an endpoint is not a URL.
     pub async fn start(
         database: Client,
         settings: Settings,
@@ -107,13 +107,13 @@ impl Standalone {
         Self::over(database, settings, bus).await
     }
 
-    /// The same over a bus of the test's own.
+    /// The same with the test's own bus.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// If the database does not answer.
     ///
     /// # Panics
-    /// When an endpoint is no URL.
+    /// If an endpoint is not a URL.
     pub async fn over(database: Client, settings: Settings, bus: Bus) -> Result<Self, DbError> {
         let store = Store::open(database).await?;
         let registry = Arc::new(Registry::new(Dependencies { host: None, store, bus }));
@@ -123,15 +123,15 @@ impl Standalone {
         Ok(Self { registry, telling })
     }
 
-    /// Takes other settings over while it runs.
+    /// Applies other settings while it runs.
     ///
     /// # Panics
-    /// When an endpoint is no URL.
+    /// If an endpoint is not a URL.
     pub fn reconfigure(&self, settings: Settings) {
         self.registry.apply(settings).expect("endpoints that `Settings::problems` takes");
     }
 
-    /// What answers the contract.
+    /// The service of the contract.
     pub fn router(&self) -> axum::Router {
         ChainService::router(Arc::clone(&self.registry))
     }
@@ -149,7 +149,7 @@ streamgate_plugin_api::export_plugin! {
         description: "What accounts own on EVM chains: agreed on by several endpoints, at a named block",
         provides: ["chain"],
         requires: ["database"],
-        // The last is what a version that had registries left in the outbox.
+        // The last is what an earlier version with registries left in the outbox.
         publishes: ["chain.*.transfer", "chain.*.reorganised", "chain.*.registry"],
     }
 }

@@ -1,4 +1,4 @@
-//! The endpoints of one chain together, and the blocks that they agree on.
+//! The endpoints of one chain together, and their agreed blocks.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(crate) struct Pool {
     endpoints: streamgate_chain_common::Pool<Endpoint>,
     max_lag: u64,
     max_age: Option<Duration>,
-    /// The highest blocks that were agreed on: latest, safe, finalized.
+    /// The highest agreed blocks: latest, safe, finalized.
     highest: [AtomicU64; 3],
 }
 
@@ -33,7 +33,7 @@ impl Pool {
     /// The pool of a chain with at least one endpoint.
     ///
     /// # Errors
-    /// What is wrong with an endpoint.
+    /// The problem of an endpoint.
     pub(crate) fn new(settings: &Settings, chain: &Chain) -> Result<Self, String> {
         let endpoints = chain.endpoints.iter().map(|url| Endpoint::new(url, chain.id, settings));
         Ok(Self {

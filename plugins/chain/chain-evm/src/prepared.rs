@@ -1,14 +1,14 @@
-//! A wallet that is asked after it was prepared (EIP-6492), in one simulated call: code that is sent
-//! along prepares it and asks it, so that the chain needs no contract of ours. Nothing of it lasts.
+//! Calling a wallet after preparing it (EIP-6492), in one simulated call: code that is sent along prepares it
+//! and calls it, so the chain needs no contract of ours. Nothing of it persists.
 
 use alloy_primitives::{Address, Bytes, address};
 
 use crate::endpoint::Outcome;
 
-/// Who simulates. Not the zero address, which is what calls without a sender come from: contracts
-/// that let such calls pass, since only an estimate of gas has them, would let anybody sign.
+/// The sender of the simulation. Not the zero address, which is the sender of calls without one: contracts
+/// that let those pass, because only gas estimates have it, would accept anyone's signature.
 pub(crate) const SENDER: Address = address!("5715ea3a7e000000000000000000000000000000");
-/// Where arguments lie in memory: behind what is returned.
+/// Where arguments are in memory: after the returned data.
 const ARGUMENTS: u8 = 0x60;
 /// Success, length of the answer, and its first word.
 const ANSWER: usize = 0x60;
@@ -22,8 +22,8 @@ const GAS: u8 = 0x5a;
 const POP: u8 = 0x50;
 pub(crate) const RETURN: u8 = 0xf3;
 
-/// Code for the place of a new contract's: it makes the first call, whatever comes of it, makes the
-/// second one, which may change nothing, and returns what that said.
+/// Code in place of a new contract's: it makes the first call, whatever its result, makes the second one,
+/// which may change nothing, and returns its result.
 pub(crate) fn code((factory, prepare): &(Address, Bytes), (wallet, question): &(Address, Bytes)) -> Bytes {
     let length = program(0, (factory, prepare.len()), (wallet, question.len())).len();
     let program = program(length, (factory, prepare.len()), (wallet, question.len()));
@@ -33,7 +33,7 @@ pub(crate) fn code((factory, prepare): &(Address, Bytes), (wallet, question): &(
 fn program(length: usize, first: (&Address, usize), second: (&Address, usize)) -> Vec<u8> {
     let mut code = Vec::new();
     copy(&mut code, length, first.1);
-    // Nothing of its answer is kept, and no value is sent.
+    // None of its answer is kept, and no value is sent.
     byte(&mut code, 0);
     byte(&mut code, 0);
     arguments(&mut code, first.1);
@@ -61,7 +61,7 @@ fn byte(code: &mut Vec<u8>, value: u8) {
     code.extend([0x60, value]);
 }
 
-/// PUSH4; always four bytes, so that the program is as long wherever its data lie.
+/// PUSH4; always four bytes, so that the program's length does not depend on where its data is.
 pub(crate) fn number(code: &mut Vec<u8>, value: usize) {
     code.push(0x63);
     code.extend(u32::try_from(value).unwrap_or(u32::MAX).to_be_bytes());
@@ -86,7 +86,7 @@ fn arguments(code: &mut Vec<u8>, length: usize) {
     byte(code, ARGUMENTS);
 }
 
-/// What the second call said; none if that is no answer of such code.
+/// The result of the second call; `None` if it is not an answer of such code.
 pub(crate) fn said(answer: &[u8]) -> Option<Outcome> {
     let (head, word) = (answer.len() == ANSWER).then(|| answer.split_at(0x40))?;
     let (done, length) = head.split_at(0x20);

@@ -1,5 +1,5 @@
-//! Questions: what has to be read to answer one, and what the reading says. It is the one place
-//! where something becomes a yes.
+//! Queries: what has to be read to answer one, and the result of the reading. It is the only place that
+//! produces a yes.
 
 use alloy_primitives::{Address, U256};
 use streamgate_chain_common::{Malformed, malformed};
@@ -15,11 +15,11 @@ const MAX_CALL: usize = 4096;
 /// Words of a contract's answer that can be compared.
 const WORDS: u32 = (KEPT_RETURN / 32) as u32;
 
-/// One question.
+/// One query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Query {
     pub(crate) chain: ChainId,
-    /// Without it: as the chain's settings say.
+    /// Default: as in the chain's settings.
     pub(crate) finality: Option<Finality>,
     pub(crate) min_block: u64,
     about: About,
@@ -32,7 +32,7 @@ enum About {
     Delegation { read: Read },
 }
 
-/// What a reading says.
+/// The result of a reading.
 pub(crate) type Judged = streamgate_chain_common::Judged<U256>;
 
 pub(crate) fn finality(wire: i32) -> Result<Option<Finality>, Malformed> {
@@ -41,7 +41,7 @@ pub(crate) fn finality(wire: i32) -> Result<Option<Finality>, Malformed> {
         Ok(WireFinality::Latest) => Ok(Some(Finality::Latest)),
         Ok(WireFinality::Safe) => Ok(Some(Finality::Safe)),
         Ok(WireFinality::Finalized) => Ok(Some(Finality::Finalized)),
-        Err(_) => Err(malformed(format!("{wire} is no finality"))),
+        Err(_) => Err(malformed(format!("{wire} is not a finality"))),
     }
 }
 
@@ -57,7 +57,7 @@ impl Query {
                 let at_least =
                     if holding.at_least.is_empty() { U256::ONE } else { number(&holding.at_least)? };
                 if at_least.is_zero() {
-                    return Err(malformed("`at_least` = 0 holds for everybody; ask for 1 or more"));
+                    return Err(malformed("`at_least` = 0 is always true; use 1 or more"));
                 }
                 match asset.token {
                     Token::Erc1155(_, None) => return Err(malformed(format!("{asset} has no token id"))),
@@ -71,7 +71,7 @@ impl Query {
                 let contract = Account::parse(&call.contract)?;
                 if call.data.len() < 4 || call.data.len() > MAX_CALL {
                     return Err(malformed(format!(
-                        "{} bytes are no call; 4 to {MAX_CALL} are",
+                        "{} bytes are not a call, which has 4 to {MAX_CALL}",
                         call.data.len()
                     )));
                 }
@@ -91,12 +91,12 @@ impl Query {
                 let asset = Some(delegation.asset).filter(|text| !text.is_empty());
                 let asset = asset.map(|text| Asset::parse(&text)).transpose()?;
                 if from.chain != to.chain || asset.is_some_and(|asset| asset.chain != from.chain) {
-                    return Err(malformed("a delegation is between accounts and tokens of one chain"));
+                    return Err(malformed("a delegation must be between accounts and tokens of one chain"));
                 }
                 let (to, giver) = (to.address, from.address);
                 let data = match asset.map(|asset| asset.token) {
                     None => erc::delegates_all(to, giver),
-                    Some(Token::Native) => return Err(malformed("the native coin is not delegated")),
+                    Some(Token::Native) => return Err(malformed("the native coin cannot be delegated")),
                     Some(Token::Erc721(contract, Some(id))) => erc::delegates_token(to, giver, contract, id),
                     Some(
                         Token::Erc20(contract) | Token::Erc721(contract, None) | Token::Erc1155(contract, _),
@@ -104,12 +104,12 @@ impl Query {
                 };
                 (from.chain, About::Delegation { read: Read::Call { to: erc::DELEGATIONS, data } })
             }
-            None => return Err(malformed("the question is empty")),
+            None => return Err(malformed("the query is empty")),
         };
         Ok(Self { chain, finality: finality(question.finality)?, min_block: question.min_block, about })
     }
 
-    /// What has to be read.
+    /// The required read.
     pub(crate) fn read(&self) -> Read {
         match &self.about {
             About::Holding { owner, token, .. } => match *token {
@@ -124,8 +124,8 @@ impl Query {
         }
     }
 
-    /// The contract, if the question is one that its standard has an answer to. Such questions about
-    /// one contract may be asked together.
+    /// The contract, if its standard defines an answer to the query. Such queries about one contract can be
+    /// combined.
     pub(crate) fn standard(&self) -> Option<Address> {
         match (&self.about, self.read()) {
             (About::Holding { .. } | About::Delegation { .. }, Read::Call { to, .. }) => Some(to),
@@ -133,7 +133,7 @@ impl Query {
         }
     }
 
-    /// The token that is asked about, if its contract may say that it is of another kind.
+    /// The queried token, if its contract may declare another kind.
     pub(crate) fn token(&self) -> Option<&Token> {
         match &self.about {
             About::Holding { token, .. } if token.contract().is_some() => Some(token),
@@ -141,8 +141,8 @@ impl Query {
         }
     }
 
-    /// What is read of a contract that refuses to say who owns a token, and the token: one that says how
-    /// many somebody owns is a collection, and its refusal says that the token is not there.
+    /// The read for a contract that refuses to name the owner of a token, and the token: one that returns a
+    /// balance is a collection, and its refusal means that the token does not exist.
     pub(crate) fn if_refused(&self) -> Option<(Read, U256)> {
         match &self.about {
             About::Holding { owner, token: Token::Erc721(to, Some(id)), .. } => {
@@ -152,7 +152,7 @@ impl Query {
         }
     }
 
-    /// What the reading says.
+    /// The result of the reading.
     pub(crate) fn judge(&self, outcome: &Outcome) -> Judged {
         let (data, length) = match outcome {
             Outcome::Returned(_, 0) => {
@@ -161,7 +161,7 @@ impl Query {
                 );
             }
             Outcome::Returned(data, length) => (data, *length),
-            // It has said nothing.
+            // It returned nothing.
             Outcome::Reverted(data) => return Judged::unknown(erc::revert_reason(data)),
         };
         let odd = || Judged::unknown(format!("the contract's answer of {length} bytes is not of its kind"));
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_that_everybody_passes_or_nobody_understands_is_refused() {
+    fn a_query_that_is_always_true_or_meaningless_is_refused() {
         for (asset, at_least) in [
             (format!("eip155:1/erc20:{A}"), "0"),
             (format!("eip155:1/erc20:{A}"), "-1"),

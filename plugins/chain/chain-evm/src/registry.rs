@@ -1,4 +1,4 @@
-//! The chains that are on, each with the task that follows it; settings may change under it.
+//! The active chains, each with the task that follows it; settings may change.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::settings::Settings;
 use crate::store::Store;
 use crate::watch::{Watcher, component};
 
-/// A chain that is on.
+/// An active chain.
 struct Followed {
     chain: Arc<Chain>,
     woken: Arc<Notify>,
@@ -25,7 +25,7 @@ struct Followed {
     task: JoinHandle<()>,
 }
 
-/// What the chains need from the rest of the system. Tests have no host.
+/// The other parts of the system that chains need. Tests have no host.
 #[derive(Clone)]
 pub(crate) struct Dependencies {
     pub(crate) host: Option<Host>,
@@ -33,7 +33,7 @@ pub(crate) struct Dependencies {
     pub(crate) bus: Bus,
 }
 
-/// All chains that are on.
+/// All active chains.
 pub(crate) struct Registry {
     dependencies: Dependencies,
     state: Mutex<State>,
@@ -50,17 +50,17 @@ impl Registry {
         Self { dependencies, state: Mutex::default() }
     }
 
-    /// Tells the bus what happened on the chains, until it is dropped.
+    /// Publishes events of the chains, until it is dropped.
     pub(crate) async fn tell(&self) {
         let Dependencies { store, bus, .. } = &self.dependencies;
         Outbox::new(store.db().clone(), bus.clone()).run().await;
     }
 
-    /// Takes new settings over. A chain whose settings are the same keeps what it knows; the tasks
-    /// of the others end by themselves and are handed back.
+    /// Applies new settings. A chain with unchanged settings keeps its state; the tasks of the others end on
+    /// their own and are returned.
     ///
     /// # Errors
-    /// What is wrong with a chain's endpoint; nothing has changed then.
+    /// The problem of a chain's endpoint; nothing has changed then.
     pub(crate) fn apply(&self, settings: Settings) -> Result<Vec<JoinHandle<()>>, String> {
         let mut state = self.state.lock();
         let general = |settings: &Settings| Settings { chains: Vec::new(), ..settings.clone() };
@@ -125,7 +125,7 @@ impl Registry {
         self.state.lock().chains.values().map(|known| Arc::clone(&known.chain)).collect()
     }
 
-    /// Those in the settings that are off, for want of an endpoint.
+    /// Those in the settings that are off, because they have no endpoint.
     pub(crate) fn off_chains(&self) -> Vec<(ChainId, String)> {
         let state = self.state.lock();
         let off = state.settings.chains.iter().filter(|chain| chain.endpoints.is_empty());
@@ -140,7 +140,7 @@ impl Registry {
         &self.dependencies.store
     }
 
-    /// Somebody watches something new on the chain.
+    /// A new watch was requested on the chain.
     pub(crate) fn wake(&self, id: ChainId) {
         if let Some(known) = self.state.lock().chains.get(&id) {
             known.woken.notify_one();

@@ -1,18 +1,17 @@
-//! Whether an error of an endpoint says that a contract refused a call. That is an answer of the
-//! chain, and each client has its own words for it. What speaks of the endpoint, such as a limit, a
-//! timeout or gas that did not suffice, never counts.
+//! Whether an endpoint's error means that a contract reverted. That is an answer of the chain, and each
+//! client words it differently. Errors of the endpoint itself, such as a limit, a timeout or insufficient
+//! gas, never count.
 
 use alloy_primitives::{Bytes, hex};
 use serde_json::{Map, Value};
 use streamgate_chain_common::RpcError;
 
-/// What geth has for it, and with time everybody.
+/// The code of geth, and by now of most clients.
 const REVERTED: i64 = 3;
-/// What was asked is malformed or not served, or there was too much of it: whatever such an error
-/// says, no contract ran.
+/// The call is malformed or not supported, or too large: whatever such an error says, no contract ran.
 const NEVER_RAN: [i64; 11] =
     [-32700, -32600, -32601, -32602, -32001, -32002, -32004, -32005, -32006, -32029, 429];
-/// How a text begins that says so, in lower case: geth, Erigon, reth, Besu and Anvil; Nethermind and
+/// Prefixes of revert messages, in lower case: geth, Erigon, reth, Besu and Anvil; Nethermind and
 /// OpenEthereum beside their error; Hardhat and Ganache; java-tron.
 const REVERTS: [&str; 6] = [
     "execution reverted",
@@ -22,8 +21,7 @@ const REVERTS: [&str; 6] = [
     "contract reverted",
     "revert opcode executed",
 ];
-/// How a text begins that says that a contract came to a halt: from before there were reverts, or
-/// by an assertion.
+/// Prefixes of messages about a halted contract: from before reverts existed, or by an assertion.
 const HALTS: [&str; 12] = [
     "invalid opcode",
     "invalidfeopcode",
@@ -38,16 +36,16 @@ const HALTS: [&str; 12] = [
     "stack underflow",
     "stackunderflow",
 ];
-/// What may stand before that.
+/// What may precede them.
 const BEFORE: [&str; 4] = ["err: ", "error: ", "evm error: ", "evm error "];
-/// A message that says nothing but that it went wrong; what happened stands beside it.
+/// A generic message; the details are beside it.
 const SOMETHING: &str = "vm execution error";
-/// Where an error keeps what the contract gave back, or the error that it wraps.
+/// Where an error has the contract's returned data, or a wrapped error.
 const WITHIN: [&str; 7] = ["data", "result", "return", "output", "originalError", "error", "cause"];
-/// Errors within errors that are looked into.
+/// Maximum depth of wrapped errors.
 const DEPTH: usize = 4;
 
-/// What a contract gave back when it refused a call; none if that is not what happened.
+/// A contract's revert data; `None` if it did not revert.
 pub(crate) fn reverted(error: &RpcError) -> Option<Bytes> {
     match error {
         RpcError::Refused { code, message, data } => revert_data(*code, message, data.as_ref(), DEPTH),
@@ -65,7 +63,7 @@ fn revert_data(code: i64, message: &str, data: Option<&Value>, depth: usize) -> 
     if refused(&message) || code_says() || beside() {
         return Some(data.and_then(|data| given_back(data, depth)).unwrap_or_default());
     }
-    // A gateway may wrap what the node said.
+    // A gateway may wrap the node's error.
     let wrapped = data?.as_object()?;
     let around = WITHIN.iter().filter_map(|key| wrapped.get(*key)?.as_object());
     std::iter::once(wrapped).chain(around).filter(|_| depth > 0).find_map(|error| wraps(error, depth - 1))
@@ -76,7 +74,7 @@ fn wraps(error: &Map<String, Value>, depth: usize) -> Option<Bytes> {
     revert_data(code, error.get("message")?.as_str()?, error.get("data"), depth)
 }
 
-/// In lower case, without what may stand before it.
+/// In lower case, without a known prefix.
 fn plain(text: &str) -> String {
     let mut text = &*text.trim().chars().take(200).collect::<String>().to_ascii_lowercase();
     while let Some(rest) = BEFORE.iter().find_map(|before| text.strip_prefix(before)) {
@@ -132,7 +130,7 @@ mod tests {
     fn a_revert_is_one_in_the_words_of_every_client() {
         let gave = "0xdf2d9b42";
         for error in [
-            // geth, and most others of today.
+            // geth, and most other current clients.
             json!({ "code": 3, "message": "execution reverted", "data": gave }),
             json!({ "code": 3, "message": "execution reverted: custom error 0xdf2d9b42", "data": gave }),
             // Nethermind since 2025, and many gateways.
@@ -155,7 +153,7 @@ mod tests {
                               "program_counter": 279, "return": gave }, "stack": "RuntimeError" } }),
             json!({ "code": -32000, "message": "VM Exception while processing transaction: revert",
                     "data": { "hash": null, "programCounter": 279, "result": gave, "reason": null } }),
-            // What wraps them.
+            // Wrappers of these.
             json!({ "code": -32603, "message": "Internal JSON-RPC error.",
                     "data": { "code": -32000, "message": "execution reverted", "data": gave } }),
             json!({ "code": -32603, "message": "Internal JSON-RPC error.", "data": { "originalError": {

@@ -1,10 +1,10 @@
-//! What is read out of the answers of EVM endpoints.
+//! Decoding of the answers of EVM endpoints.
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::Deserialize;
 pub(crate) use streamgate_chain_common::RpcError;
 
-/// The head of a block, as far as it matters here.
+/// The head of a block, as far as it is needed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Block {
@@ -17,8 +17,8 @@ pub(crate) struct Block {
     pub(crate) timestamp: u64,
 }
 
-/// A number as endpoints write it: `0x` and hexadecimal digits, of which there is one at least. A
-/// laxer reading makes a zero of an empty text, and a zero may be what a rule asks for.
+/// A number in the form of endpoints: `0x` and at least one hexadecimal digit. A lax parser makes a zero of
+/// an empty text, and a zero may be what a rule requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct Quantity(pub(crate) U256);
@@ -30,7 +30,7 @@ impl TryFrom<String> for Quantity {
         let digits = text.strip_prefix("0x").filter(|digits| (1..=64).contains(&digits.len()));
         let digits = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let number = digits.and_then(|digits| U256::from_str_radix(digits, 16).ok());
-        number.map(Self).ok_or("a number is 0x and hexadecimal digits")
+        number.map(Self).ok_or("a number must be 0x and hexadecimal digits")
     }
 }
 
@@ -44,7 +44,7 @@ fn quantity<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D:
     u64::try_from(number).map_err(|_| serde::de::Error::custom("a number of more than 64 bits"))
 }
 
-/// One record of what a contract told.
+/// One log record of a contract.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Log {
@@ -59,7 +59,7 @@ pub(crate) struct Log {
     pub(crate) transaction_hash: B256,
 }
 
-/// What became of a transaction in a block.
+/// The receipt of a transaction in a block.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Receipt {
@@ -72,7 +72,7 @@ pub(crate) struct Receipt {
 }
 
 impl Receipt {
-    /// Whether the contract did what it was told.
+    /// Whether the call succeeded.
     pub(crate) fn succeeded(&self) -> bool {
         self.status == 1
     }

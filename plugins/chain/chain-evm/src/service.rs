@@ -126,8 +126,8 @@ impl Chains for ChainService {
                 )));
             }
         }
-        // A round of the watcher that does not know of these assets yet goes no further than the
-        // highest block from before: what happens above it is told.
+        // A round of the watcher that does not include these assets yet goes no further than the previous
+        // highest block: transfers above it are reported.
         let mut from = Vec::new();
         for id in parsed.iter().map(|asset| asset.chain).collect::<BTreeSet<_>>() {
             let chain = self.on(id)?;

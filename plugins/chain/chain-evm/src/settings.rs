@@ -1,4 +1,4 @@
-//! The settings of the plugin, and what a value of the right type may still get wrong.
+//! The settings of the plugin and the checks of their values.
 
 use std::collections::HashSet;
 
@@ -44,7 +44,7 @@ pub struct Settings {
     pub chains: Vec<Chain>,
 }
 
-/// A chain and the endpoints that are asked about it.
+/// A chain and its endpoints.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Chain {
@@ -57,14 +57,14 @@ pub struct Chain {
     #[serde(default)]
     #[schemars(extend("writeOnly" = true))]
     pub endpoints: Vec<String>,
-    /// How many endpoints must agree on a block and an answer. Without it: two if there are two
-    /// or more, else one.
+    /// How many endpoints must agree on a block and an answer. Default: two if there are two or more, else
+    /// one.
     #[serde(default)]
     pub quorum: Option<usize>,
-    /// Which block is read unless the question says otherwise: `latest`, `safe` or `finalized`.
+    /// The default block of reads: `latest`, `safe` or `finalized`.
     #[serde(default)]
     pub finality: Finality,
-    /// An endpoint so many blocks behind the highest that was agreed on is not believed.
+    /// An endpoint that is more blocks behind the highest agreed one is ignored.
     #[serde(default = "max_lag")]
     pub max_lag: u64,
     /// Maximum age of the latest block; an older endpoint is ignored. `"0s"`: unlimited.
@@ -73,7 +73,7 @@ pub struct Chain {
     /// A deeper reorganisation, in blocks, stops watching transfers until the plugin is restarted.
     #[serde(default = "reorg_depth")]
     pub reorg_depth: u64,
-    // What moved to `plugins.registry-evm`, known here only to say so.
+    // Moved to `plugins.registry-evm`; known here only for the error.
     pub(crate) registry: Option<Value>,
     pub(crate) registry_from: Option<Value>,
     pub(crate) signer_file: Option<Value>,
@@ -159,7 +159,7 @@ impl Chain {
 }
 
 impl Settings {
-    /// What each endpoint has to keep to.
+    /// The limits of each endpoint.
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             allow_private: self.allow_private,
@@ -172,7 +172,7 @@ impl Settings {
         }
     }
 
-    /// Everything that is wrong with these values.
+    /// All problems of these values.
     pub fn problems(&self) -> Vec<SettingsProblem> {
         let limits = self.limits();
         let mut problems = limits.problems();
@@ -189,10 +189,10 @@ impl Settings {
         for (index, chain) in self.chains.iter().enumerate() {
             let key = |field: &str| format!("chains.{index}.{field}");
             if chain.id == 0 {
-                problems.push(SettingsProblem::new(key("id"), "0 is no chain; Ethereum is 1"));
+                problems.push(SettingsProblem::new(key("id"), "0 is not a chain; Ethereum is 1"));
             }
             if !ids.insert(chain.id) {
-                problems.push(SettingsProblem::new(key("id"), format!("{} is there twice", chain.id)));
+                problems.push(SettingsProblem::new(key("id"), format!("{} is listed twice", chain.id)));
             }
             problems.extend(limits.pool_problems(key, &chain.endpoints, chain.quorum, chain.max_lag));
             problems.extend(chain.moved(key));

@@ -1,4 +1,4 @@
-//! The SQL of the plugin: where the watching of each chain stands, and what it has told.
+//! The SQL of the plugin: the position of watching on each chain, and what was reported.
 
 use alloy_primitives::{Address, B256};
 use streamgate_contracts::db::{Batch, Db, DbError, Migrations, params};
@@ -15,14 +15,14 @@ use crate::rpc::Block;
 /// Transfers that are written or read at once.
 const PAGE: usize = 250;
 
-/// A block that was told of.
+/// A reported block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Known {
     pub(crate) number: u64,
     pub(crate) hash: B256,
 }
 
-/// What moved.
+/// The transfers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Told<'a> {
     /// In the block itself, which may be undone.
@@ -35,7 +35,7 @@ fn tell(batch: Batch, transfer: &ChainTransfer) -> Batch {
     batch.tell(Event::json(chain_transfer(&transfer.chain), TYPE_CHAIN_TRANSFER, transfer))
 }
 
-/// Runs a batch that is full, and begins the next one; the first is still empty.
+/// Runs a full batch, and begins the next one; the first is still empty.
 async fn next(batch: Batch, written: usize, db: &Db) -> Result<Batch, DbError> {
     if written == 0 {
         return Ok(batch);
@@ -50,14 +50,14 @@ pub(crate) struct Store {
     db: Db,
 }
 
-/// A stored text that is not what was stored.
+/// A stored text that is invalid.
 fn broken(what: &str) -> DbError {
     DbError::Other { message: format!("a row holds no {what}") }
 }
 
 impl Store {
     pub(crate) async fn open(client: Client) -> Result<Self, DbError> {
-        // The tables of registries are kept for `registry-evm`, which takes over what they hold.
+        // The tables of registries are kept for `registry-evm`, which takes over their data.
         let migrations = Migrations::new(&[
             ("0001_init", include_str!("../migrations/0001_init.sql")),
             ("0002_registry", include_str!("../migrations/0002_registry.sql")),
@@ -73,8 +73,8 @@ impl Store {
         &self.db
     }
 
-    /// Keeps watching the contract until `until`, or for longer if that was wanted already. Answers
-    /// false if there are `most` others already.
+    /// Watches the contract until `until`, or longer if that was requested already. Returns false if there
+    /// are `most` others already.
     pub(crate) async fn watch(
         &self,
         asset: &Asset,
@@ -120,7 +120,7 @@ impl Store {
             .collect()
     }
 
-    /// The blocks that were told of and may be undone, the last one first.
+    /// The reported blocks that may be undone, the last one first.
     pub(crate) async fn blocks(&self, chain: ChainId) -> Result<Vec<Known>, DbError> {
         let sql = "SELECT number, hash FROM block WHERE chain = $1 ORDER BY number DESC LIMIT 5000";
         let rows = self.db.query(sql, params![chain.to_string()]).await?;
@@ -132,7 +132,7 @@ impl Store {
             .collect()
     }
 
-    /// What was told of blocks above `number`, the last one first.
+    /// What was reported about blocks above `number`, the last one first.
     pub(crate) async fn told_above(
         &self,
         chain: ChainId,
@@ -154,8 +154,8 @@ impl Store {
         }
     }
 
-    /// Forgets the blocks above the one that still holds and what was told of them, and tells that it is
-    /// `undone`. What does not fit into one batch may be told twice after a crash.
+    /// Removes the blocks above the last valid one with their reports, and publishes that they are `undone`.
+    /// What does not fit into one batch may be published twice after a crash.
     pub(crate) async fn undo(
         &self,
         reorganised: &ChainReorganised,
@@ -176,8 +176,9 @@ impl Store {
             .map(drop)
     }
 
-    /// Adds a block, tells what moved up to it, and forgets what lies below `keep_from`. The block comes
-    /// last: without its row, all of it is read again, and what did not fit into one batch told again.
+    /// Adds a block, publishes the transfers up to it, and removes what is below `keep_from`. The block comes
+    /// last: without its row, all of it is read again, and what did not fit into one batch is published
+    /// again.
     pub(crate) async fn append(
         &self,
         chain: ChainId,
@@ -226,10 +227,10 @@ impl Store {
             .map(drop)
     }
 
-    /// Forgets where a chain stands that nobody watches at `now`, and watches that ended.
+    /// Removes the position of a chain without watches at `now`, and expired watches.
     pub(crate) async fn forget(&self, chain: ChainId, now: i64) -> Result<(), DbError> {
         let chain = chain.to_string();
-        // Somebody may have begun to watch since the caller looked.
+        // A watch may have been added since the caller checked.
         let nobody = "NOT EXISTS (SELECT 1 FROM watched WHERE chain = $1 AND until > $2)";
         self.db
             .batch()

@@ -1,7 +1,6 @@
-//! Follows a chain block by block, by hash and parent, and tells the bus of every transfer of a
-//! watched token. When the chain turns out to have gone another way, it walks back to the block
-//! that both have, tells what is undone and which block that is, and goes on from there. What is told is
-//! written with the block that it is told of, into the outbox.
+//! Follows a chain block by block, by hash and parent, and publishes every transfer of a watched token. When
+//! the chain was reorganised, it walks back to the common block, publishes what is undone and which block
+//! that is, and continues from there. Events are written with their block, into the outbox.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +35,7 @@ pub(crate) enum WatchError {
     Database(#[from] DbError),
     #[error(
         "the chain went another way more than {depth} blocks ago: transfers are told no more; look at the \
-         endpoints, ask again about everything that was granted, and restart the plugin"
+         endpoints, verify all granted access again, and restart the plugin"
     )]
     TooDeep { depth: u64 },
 }
@@ -48,19 +47,19 @@ pub(crate) struct Watcher {
     pub(crate) health: Option<Health>,
     pub(crate) poll: Duration,
     pub(crate) idle_poll: Duration,
-    /// Somebody watches something new.
+    /// A new watch was requested.
     pub(crate) woken: Arc<Notify>,
-    /// It has found its place since it was started. A chain that went another way past the depth
-    /// before that is followed anew, since somebody has restarted it.
+    /// It has found its position since it was started. A chain that was reorganised beyond the depth before
+    /// that is followed from the start, because an operator has restarted it.
     pub(crate) begun: AtomicBool,
 }
 
-/// Where a round left the chain.
+/// The position of the chain after a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stand {
-    /// Nobody watches.
+    /// There are no watches.
     Idle,
-    /// All blocks are told of.
+    /// All blocks are reported.
     Level,
     /// There are more.
     Behind,
@@ -81,7 +80,7 @@ impl Watcher {
                 Err(_) => self.poll.max(Duration::from_secs(1)),
             };
             if let Err(error @ WatchError::TooDeep { .. }) = &round {
-                tracing::error!(chain = %self.chain.id, %error, "the watching of transfers");
+                tracing::error!(chain = %self.chain.id, %error, "watching transfers failed");
                 self.set_health(|health| health.unhealthy(error.to_string()));
                 self.chain.stop_watching(error.to_string());
                 return stop.cancelled().await;
@@ -102,7 +101,7 @@ impl Watcher {
     }
 
     fn report(&self, error: Option<&WatchError>) {
-        // Nothing in it may change while nothing happens: each other text is a change of health.
+        // It must not change while nothing happens: each new text is a change of health.
         let place = match self.chain.state().latest {
             Some(at) => format!("the last block was {}", at.block),
             None => "no block was read yet".to_owned(),
@@ -110,10 +109,10 @@ impl Watcher {
         let up = self.chain.pool.up();
         let error = error.map(|error| format!("{error}; {up}; {place}"));
         self.set_health(|health| self.chain.pool.show(health, error));
-        tracing::debug!(chain = %self.chain.id, up, place, "the chain was looked at");
+        tracing::debug!(chain = %self.chain.id, up, place, "the chain was checked");
     }
 
-    /// Tells what happened since the last round.
+    /// Reports what happened since the last round.
     pub(crate) async fn round(&self) -> Result<Stand, WatchError> {
         let id = self.chain.id;
         let head = self.chain.head(Finality::Latest, 0).await?;
@@ -140,7 +139,7 @@ impl Watcher {
         while tip.number < last {
             let block = self.chain.pool.block(tip.number + 1).await?;
             if block.parent_hash != tip.hash {
-                // It has gone another way just now; the next round walks back.
+                // It was reorganised just now; the next round walks back.
                 return Ok(Stand::Behind);
             }
             let told = self.transfers(&block, &watched).await?;
@@ -151,7 +150,7 @@ impl Watcher {
         Ok(if tip.number < head.number { Stand::Behind } else { Stand::Level })
     }
 
-    /// Tells of blocks that are too deep to be undone, many at once, after a long absence.
+    /// Reports blocks that are too deep to be undone, many at once, after a long downtime.
     async fn catch_up(&self, tip: Known, settled: u64, watched: &[Asset]) -> Result<(), WatchError> {
         let span = self.chain.span.load(Ordering::Relaxed);
         let (first, last) = (tip.number + 1, settled.min(tip.number.saturating_add(span)));
@@ -164,7 +163,7 @@ impl Watcher {
             .await;
         let logs = match logs {
             Ok(logs) => logs,
-            // Most often it is too much for one answer; each operator says so in another way.
+            // Usually the answer is too large; each operator words it differently.
             Err(_) if span > 1 => {
                 self.chain.span.store(span / 2, Ordering::Relaxed);
                 return Ok(());
@@ -179,10 +178,10 @@ impl Watcher {
         Ok(())
     }
 
-    /// The last block that was told of and is still part of the chain; those above are undone.
+    /// The last reported block that is still part of the chain; those above are undone.
     async fn common(&self, known: &[Known], head: u64) -> Result<Known, WatchError> {
         for (index, block) in known.iter().enumerate() {
-            // A chain that is shorter than it was has gone another way, too.
+            // A chain that is shorter than before was reorganised, too.
             let canonical = self
                 .chain
                 .pool
@@ -206,10 +205,10 @@ impl Watcher {
             if self.begun.load(Ordering::Relaxed) {
                 return Err(too_deep);
             }
-            tracing::error!(chain = %self.chain.id, depth, "the chain went another way past the depth; it is followed anew");
+            tracing::error!(chain = %self.chain.id, depth, "the chain was reorganised beyond the depth; it is followed from the start");
         }
-        // Or the watching began after the fork. All that was told is undone, and what the chain has
-        // now within the depth is told.
+        // Or the watching began after the fork. All earlier reports are undone, and the chain's current
+        // content within the depth is reported.
         let number = oldest.number.min(tip.number.saturating_sub(depth)).min(head);
         let block = self.chain.pool.block(number).await?;
         let start = Known { number, hash: block.hash };
@@ -222,9 +221,9 @@ impl Watcher {
         let mut told = self.store.told_above(self.chain.id, common.number).await?;
         tracing::warn!(
             chain = %self.chain.id, block = common.number, transfers = told.len(),
-            "the chain went another way: what was told of later blocks is undone"
+            "the chain was reorganised: earlier reports about later blocks are undone"
         );
-        // What was read of them a moment ago is not read of them again.
+        // Cached reads of them are not used again.
         self.chain.forget_heads().await;
         for event in &mut told {
             event.removed = true;
@@ -247,7 +246,7 @@ impl Watcher {
     }
 }
 
-/// The transfers of watched tokens that a log tells of.
+/// The transfers of watched tokens in a log.
 fn told_by(log: &Log, watched: &[Asset]) -> Vec<ChainTransfer> {
     let Some(asset) = watched.iter().find(|asset| asset.contract() == Some(log.address)) else {
         return Vec::new();
@@ -259,7 +258,7 @@ fn told_by(log: &Log, watched: &[Asset]) -> Vec<ChainTransfer> {
             let (token, amount) = match (movement.what, asset.token) {
                 (Moved::Unique(id), _) => (Token::Erc721(log.address, Some(id)), U256::ONE),
                 (Moved::Of(id, amount), _) => (Token::Erc1155(log.address, Some(id)), amount),
-                // It does not say which token it was: the contract moved as a whole.
+                // It does not state the token: the contract is reported as a whole.
                 (Moved::Amount(_) | Moved::Either(_), Token::Erc721(..)) => {
                     (Token::Erc721(log.address, None), U256::ONE)
                 }
@@ -284,7 +283,7 @@ fn told_by(log: &Log, watched: &[Asset]) -> Vec<ChainTransfer> {
         .collect()
 }
 
-/// The number of a chain for the name of its health component, which holds no colon.
+/// The number of a chain for the name of its health component, which contains no colon.
 pub(crate) fn component(chain: ChainId) -> String {
     format!("eip155-{}", chain.0)
 }

@@ -218,7 +218,7 @@ async fn a_fresh_purchase_is_not_yet_final_and_a_block_to_come_is_unknown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reorganisation_of_the_purchase_takes_it_back_and_is_told() {
+async fn a_reorganisation_of_the_purchase_reverts_it_and_is_published() {
     let (anvil, folder) = (Anvil::start(), TempDir::new().unwrap());
     let accounts = anvil.accounts().await;
     let (alice, bob) = (accounts[1], accounts[2]);
@@ -250,7 +250,7 @@ async fn a_reorganisation_of_the_purchase_takes_it_back_and_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn transfers_of_each_kind_of_token_are_told_and_of_no_more_contracts_than_may_be_watched() {
+async fn transfers_of_each_kind_of_token_are_published_for_at_most_the_allowed_contracts() {
     let (anvil, folder) = (Anvil::start(), TempDir::new().unwrap());
     let alice = anvil.accounts().await[1];
     let (ticket, coin, badge) = (
@@ -284,7 +284,7 @@ async fn transfers_of_each_kind_of_token_are_told_and_of_no_more_contracts_than_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_transfers_in_one_block_is_told_and_undone_in_full() {
+async fn a_flood_of_transfers_in_one_block_is_published_and_undone_in_full() {
     const MANY: usize = 1200;
     let (anvil, folder) = (Anvil::start(), TempDir::new().unwrap());
     let accounts = anvil.accounts().await;
@@ -318,7 +318,7 @@ async fn a_flood_of_transfers_in_one_block_is_told_and_undone_in_full() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_happened_while_the_plugin_was_down_is_told_when_it_is_back() {
+async fn what_happened_while_the_plugin_was_down_is_published_when_it_is_back() {
     let (anvil, folder) = (Anvil::start(), TempDir::new().unwrap());
     let accounts = anvil.accounts().await;
     let (alice, bob) = (accounts[1], accounts[2]);
@@ -344,7 +344,7 @@ async fn what_happened_while_the_plugin_was_down_is_told_when_it_is_back() {
         amounts: vec![U256::from(4), U256::from(5)],
         data: Bytes::new(),
     };
-    // The badge of the second id was made in a block that is gone; it is made again.
+    // The badge of the second id was minted in an undone block; it is minted again.
     let again = mintCall { to: alice, id: U256::from(2), amount: U256::from(9) };
     anvil.send(alice, Some(badge), again.abi_encode()).await;
     anvil.send(alice, Some(badge), both.abi_encode()).await;
@@ -441,7 +441,7 @@ async fn contract_wallets_answer_for_their_signatures_deployed_or_not() {
     assert_eq!(says(odd, by_alice.to_vec()).await, (Verdict::No, true));
     assert_ne!(says(endless, by_alice.to_vec()).await.0, Verdict::Yes);
     assert_eq!(says(alice, by_alice.to_vec()).await, (Verdict::Unknown, false));
-    // The token contract is no wallet.
+    // The token contract is not a wallet.
     assert_eq!(says(factory, by_alice.to_vec()).await, (Verdict::No, true));
 
     anvil.rpc("anvil_setCode", json!([MULTICALL, "0x"])).await;
@@ -509,7 +509,7 @@ async fn a_delegation_is_of_everything_of_a_contract_or_of_one_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_delegates_to_a_wallet_is_listed_where_rules_look_for_it() {
+async fn delegations_to_a_wallet_are_listed_where_rules_look_for_them() {
     let (anvil, folder) = (Anvil::start(), TempDir::new().unwrap());
     let accounts = anvil.accounts().await;
     let (hot, other, registry) = (accounts[1], accounts[2], DELEGATIONS.parse::<Address>().unwrap());
@@ -522,7 +522,7 @@ async fn who_delegates_to_a_wallet_is_listed_where_rules_look_for_it() {
         let question = Question { about: Some(About::Call(call)), ..Question::default() };
         service.ask(question).await.amount
     };
-    // An array of structs of 7 words: its length, and who delegates as the third word of each.
+    // An array of structs of 7 words: its length, and the delegator as the third word of each.
     let listed = async |to: Address| {
         let count: u32 = word(to, 1).await.unwrap().parse().unwrap();
         let mut found: Vec<Address> = Vec::new();

@@ -1,4 +1,4 @@
-//! Contracts that try to pass for something else, on a real node.
+//! Contracts that pose as something else, on a real node.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -31,7 +31,7 @@ const MULTICALL: &str = "0xcA11bde05977b3631167028862bE2a173976CA11";
 const DELEGATIONS: &str = "0x00000000000000447e69651d841bD8D104Bed493";
 const DIGEST: [u8; 32] = [7; 32];
 
-/// What the wallet at `account` is said to say of `signature`.
+/// The reported answer of the wallet at `account` about `signature`.
 async fn says(service: &Service, account: Address, signature: &[u8]) -> Verdict {
     let request = SignatureRequest {
         account: name(account),
@@ -62,7 +62,7 @@ async fn a_wallet_that_says_anything_but_the_magic_value_alone_knows_no_signatur
             assert_ne!(says(&service, wallet, &signature).await, Verdict::Yes, "{how}");
         }
     }
-    // It is this contract that is asked, and it can say yes.
+    // This contract is called, and can say yes.
     assert_eq!(says(&service, factory, &[1; 65]).await, Verdict::Yes);
     service.stop().await;
 }
@@ -84,7 +84,7 @@ async fn what_a_wallet_says_at_one_block_counts_at_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_factory_that_deploys_nothing_or_something_else_makes_nobodys_signature_good() {
+async fn a_factory_that_deploys_nothing_or_something_else_makes_no_signature_valid() {
     let (anvil, folder) = (Anvil::start(), TempDir::new().unwrap());
     let victim = anvil.accounts().await[1];
     anvil.stand_in("Multicall", MULTICALL).await;
@@ -144,7 +144,7 @@ async fn numbers_are_read_in_all_their_256_bits() {
         (of("erc1155", badge, large), &large.to_string(), yes),
         (of("erc1155", badge, large), &(large + U256::ONE).to_string(), no),
         (of("erc1155", badge, large), &most, no),
-        // Neither what the lower 128 or 64 bits are, nor what is next to it.
+        // Neither the lower 128 or 64 bits, nor adjacent values.
         (of("erc1155", badge, three), "1", no),
         (of("erc1155", badge, large + U256::ONE), "1", no),
         (of("erc1155", badge, U256::ZERO), "1", no),
@@ -156,7 +156,7 @@ async fn numbers_are_read_in_all_their_256_bits() {
         let answer = service.ask(holding(alice, &asset, at_least)).await;
         assert_eq!(verdict(&answer), expected, "{asset} {at_least}: {answer:?}");
     }
-    // One more than there can be, and numbers that are none.
+    // One more than possible, and invalid numbers.
     for at_least in [format!("{}0", &most), most[..77].to_owned() + "6", "1.5".into(), "0x1".into()] {
         let asked =
             service.chain.clone().balance(holding(alice, &asset("erc20", coin, None), &at_least)).await;
@@ -183,7 +183,7 @@ async fn a_contract_that_says_yes_to_everything_is_heard_only_where_its_answer_i
         (U256::ONE, 0, unknown, unknown, unknown),
         (owner, 2, unknown, unknown, unknown),
         (owner, 1000, unknown, unknown, unknown),
-        // More than is read of any endpoint.
+        // More than is read from any endpoint.
         (owner, 4000, unknown, unknown, unknown),
     ] {
         let contract = anvil.deploy("Yes", &(value, U256::from(words)).abi_encode_params()).await;
@@ -196,7 +196,7 @@ async fn a_contract_that_says_yes_to_everything_is_heard_only_where_its_answer_i
             let answer = service.holds(alice, &asset).await;
             assert_eq!(verdict(&answer), expected, "{value} {words} {asset}: {answer:?}");
         }
-        // As a registry of delegations, only a clean one is a yes.
+        // As a registry of delegations, only a clean answer is a yes.
         let code = anvil.rpc("eth_getCode", json!([contract, "latest"])).await;
         anvil.rpc("anvil_setCode", json!([DELEGATIONS, code])).await;
         anvil.mine(1).await;
@@ -210,7 +210,7 @@ async fn a_contract_that_says_yes_to_everything_is_heard_only_where_its_answer_i
             _ => unknown,
         };
         assert_eq!(verdict(&answer), expected, "{value} {words}: {answer:?}");
-        // What is not there compares to nothing, also where nothing would fulfil the comparison.
+        // A missing value compares to nothing, even if nothing would meet the comparison.
         for comparison in [Comparison::NotEqual, Comparison::Less, Comparison::AtMost] {
             let call = ContractCall {
                 contract: name(contract),
@@ -241,7 +241,7 @@ async fn a_token_behind_a_proxy_is_what_it_is_at_the_block_that_is_read() {
     for (code, expected) in [
         (ticket, Verdict::Yes),
         (nothing, Verdict::No),
-        // A call to where no code is succeeds, and says nothing.
+        // A call to an address without code succeeds, and returns nothing.
         (Address::repeat_byte(0x11), Verdict::Unknown),
         (ticket, Verdict::Yes),
     ] {
@@ -280,7 +280,7 @@ async fn a_digest_or_an_account_that_is_none_is_no_question() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deployed_wallet_that_says_no_is_asked_again_after_it_was_prepared() {
+async fn a_deployed_wallet_that_says_no_is_called_again_after_it_was_prepared() {
     let (anvil, folder) = (Anvil::start(), TempDir::new().unwrap());
     let (ticket, knowing) = (anvil.deploy("Ticket", &[]).await, anvil.deploy("HostileFactory", &[]).await);
     let wallet = anvil.deploy("Proxy", &ticket.abi_encode()).await;
@@ -288,7 +288,7 @@ async fn a_deployed_wallet_that_says_no_is_asked_again_after_it_was_prepared() {
     let prepared = |code: Address| wrapped(wallet, upgradeCall { code }.abi_encode());
     assert_eq!(says(&service, wallet, &prepared(ticket)).await, Verdict::No);
     assert_eq!(says(&service, wallet, &prepared(knowing)).await, Verdict::Yes);
-    // Nothing of it lasts.
+    // None of it persists.
     assert_eq!(says(&service, wallet, &[1; 65]).await, Verdict::No);
     service.stop().await;
 }

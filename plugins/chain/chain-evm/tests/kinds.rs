@@ -1,4 +1,4 @@
-//! What contracts say of themselves: what they are called, and which kind of token they are.
+//! Metadata of contracts: their names, and their kinds of token.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/liar.rs"]
@@ -39,11 +39,11 @@ async fn contracts_say_what_they_are_called_and_of_which_kind_they_are() {
         ("Coin", vec![], ("Coin", "CON", Some(18), vec!["erc20"])),
         ("Badge", vec![], ("", "", None, vec!["erc1155"])),
         ("OldCoin", vec![], ("Maker", "MKR", Some(18), vec!["erc20"])),
-        // It does not say, which is not a no.
+        // It declares nothing, which is not a no.
         ("OldNft", vec![], ("", "", None, vec![])),
         ("Silent", vec![], ("", "", None, vec![])),
         ("Declared", declared([0xd9, 0xb6, 0x7a, 0x26]), ("", "", None, vec!["erc1155"])),
-        // Whatever it is asked, it says yes: even that it is what nothing may be.
+        // It says yes to everything: even to the interface that none may declare.
         ("Declared", declared([0xff; 4]), ("", "", None, vec![])),
         ("Yes", (U256::ONE, U256::ONE).abi_encode(), ("", "", Some(1), vec!["erc20"])),
     ] {
@@ -78,7 +78,7 @@ async fn what_is_no_name_or_cannot_be_read_is_not_described() {
     service.stop().await;
 }
 
-/// Whether alice's answers are these, for what is asked as an asset of this kind.
+/// Whether alice's answers are these, for a query as an asset of this kind.
 async fn judged(
     service: &Service,
     alice: Address,
@@ -99,7 +99,7 @@ async fn a_contract_that_says_it_is_of_another_kind_is_unknown_and_one_that_does
         ("Ticket", [("erc721", yes), ("erc20", unknown), ("erc1155", unknown)]),
         ("Coin", [("erc20", yes), ("erc721", unknown), ("erc1155", unknown)]),
         ("OldCoin", [("erc20", yes), ("erc721", unknown), ("erc1155", unknown)]),
-        // From before they could say: judged by what they answer.
+        // From before they could declare it: judged by their answers.
         ("OldNft", [("erc721", yes), ("erc20", yes), ("erc1155", unknown)]),
         ("OldPunks", [("erc721", yes), ("erc20", yes), ("erc1155", unknown)]),
     ] {
@@ -107,7 +107,7 @@ async fn a_contract_that_says_it_is_of_another_kind_is_unknown_and_one_that_does
         anvil.send(alice, Some(contract), give(alice, 1)).await;
         for (kind, expected) in kinds {
             let id = (kind == "erc1155").then_some(1);
-            // Twice: what it said of itself is known the second time.
+            // Twice: its declaration is cached the second time.
             for _ in 0..2 {
                 assert_eq!(judged(&service, alice, kind, contract, id).await, expected, "{name} as {kind}");
             }
@@ -122,7 +122,7 @@ async fn a_contract_that_says_it_is_of_another_kind_is_unknown_and_one_that_does
         ([0x80, 0xac, 0x58, 0xcd], "erc20", unknown),
         ([0x36, 0x37, 0x2b, 0x07], "erc20", yes),
         ([0x36, 0x37, 0x2b, 0x07], "erc721", unknown),
-        // Neither is said, as by CryptoKitties.
+        // Neither is declared, as by CryptoKitties.
         ([0x9a, 0x20, 0x48, 0x3d], "erc721", yes),
         ([0xff; 4], "erc721", yes),
     ] {
@@ -134,7 +134,7 @@ async fn a_contract_that_says_it_is_of_another_kind_is_unknown_and_one_that_does
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_contract_said_of_itself_is_asked_once_and_not_with_every_question() {
+async fn the_kind_of_a_contract_is_read_once_and_not_with_every_query() {
     let (anvil, folder) = (Anvil::start(), TempDir::new().unwrap());
     let alice = anvil.accounts().await[1];
     let ticket = anvil.deploy("Ticket", &[]).await;

@@ -1,5 +1,5 @@
-//! No endpoint that lies, lags, hangs, redirects or breaks off makes a yes, and none makes a no:
-//! `not` must not be satisfied by an outage either.
+//! No endpoint that lies, lags, hangs, redirects or disconnects produces a yes, and none produces a no: `not`
+//! must not be satisfied by an outage either.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/liar.rs"]
@@ -50,7 +50,7 @@ impl Sold {
         Self { anvil, alice, bob, ticket, contract, sold, folder }
     }
 
-    /// What an `ownerOf` would return if alice still had it.
+    /// What `ownerOf` would return if alice still had it.
     fn alice_has_it(&self) -> Lie {
         Lie::Says("eth_call", json!(self.alice.into_word()))
     }
@@ -179,7 +179,7 @@ async fn an_endpoint_that_lags_is_not_believed_about_the_past_owner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endpoint_that_lags_behind_others_holds_nobody_up() {
+async fn an_endpoint_that_lags_behind_others_delays_no_answer() {
     let chain = Sold::new().await;
     let (stale, honest) = (chain.liar(Lie::Stale(chain.sold - 1)).await, chain.liar(Lie::None).await);
     let service = chain.service(&[&stale.url, &honest.url, &chain.anvil.url], json!({ "max_lag": 0 })).await;
@@ -228,12 +228,12 @@ async fn an_endpoint_that_fails_rests_and_comes_back_only_after_it_has_shown_its
     for _ in 0..20 {
         assert_unknown(&service.holds(chain.bob, &chain.ticket).await, "resting");
     }
-    assert!(liar.calls() <= calls + 1, "it was asked while it rested");
+    assert!(liar.calls() <= calls + 1, "it was called during its pause");
     let chains = service.chain.clone().chains(ChainsRequest {}).await.unwrap().into_inner().chains;
     assert_eq!((chains[0].endpoints_up, chains[0].endpoints), (0, 1));
     liar.now(Lie::Chain(1));
     let calls = liar.calls();
-    eventually("it is asked again", Duration::from_secs(30), async || {
+    eventually("a second call", Duration::from_secs(30), async || {
         assert_unknown(&service.holds(chain.bob, &chain.ticket).await, "another chain");
         (liar.calls() > calls).then_some(())
     })
@@ -284,7 +284,7 @@ async fn a_name_that_leads_to_this_machine_is_refused_by_its_address() {
     let problems = literal.problems();
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert_eq!(problems[0].key, "chains.0.endpoints.0");
-    // What clouds tell a machine its secrets at, and other ways of writing this machine.
+    // The address of cloud instance credentials, and other forms of this machine's address.
     for host in [
         "169.254.169.254",
         "[::ffff:169.254.169.254]",
@@ -332,7 +332,7 @@ async fn endpoints_that_each_say_something_else_are_unknown_however_many_there_a
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_read_at_a_block_that_was_undone() {
     let chain = Sold::new().await;
-    // Its last block is one that is no longer part of the chain: nothing can be read there.
+    // Its last block is no longer part of the chain: nothing can be read there.
     let gone = chain.anvil.rpc("eth_getBlockByNumber", json!(["latest", false])).await;
     chain.anvil.reorg(chain.anvil.height().await - chain.sold + 1).await;
     let liar = chain.liar(Lie::Says("eth_getBlockByNumber", gone)).await;
@@ -344,7 +344,7 @@ async fn nothing_is_read_at_a_block_that_was_undone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_endpoint_that_hides_a_transfer_does_not_keep_it_from_being_told() {
+async fn one_endpoint_that_hides_a_transfer_does_not_keep_it_from_being_published() {
     let chain = Sold::new().await;
     let (liar, honest) = (chain.liar(Lie::Says("eth_getLogs", json!([]))).await, chain.liar(Lie::None).await);
     let service = chain.service(&[&liar.url, &honest.url, &chain.anvil.url], json!({})).await;
@@ -358,7 +358,7 @@ async fn one_endpoint_that_hides_a_transfer_does_not_keep_it_from_being_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_of_another_block_or_contract_is_none_and_nothing_of_it_is_told() {
+async fn a_log_of_another_block_or_contract_is_ignored_and_not_published() {
     let chain = Sold::new().await;
     let liar = chain.liar(Lie::None).await;
     let service = chain.service(&[&liar.url], json!({})).await;
@@ -379,7 +379,7 @@ async fn a_log_of_another_block_or_contract_is_none_and_nothing_of_it_is_told() 
         let pass_on = transferFromCall { from: *from, to: *to, id: U256::from(7) };
         let receipt = chain.anvil.send(*from, Some(chain.contract), pass_on.abi_encode()).await;
         let calls = liar.calls();
-        eventually("it has been asked", PATIENCE, async || (liar.calls() > calls + 10).then_some(())).await;
+        eventually("a call", PATIENCE, async || (liar.calls() > calls + 10).then_some(())).await;
         assert_eq!(service.told.lock().unwrap().len(), told, "{why}");
         liar.now(Lie::None);
         let hash = receipt["blockHash"].as_str().unwrap().to_owned();
@@ -390,7 +390,7 @@ async fn a_log_of_another_block_or_contract_is_none_and_nothing_of_it_is_told() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_long_absence_what_was_missed_is_told_whatever_range_an_endpoint_allows() {
+async fn after_a_long_downtime_missed_transfers_are_published_whatever_range_an_endpoint_allows() {
     let chain = Sold::new().await;
     let liar = chain.liar(Lie::None).await;
     let depth = json!({ "reorg_depth": 4 });
@@ -414,7 +414,7 @@ async fn after_a_long_absence_what_was_missed_is_told_whatever_range_an_endpoint
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_who_ask_the_same_at_once_cost_one_call() {
+async fn concurrent_equal_queries_cost_one_call() {
     let chain = Sold::new().await;
     let liar = chain.liar(Lie::None).await;
     let slow = json!({ "head_ttl": "60s", "poll": "60s", "idle_poll": "1h" });
@@ -423,7 +423,7 @@ async fn many_who_ask_the_same_at_once_cost_one_call() {
     for answer in futures_util::future::join_all(asked).await {
         assert_eq!(verdict(&answer), Verdict::Yes);
     }
-    // Its chain, the last block, the owner, and which kind of token the contract says it is.
+    // Its chain, the last block, the owner, and the contract's declared kind of token.
     assert_eq!(liar.calls(), 4);
     service.stop().await;
 }

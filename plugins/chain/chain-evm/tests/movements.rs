@@ -1,5 +1,5 @@
-//! What is told of contracts that are watched: transfers in whatever form a contract tells of them,
-//! and blocks that are no longer part of the chain.
+//! Events about watched contracts: transfers in any form of their logs, and blocks that are no longer part of
+//! the chain.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -36,7 +36,7 @@ async fn watch(service: &Service, asset: String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_movement_is_told_in_whatever_form_its_contract_tells_of_it() {
+async fn a_transfer_is_published_in_whatever_form_its_contract_logs_it() {
     let (anvil, folder) = (Anvil::start(), TempDir::new().unwrap());
     let accounts = anvil.accounts().await;
     let (alice, bob) = (accounts[1], accounts[2]);
@@ -54,11 +54,11 @@ async fn a_movement_is_told_in_whatever_form_its_contract_tells_of_it() {
         }
     };
 
-    // Nothing is indexed: which token it was, it does not say for sure.
+    // Nothing is indexed: the token is not stated for certain.
     anvil.send(alice, Some(kitties), gives.clone()).await;
     let told = service.heard("a kitty", moved(asset("erc721", kitties, None))).await;
     assert_eq!(&*told.amount, "1");
-    // An amount, and then which token it was.
+    // An amount, and then a token id.
     anvil.send(alice, Some(punks), gives).await;
     service.heard("one of the punks", moved(asset("erc721", punks, None))).await;
     service.heard("the punk", moved(asset("erc721", punks, Some(1)))).await;
@@ -68,7 +68,7 @@ async fn a_movement_is_told_in_whatever_form_its_contract_tells_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reorganisation_of_blocks_from_before_the_watching_is_told_with_the_last_block_that_holds() {
+async fn a_reorganisation_of_blocks_from_before_the_watching_is_published_with_the_last_valid_block() {
     let (anvil, folder) = (Anvil::start(), TempDir::new().unwrap());
     let alice = anvil.accounts().await[1];
     let ticket = anvil.deploy("Ticket", &[]).await;
@@ -91,10 +91,10 @@ async fn a_reorganisation_of_blocks_from_before_the_watching_is_told_with_the_la
     assert!(told.block <= before && told.block < read_at.block, "{told:?}");
     let block = anvil.rpc("eth_getBlockByNumber", json!([format!("{:#x}", told.block), false])).await;
     assert_eq!(block["hash"], told.block_hash);
-    assert!(service.told.lock().unwrap().is_empty(), "nothing was told that could be undone");
+    assert!(service.told.lock().unwrap().is_empty(), "nothing was reported that could be undone");
     assert_eq!(verdict(&service.holds(alice, &seven).await), Verdict::No);
 
-    // A chain that only grows is not said to have gone another way.
+    // A chain that only grows is not reported as reorganised.
     let count = service.reorganised.lock().unwrap().len();
     anvil.send(alice, Some(ticket), minted(alice, 8)).await;
     service.heard("a transfer", |event| event.asset.ends_with("/8")).await;
@@ -103,7 +103,7 @@ async fn a_reorganisation_of_blocks_from_before_the_watching_is_told_with_the_la
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_movement_is_told_though_the_bus_does_not_answer_the_first_time() {
+async fn a_transfer_is_published_though_the_bus_does_not_answer_the_first_time() {
     let (anvil, folder) = (Anvil::start(), TempDir::new().unwrap());
     let alice = anvil.accounts().await[1];
     let ticket = anvil.deploy("Ticket", &[]).await;

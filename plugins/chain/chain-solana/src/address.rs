@@ -1,5 +1,5 @@
-//! Addresses of Solana: 32 bytes, written in base58; and those that follow from others, for which no
-//! key can sign, since they are off the curve.
+//! Solana addresses: 32 bytes, written in base58; and program-derived ones, for which no key can sign,
+//! because they are off the curve.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,13 +12,13 @@ use sha2::{Digest as _, Sha256};
 pub(crate) struct Address([u8; 32]);
 
 impl Address {
-    /// One that is known when this is compiled, as text.
+    /// One that is known at compile time, as text.
     pub(crate) const fn literal(text: &str) -> Self {
         Self(bs58::decode(text.as_bytes()).into_array_const_unwrap())
     }
 
-    /// The address of a program that follows from `seeds`, of 32 bytes at most each: the first one
-    /// from the highest bump down that is no key's. `None` for the odd seeds that have none.
+    /// The program-derived address of `seeds`, of 32 bytes at most each: the first one from the highest bump
+    /// down that is no key's. `None` for the rare seeds without one.
     pub(crate) fn derived(seeds: &[&[u8]], program: &Self) -> Option<Self> {
         let hash = seeds.iter().fold(Sha256::new(), |hash, seed| hash.chain_update(seed));
         (1..=u8::MAX).rev().find_map(|bump| {

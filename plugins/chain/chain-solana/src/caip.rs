@@ -1,4 +1,5 @@
-//! Names of clusters, accounts and assets, with addresses that are 32 bytes.
+//! Names of chains, accounts and assets: CAIP-2, CAIP-10 and CAIP-19, in the namespace `solana`. Base58 has
+//! one form for each value, so texts are compared directly.
 
 use streamgate_contracts::caip::solana;
 

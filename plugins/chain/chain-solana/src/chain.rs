@@ -1,4 +1,4 @@
-//! One cluster: the block that answers are read since, what was read, and what that says.
+//! One cluster: the block that answers are at least as new as, the reads, and their results.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -17,12 +17,12 @@ use crate::endpoint::{Block, Endpoint, Holding, Reading, Since};
 use crate::query::{Judged, Query};
 use crate::settings::{self, Finality, Settings};
 
-/// Readings of one batch that are under way at once.
+/// Concurrent readings of one batch.
 const AT_ONCE: usize = 8;
-/// What one kept answer takes, about.
+/// Approximate size of one cached answer.
 const ENTRY_BYTES: u64 = 256;
 
-/// The block that it was read since, and what.
+/// The minimum block of the read, and the read itself.
 type Key = (Address, Finality, Holding);
 
 /// A cluster with its endpoints.
@@ -31,10 +31,9 @@ pub(crate) struct Chain {
     pub(crate) settings: settings::Chain,
     pub(crate) pool: Pool<Endpoint>,
     head_ttl: Duration,
-    /// The highest slots that were agreed on: confirmed, finalized.
+    /// The highest agreed slots: confirmed, finalized.
     highest: [AtomicU64; 2],
-    /// The last block that was agreed on, for each finality. Whoever asks waits for the one who
-    /// is asking already.
+    /// The last agreed block, for each finality. Callers wait for a request in progress.
     heads: [tokio::sync::Mutex<Option<(Instant, Block)>>; 2],
     last: Mutex<Option<wire::Observation>>,
     cache: Cache<Key, Reading>,
@@ -44,9 +43,10 @@ impl Chain {
     /// A cluster with at least one endpoint.
     ///
     /// # Errors
-    /// What is wrong with its genesis or an endpoint.
+    /// The problem of its genesis or an endpoint.
     pub(crate) fn new(settings: &Settings, chain: &settings::Chain) -> Result<Self, String> {
-        let id = ChainId::of_genesis::<Address>(&chain.genesis).ok_or("its genesis is no hash in base58")?;
+        let id =
+            ChainId::of_genesis::<Address>(&chain.genesis).ok_or("its genesis is not a hash in base58")?;
         let endpoints = chain.endpoints.iter().map(|url| Endpoint::new(url, settings, chain));
         Ok(Self {
             id,
@@ -60,7 +60,7 @@ impl Chain {
         })
     }
 
-    /// The last block that was agreed on, from a moment ago at most.
+    /// The last agreed block, from a moment ago at most.
     pub(crate) async fn head(&self, finality: Finality, least: u64) -> Result<Block, Unknown> {
         let mut known = self.heads[finality as usize].lock().await;
         if let Some((when, block)) = &*known
@@ -98,7 +98,7 @@ impl Chain {
         }
     }
 
-    /// One reading; those who want the same wait for the first.
+    /// One reading; concurrent callers wait for the first.
     async fn read(&self, block: &Block, finality: Finality, holding: Holding) -> Result<Reading, Unknown> {
         let since = Since { slot: block.slot, finality };
         let fresh = self.pool.agree(|endpoint| async move { endpoint.read(since, &holding).await });

@@ -1,10 +1,9 @@
-//! Metaplex Core: assets and collections that are one account each, without mints and token accounts.
-//! An asset says itself whose it is and of which collection; only the authority of a collection can
-//! put one into it.
+//! Metaplex Core: assets and collections that are one account each, without mints and token accounts. An
+//! asset states its owner and its collection; only the authority of a collection can put one into it.
 //!
-//! An asset of one's own is read from its account. Those of a collection are found by the chain's own
-//! search for accounts, and where an endpoint does not offer that, by its index of assets. An asset
-//! that may not be moved, because it is frozen, is held all the same.
+//! A single asset is read from its account. Those of a collection are found by the chain's own account
+//! search, and if an endpoint does not offer that, by its index of assets. An asset that cannot be
+//! transferred, because it is frozen, still counts as held.
 
 use std::collections::HashSet;
 
@@ -19,20 +18,20 @@ use crate::reader::Reader;
 /// The Core program.
 pub(crate) const PROGRAM: Address = Address::literal("CoREENxT6tW1HoK8ypY1SxRMZTcVPm7R94rH4PZNhX7d");
 
-/// What an account begins with: what is left of a burnt one, an asset, and a collection. Compressed
-/// assets have 2, and what comes later has another.
+/// The kind byte of an account: a burnt one, an asset, and a collection. Compressed assets have 2, and later
+/// kinds another one.
 const BURNT: u8 = 0;
 const ASSET: u8 = 1;
 const PLUGINS: u8 = 3;
 const COLLECTION: u8 = 5;
-/// Who may change an asset: nobody, a key, or the authority of its collection.
+/// The update authority of an asset: none, a key, or that of its collection.
 const BY_NOBODY: u8 = 0;
 const BY_KEY: u8 = 1;
 const BY_COLLECTION: u8 = 2;
-/// An asset up to its collection: kind, owner, who may change it.
+/// An asset up to its collection: kind, owner, update authority.
 const HEAD_BYTES: usize = 1 + 32 + 1 + 32;
 
-/// What an account of the program is.
+/// The kind of a program account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Core<'a> {
     Asset { owner: Address, collection: Option<Address>, name: &'a [u8] },
@@ -40,7 +39,7 @@ pub(crate) enum Core<'a> {
     Burnt,
 }
 
-/// The account in these bytes; none if it is of a form that is not known.
+/// The account in these bytes; `None` if its form is unknown.
 pub(crate) fn parse(data: &[u8]) -> Option<Core<'_>> {
     let mut reader = Reader(data);
     let core = match reader.u8()? {
@@ -71,14 +70,14 @@ pub(crate) fn parse(data: &[u8]) -> Option<Core<'_>> {
     reader.0.first().is_none_or(|next| *next == PLUGINS).then_some(core)
 }
 
-/// Whether an asset begins as one of this owner and collection does.
+/// Whether an asset begins like one of this owner and collection.
 fn is_of(data: &[u8], owner: &Address, collection: &Address) -> bool {
     let parts: [&[u8]; 4] = [&[ASSET], owner.as_ref(), &[BY_COLLECTION], collection.as_ref()];
     data == parts.concat()
 }
 
 impl Endpoint {
-    /// How much the owner holds of what is in an account of the program.
+    /// How much the owner holds of the asset in a program account.
     pub(crate) async fn core(
         &self,
         since: Since,
@@ -92,7 +91,7 @@ impl Endpoint {
             None => Amount::NotUnderstood,
             Some(Core::Collection { .. }) => {
                 return match self.core_assets(since, owner, address).await {
-                    // Many do not search for accounts.
+                    // Many endpoints do not offer the account search.
                     Err(RpcError::Refused { .. }) => self.indexed(since, owner, address, Sort::Core).await,
                     read => read,
                 };
@@ -188,7 +187,7 @@ mod tests {
                 assert_eq!(parse(&whole[..length]), None, "{length}");
             }
             assert_eq!(parse(&[&whole[..], &[9]].concat()), None);
-            // Compressed, a plugin, a group, and what is not there yet.
+            // Compressed, a plugin, a group, and an unknown kind.
             for kind in [0, 2, 3, 4, 6, 7, 255] {
                 let mut other = whole.clone();
                 other[0] = kind;

@@ -1,7 +1,6 @@
-//! Assets as an index has them (the Digital Asset Standard API, which endpoints may have or not).
-//! Compressed ones have no accounts, and only an index knows who owns them; those of Core are looked
-//! up here where an endpoint does not search for accounts. So these answers are as good as the
-//! endpoints that agree on them.
+//! Assets from an index (the Digital Asset Standard API, which endpoints may offer). Compressed ones have no
+//! accounts, and only an index knows their owners; those of Core are queried here if an endpoint does not
+//! offer the account search. So these answers are only as good as the agreeing endpoints.
 
 use std::collections::BTreeSet;
 
@@ -12,11 +11,11 @@ use streamgate_chain_common::RpcError;
 use crate::address::Address;
 use crate::endpoint::{Amount, Endpoint, Reading, Since};
 
-/// Assets of one page, and pages that are looked through.
+/// Assets of one page, and maximum pages.
 const PAGE: usize = 500;
 const MAX_PAGES: u32 = 20;
 
-/// Which assets of a collection.
+/// The filter for assets of a collection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sort {
     Compressed,
@@ -26,7 +25,7 @@ pub(crate) enum Sort {
 #[derive(Debug, Deserialize)]
 struct Page {
     items: Vec<Asset>,
-    /// How far the index is; not every one says.
+    /// The slot of the index; some do not state it.
     last_indexed_slot: Option<u64>,
 }
 
@@ -53,8 +52,7 @@ struct Compression {
 struct Group {
     group_key: String,
     group_value: Option<String>,
-    /// Groups that are not verified are left out unless they are asked for, and so most indexes do
-    /// not say it.
+    /// Unverified groups are left out unless requested, so most indexes do not state it.
     verified: Option<bool>,
 }
 
@@ -105,7 +103,7 @@ impl Endpoint {
                 }
                 slot = slot.min(indexed);
             }
-            // A page may be shorter than was asked for, and is not the last one then.
+            // A page may be shorter than requested without being the last one.
             if items.is_empty() {
                 return Ok(Reading { amount: Amount::Of(ids.len() as u128), slot });
             }

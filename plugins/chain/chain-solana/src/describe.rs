@@ -1,4 +1,4 @@
-//! What a mint or a collection says of itself: its name and symbol, and what can be asked about it.
+//! The metadata of a mint or a collection: its name and symbol, and how it can be queried.
 
 use streamgate_chain_common::{RpcError, Unknown, printable, undescribed};
 use streamgate_contracts::chain::v1 as wire;
@@ -12,15 +12,15 @@ use crate::query::Judged;
 use crate::settings::Finality;
 use crate::token::{self, Mint, TOKEN, TOKEN_2022};
 
-/// Whose the accounts of wallets are.
+/// The owner of wallets' accounts.
 const SYSTEM: Address = Address::literal("11111111111111111111111111111111");
 
-/// What was found at an address. Endpoints that read the same at different slots agree.
+/// The account at an address. Endpoints that read the same at different slots agree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Found {
     Nothing,
     Wallet,
-    /// An account of a program that is not asked about tokens.
+    /// An account of a program other than those of tokens.
     Other(Address),
     Asset {
         name: String,
@@ -31,7 +31,7 @@ enum Found {
 }
 
 impl Chain {
-    /// What a mint, a collection or an asset says of itself.
+    /// The metadata of a mint, a collection or an asset.
     pub(crate) async fn describe(&self, contract: Address) -> wire::DescribeResponse {
         let finality = Finality::Confirmed;
         let read = async {
@@ -51,7 +51,7 @@ impl Chain {
                 ..Default::default()
             },
             Found::Wallet => wire::DescribeResponse {
-                answer: answer(false, "a wallet is at this address, and no token".into()),
+                answer: answer(false, "this is the address of a wallet, not of a token".into()),
                 ..Default::default()
             },
             Found::Other(program) => wire::DescribeResponse {

@@ -1,7 +1,7 @@
-//! One endpoint of a Solana cluster: what is read of it, and since which slot.
+//! One endpoint of a Solana cluster: reads, and their minimum slot.
 //!
-//! An endpoint reads accounts as they are now, at a slot of its own, which it names. It is asked to
-//! read at a slot that was agreed on or after it, and an answer from before is none.
+//! An endpoint reads accounts in their current state, at a slot of its own, which it states. It is required
+//! to read at or after an agreed slot, and earlier answers are refused.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -19,10 +19,10 @@ use crate::das::Sort;
 use crate::settings::{Chain, Finality, Settings};
 use crate::token::{TOKEN, TOKEN_2022, TokenAccount};
 
-/// Errors of an endpoint that will know in a moment: a block that is not there yet (-32004, -32014),
-/// a slot that it has not reached (-32016). Behind one URL there are often several nodes.
+/// Temporary errors of an endpoint: a block that does not exist yet (-32004, -32014), a slot that it has not
+/// reached (-32016). One URL often has several nodes.
 const NOT_YET: [i64; 3] = [-32004, -32014, -32016];
-/// How often such a call is made again, and after how long; a slot takes 0.4 seconds.
+/// How often such a call is retried, and after how long; a slot takes 0.4 seconds.
 const TRIES_AGAIN: u32 = 2;
 const ONE_SLOT: Duration = Duration::from_millis(400);
 
@@ -31,29 +31,29 @@ const ONE_SLOT: Duration = Duration::from_millis(400);
 pub(crate) struct Block {
     pub(crate) slot: u64,
     pub(crate) hash: Address,
-    /// Unix time, seconds; none if the cluster has not said.
+    /// Unix time, seconds; `None` if the cluster has not stated it.
     pub(crate) time: Option<i64>,
 }
 
-/// Since when, and how sure.
+/// The minimum slot, and the commitment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Since {
     pub(crate) slot: u64,
     pub(crate) finality: Finality,
 }
 
-/// Whose and of what.
+/// The owner and the asset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Holding {
     pub(crate) owner: Address,
     pub(crate) token: Token,
 }
 
-/// What was read. Endpoints that read the same at different slots agree.
+/// The result of a read. Endpoints that read the same at different slots agree.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reading {
     pub(crate) amount: Amount,
-    /// The earliest slot of those that it was read at.
+    /// The earliest slot of its reads.
     pub(crate) slot: u64,
 }
 
@@ -62,9 +62,9 @@ pub(crate) struct Reading {
 pub(crate) enum Amount {
     /// In the smallest unit.
     Of(u128),
-    /// The owner has too much to look through.
+    /// The owner has too many assets to search.
     TooMuch,
-    /// What is asked about is of a form that is not known.
+    /// The asset has an unknown form.
     NotUnderstood,
 }
 
@@ -101,7 +101,7 @@ impl Endpoint {
     /// An endpoint of the cluster.
     ///
     /// # Errors
-    /// What is wrong with the URL.
+    /// The problem of the URL.
     pub(crate) fn new(url: &str, settings: &Settings, chain: &Chain) -> Result<Self, String> {
         let read = |result: &Value| result.as_str().map(ToOwned::to_owned);
         let shows = Shows { method: "getGenesisHash", read, wanted: chain.genesis.clone() };
@@ -113,7 +113,7 @@ impl Endpoint {
         })
     }
 
-    /// The slot that it has reached, if it is not below `floor`.
+    /// Its current slot, if it is not below `floor`.
     pub(crate) async fn slot(&self, finality: Finality, floor: u64) -> Result<u64, RpcError> {
         let config = json!({ "commitment": finality.commitment(), "minContextSlot": floor });
         let slot = self.call("getSlot", json!([config])).await?;
@@ -172,7 +172,7 @@ impl Endpoint {
         }
     }
 
-    /// All of a mint in all token accounts of the owner, in one answer of one slot.
+    /// The total of a mint in all token accounts of the owner, in one answer of one slot.
     async fn tokens(&self, since: Since, owner: &Address, mint: &Address) -> Result<Reading, RpcError> {
         let filter = json!({ "mint": name(mint) });
         let (slot, accounts) = self.accounts_of(since, owner, filter, json!({})).await?;
@@ -205,7 +205,7 @@ impl Endpoint {
         Ok((slot, accounts))
     }
 
-    /// These accounts, all at one slot; none for one that is not there.
+    /// These accounts, all at one slot; `None` for a missing one.
     pub(crate) async fn accounts(
         &self,
         since: Since,
@@ -224,7 +224,7 @@ impl Endpoint {
         Ok((slot, accounts))
     }
 
-    /// What is answered, and at which slot, which is none from before.
+    /// The answer and its slot, which must not be earlier than required.
     pub(crate) async fn at<T: DeserializeOwned>(
         &self,
         since: Since,
@@ -270,10 +270,10 @@ impl Endpoint {
     }
 }
 
-/// An account as endpoints write it.
+/// An account in the form of endpoints.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Account {
-    /// The program that it belongs to.
+    /// The owning program.
     #[serde(deserialize_with = "base58")]
     pub(crate) owner: Address,
     #[serde(deserialize_with = "base64_pair")]
@@ -294,7 +294,7 @@ pub(crate) fn name(address: &Address) -> Value {
 
 fn base58<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {
     let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|_| serde::de::Error::custom("it is no address of 32 bytes in base58"))
+    text.parse().map_err(|_| serde::de::Error::custom("it is not an address of 32 bytes in base58"))
 }
 
 /// `["…", "base64"]`.

@@ -2,15 +2,15 @@
 //! both token programs, NFTs of verified Metaplex collections (Token Metadata and Core), and
 //! compressed ones by the DAS API.
 //!
-//! It answers yes, no, or unknown. It never decides who may do what, holds no key and sends no
-//! transaction. It tells no transfers either: Solana has no logs that could be read for one mint
-//! after the fact, so whoever was granted something is asked about again when the answer has aged.
+//! It answers yes, no, or unknown. It never makes access decisions, holds no key and sends no transaction. It
+//! reports no transfers either: Solana has no logs that could be read for one mint after the fact, so granted
+//! access is verified again when the answer has aged.
 //!
-//! Accounts are read as bytes, and each must be of the right program, mint and owner: an endpoint's
-//! own parsing is not relied on. `solana-client` is not used, for the same reasons as no transport of
-//! alloy in `chain-evm`: which addresses are connected to, how much is read, and which of several
-//! answers is believed. The layouts that are read here never change, and are a page of code; the
-//! interface crates of the token programs would bring sixty others.
+//! Accounts are read as bytes, and each must have the right program, mint and owner: an endpoint's own
+//! parsing is not relied on. `solana-client` is not used, for the same reasons as alloy's transport in
+//! `chain-evm`: which addresses are connected to, how much is read, and which of several answers counts. The
+//! layouts read here never change, and take a page of code; the interface crates of the token programs would
+//! add sixty others.
 
 mod address;
 mod caip;
@@ -81,22 +81,22 @@ impl Standalone {
     /// Starts the chains of the settings.
     ///
     /// # Errors
-    /// What is wrong with an endpoint.
+    /// The problem of an endpoint.
     pub fn start(settings: Settings) -> Result<Self, String> {
         let registry = Arc::new(Registry::new(None));
         registry.apply(settings)?;
         Ok(Self { registry })
     }
 
-    /// Takes other settings over while it runs.
+    /// Applies other settings while it runs.
     ///
     /// # Errors
-    /// What is wrong with an endpoint; nothing has changed then.
+    /// The problem of an endpoint; nothing has changed then.
     pub fn reconfigure(&self, settings: Settings) -> Result<(), String> {
         self.registry.apply(settings).map(drop)
     }
 
-    /// What answers the contract.
+    /// The service of the contract.
     pub fn router(&self) -> axum::Router {
         ChainService::router(Arc::clone(&self.registry))
     }

@@ -1,6 +1,6 @@
-//! What Metaplex's Token Metadata says of a mint: the collection that it is of, if the collection's
-//! authority has said so itself, and whether it is an NFT. Both stand in accounts whose address
-//! follows from the mint, and which must belong to that program.
+//! Metaplex's Token Metadata of a mint: its collection, if the collection's authority has verified it, and
+//! whether it is an NFT. Both are in accounts whose address is derived from the mint, and which must belong
+//! to that program.
 
 use crate::address::Address;
 use crate::reader::Reader;
@@ -8,37 +8,37 @@ use crate::reader::Reader;
 /// The Token Metadata program.
 pub(crate) const PROGRAM: Address = Address::literal("metaqbxxUerdq28cj1RbAWkYQm3ybzjb6a8bt518x1s");
 
-/// A metadata account begins with it.
+/// The prefix of a metadata account.
 const METADATA: u8 = 4;
-/// An account of an NFT's edition begins with one of these: a print, and both forms of a master.
+/// The prefix of an edition account: a print, and both forms of a master.
 const EDITIONS: [u8; 3] = [1, 2, 6];
-/// Creators that a mint may have, at most.
+/// Maximum creators of a mint.
 const MAX_CREATORS: u32 = 5;
 
-/// Where the metadata of a mint is. None for the odd mint that has no such address.
+/// The address of a mint's metadata. `None` for the rare mint without one.
 pub(crate) fn metadata_address(mint: &Address) -> Option<Address> {
     let seeds: [&[u8]; 3] = [b"metadata", PROGRAM.as_ref(), mint.as_ref()];
     Address::derived(&seeds, &PROGRAM)
 }
 
-/// Where the edition of a mint is.
+/// The address of a mint's edition.
 pub(crate) fn edition_address(mint: &Address) -> Option<Address> {
     let seeds: [&[u8]; 4] = [b"metadata", PROGRAM.as_ref(), mint.as_ref(), b"edition"];
     Address::derived(&seeds, &PROGRAM)
 }
 
-/// What the metadata of a mint says.
+/// The metadata of a mint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Metadata<'a> {
     pub(crate) name: &'a [u8],
     pub(crate) symbol: &'a [u8],
     /// If it is verified.
     pub(crate) collection: Option<Address>,
-    /// Whether it is a collection that counts what is in it, as those of compressed assets do.
+    /// Whether it is a sized collection, as those of compressed assets are.
     pub(crate) is_sized: bool,
 }
 
-/// What the metadata of the mint says; none if it is of another one, or of another form.
+/// The metadata of the mint; `None` if it is another one's, or of another form.
 pub(crate) fn metadata<'a>(mint: &Address, data: &'a [u8]) -> Option<Metadata<'a>> {
     let mut reader = Reader(data);
     if reader.u8()? != METADATA {
@@ -75,13 +75,13 @@ pub(crate) fn metadata<'a>(mint: &Address, data: &'a [u8]) -> Option<Metadata<'a
 /// Whether the size of a collection follows its metadata. Old metadata end before.
 fn is_sized(reader: &mut Reader<'_>) -> Option<bool> {
     if reader.bool()? {
-        // What may be used, and how often.
+        // The remaining uses.
         reader.bytes(17)?;
     }
     reader.bool()
 }
 
-/// The collection of the mint that the metadata is of, if it is verified.
+/// The collection of the metadata's mint, if it is verified.
 pub(crate) fn verified_collection(mint: &Address, data: &[u8]) -> Option<Address> {
     metadata(mint, data)?.collection
 }
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn addresses_are_those_that_the_program_uses() {
-        // USDC, whose metadata everybody can look up.
+        // USDC, whose metadata is public.
         let usdc = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v".parse().unwrap();
         let metadata = metadata_address(&usdc).unwrap();
         assert_eq!(metadata.to_string(), "5x38Kp4hvdomTCnCrAny4UtMUt5rQBdB6px2K1Ui45Wq");

@@ -1,8 +1,8 @@
-//! NFTs of a collection in an owner's hands: of Core where the collection or asset is one of that
-//! program, else of Token Metadata.
+//! NFTs of a collection held by an owner: of Core if the collection or asset belongs to that program, else of
+//! Token Metadata.
 //!
-//! First it is looked for what may be one. What counts is read after that: of each, the token
-//! account, the mint, the metadata and the edition, by one call and so at one slot.
+//! First the candidates are searched. Then the relevant accounts are read: of each, the token account, the
+//! mint, the metadata and the edition, by one call and so at one slot.
 
 use std::collections::BTreeSet;
 
@@ -16,14 +16,14 @@ use crate::endpoint::{Account, Amount, Endpoint, Keyed, Reading, Since, name};
 use crate::metaplex;
 use crate::token::{self, HOLDER_BYTES, Mint, TOKEN, TOKEN_2022, TokenAccount};
 
-/// Accounts that one call may ask for.
+/// Maximum accounts of one call.
 const ACCOUNTS_OF_ONE_CALL: usize = 100;
-/// Accounts that say everything of one NFT.
+/// Accounts that fully describe one NFT.
 const ACCOUNTS_OF_ONE_NFT: usize = 4;
-/// Calls of one reading that are under way at once.
+/// Concurrent calls of one reading.
 const AT_ONCE: usize = 4;
 
-/// What may be an NFT: one of a mint in a token account.
+/// A candidate: one unit of a mint in a token account.
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
     account: Address,
@@ -69,7 +69,7 @@ impl Endpoint {
             .map(|some| async move { self.held(since, some, owner, collection).await })
             .collect();
         let read: Vec<_> = stream::iter(calls).buffered(AT_ONCE).try_collect().await?;
-        // One that was moved between two calls may be in two accounts.
+        // One that was transferred between two calls may appear in two accounts.
         let mut mints = BTreeSet::new();
         for (at, some) in read {
             slot = slot.min(at);
@@ -78,7 +78,7 @@ impl Endpoint {
         Ok(Reading { amount: Amount::Of(mints.len() as u128), slot })
     }
 
-    /// Those whose metadata says that they are of the collection.
+    /// Those whose metadata names the collection.
     async fn likely(
         &self,
         since: Since,
@@ -115,7 +115,7 @@ impl Endpoint {
     }
 }
 
-/// Whether the metadata says that the mint is of the collection, and that this is verified.
+/// Whether the metadata names the collection, and this is verified.
 fn is_of(mint: &Address, collection: &Address, metadata: Option<&Account>) -> bool {
     metadata.is_some_and(|metadata| {
         metadata.owner == metaplex::PROGRAM
@@ -123,7 +123,7 @@ fn is_of(mint: &Address, collection: &Address, metadata: Option<&Account>) -> bo
     })
 }
 
-/// Whether the owner holds the one of this mint, there is one only, and it is of the collection.
+/// Whether the owner holds the only unit of this mint, and it is of the collection.
 fn is_held(mint: &Address, owner: &Address, collection: &Address, accounts: &[Option<Account>]) -> bool {
     let [Some(account), Some(of), metadata, Some(edition)] = accounts else { return false };
     let program = &account.owner;

@@ -1,5 +1,5 @@
-//! Questions: what has to be read to answer one, and what the reading says. It is the one place
-//! where something becomes a yes.
+//! Queries: what has to be read to answer one, and the result of the reading. It is the only place that
+//! produces a yes.
 
 use streamgate_chain_common::{Malformed, malformed};
 use streamgate_contracts::chain::v1::question::About;
@@ -9,27 +9,27 @@ use crate::caip::{Account, Asset, ChainId, Token, number};
 use crate::endpoint::{Amount, Holding, Reading};
 use crate::settings::Finality;
 
-/// One question.
+/// One query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Query {
     pub(crate) chain: ChainId,
-    /// Without it: as the chain's settings say.
+    /// Default: as in the chain's settings.
     pub(crate) finality: Option<Finality>,
     pub(crate) min_slot: u64,
     pub(crate) holding: Holding,
     at_least: u64,
 }
 
-/// What a reading says.
+/// The result of a reading.
 pub(crate) type Judged = streamgate_chain_common::Judged<u128>;
 
 fn finality(wire: i32) -> Result<Option<Finality>, Malformed> {
     match WireFinality::try_from(wire) {
         Ok(WireFinality::Unspecified) => Ok(None),
-        // What is only processed is not read; what is confirmed is as good as safe.
+        // Processed blocks are not read; confirmed is equivalent to safe.
         Ok(WireFinality::Latest | WireFinality::Safe) => Ok(Some(Finality::Confirmed)),
         Ok(WireFinality::Finalized) => Ok(Some(Finality::Finalized)),
-        Err(_) => Err(malformed(format!("{wire} is no finality"))),
+        Err(_) => Err(malformed(format!("{wire} is not a finality"))),
     }
 }
 
@@ -38,10 +38,12 @@ impl Query {
         let holding = match question.about {
             Some(About::Holding(holding)) => holding,
             Some(About::Call(_)) => {
-                return Err(malformed("contracts of Solana have no calls that only read"));
+                return Err(malformed("Solana programs have no read-only calls"));
             }
-            Some(About::Delegation(_)) => return Err(malformed("delegations are of EVM chains only")),
-            None => return Err(malformed("the question is empty")),
+            Some(About::Delegation(_)) => {
+                return Err(malformed("delegations are only supported on EVM chains"));
+            }
+            None => return Err(malformed("the query is empty")),
         };
         let account = Account::parse(&holding.account)?;
         let asset = Asset::parse(&holding.asset)?;
@@ -50,7 +52,7 @@ impl Query {
         }
         let at_least = if holding.at_least.is_empty() { 1 } else { number(&holding.at_least)? };
         if at_least == 0 {
-            return Err(malformed("`at_least` = 0 holds for everybody; ask for 1 or more"));
+            return Err(malformed("`at_least` = 0 is always true; use 1 or more"));
         }
         Ok(Self {
             chain: asset.chain,
@@ -61,20 +63,20 @@ impl Query {
         })
     }
 
-    /// What the reading says.
+    /// The result of the reading.
     pub(crate) fn judge(&self, reading: &Reading) -> Judged {
         let Reading { amount, slot } = *reading;
         let amount = match amount {
             Amount::Of(amount) => amount,
             Amount::TooMuch => {
-                return Judged::unknown("the account holds more assets than are looked through (`max_nfts`)");
+                return Judged::unknown("the account holds more assets than are searched (`max_nfts`)");
             }
             Amount::NotUnderstood => {
-                return Judged::unknown("the asset is of a form that is not known, such as a compressed one");
+                return Judged::unknown("the asset has an unknown form, such as a compressed one");
             }
         };
         let by = match self.holding.token {
-            Token::Compressed(_) => "as the endpoints' index of assets says",
+            Token::Compressed(_) => "according to the endpoints' index of assets",
             _ => "read",
         };
         let reason = format!("it holds {amount} of {}, {by} at slot {slot}", self.at_least);
@@ -103,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_that_everybody_passes_or_nobody_understands_is_refused() {
+    fn a_query_that_is_always_true_or_meaningless_is_refused() {
         let asset = format!("{CHAIN}/token:{USDC}");
         for (asset, at_least) in [
             (asset.clone(), "0"),

@@ -2,7 +2,7 @@
 
 use crate::address::Address;
 
-/// What is left to read. Each step is none where there is too little, or something else.
+/// The unread rest. Each step is `None` if there is too little, or something else.
 pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -40,7 +40,7 @@ impl<'a> Reader<'a> {
         Some(Address::from(<[u8; 32]>::try_from(self.bytes(32)?).ok()?))
     }
 
-    /// A text with its length before it, which may be no UTF-8.
+    /// A length-prefixed text, which may not be UTF-8.
     pub(crate) fn text(&mut self) -> Option<&'a [u8]> {
         let length = self.u32()?;
         self.bytes(usize::try_from(length).ok()?)

@@ -1,5 +1,4 @@
-//! The clusters that are on, each with the task that looks after its health; settings may change
-//! under it.
+//! The active clusters, each with the task that checks its health; settings may change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,14 +15,14 @@ use crate::caip::ChainId;
 use crate::chain::Chain;
 use crate::settings::Settings;
 
-/// A cluster that is on.
+/// An active cluster.
 struct Followed {
     chain: Arc<Chain>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
-/// All clusters that are on. Tests have no host.
+/// All active clusters. Tests have no host.
 pub(crate) struct Registry {
     host: Option<Host>,
     state: Mutex<State>,
@@ -40,11 +39,11 @@ impl Registry {
         Self { host, state: Mutex::default() }
     }
 
-    /// Takes new settings over. A cluster whose settings are the same keeps what it knows; the tasks
-    /// of the others end by themselves and are handed back.
+    /// Applies new settings. A cluster with unchanged settings keeps its state; the tasks of the others end
+    /// on their own and are returned.
     ///
     /// # Errors
-    /// What is wrong with a cluster's endpoint; nothing has changed then.
+    /// The problem of a cluster's endpoint; nothing has changed then.
     pub(crate) fn apply(&self, settings: Settings) -> Result<Vec<JoinHandle<()>>, String> {
         let mut state = self.state.lock();
         let general = |settings: &Settings| Settings { chains: Vec::new(), ..settings.clone() };
@@ -92,7 +91,7 @@ impl Registry {
         Followed { chain, stop, task }
     }
 
-    /// The name of a component holds no colon.
+    /// The name of a component contains no colon.
     fn health(&self, id: ChainId) -> Option<Health> {
         let component = id.to_string().replace(':', "-");
         self.host.as_ref().map(|host| host.health(&component))
@@ -106,7 +105,7 @@ impl Registry {
         self.state.lock().chains.values().map(|known| Arc::clone(&known.chain)).collect()
     }
 
-    /// Those in the settings that are off, for want of an endpoint.
+    /// Those in the settings that are off, because they have no endpoint.
     pub(crate) fn off_chains(&self) -> Vec<(ChainId, String)> {
         let state = self.state.lock();
         let off = state.settings.chains.iter().filter(|chain| chain.endpoints.is_empty());
@@ -127,7 +126,7 @@ impl Registry {
     }
 }
 
-/// Reads the head of a cluster now and then, and says how that went.
+/// Reads the head of a cluster periodically, and reports the result.
 async fn look_after(chain: Arc<Chain>, health: Option<Health>, pause: Duration, stop: CancellationToken) {
     loop {
         let head = tokio::select! {
@@ -135,7 +134,7 @@ async fn look_after(chain: Arc<Chain>, health: Option<Health>, pause: Duration, 
             head = chain.head(chain.settings.finality, 0) => head,
         };
         let up = chain.pool.up();
-        tracing::debug!(chain = %chain.id, up, slot = chain.state().latest.map(|at| at.block), "the chain was looked at");
+        tracing::debug!(chain = %chain.id, up, slot = chain.state().latest.map(|at| at.block), "the chain was checked");
         if let Some(health) = &health {
             chain.pool.show(health, head.err().map(|unknown| format!("{unknown}; {up}")));
         }

@@ -43,7 +43,8 @@ impl Chains for ChainService {
 
     async fn is_valid_signature(&self, request: SignatureRequest) -> Result<SignatureResponse, Status> {
         let account = Account::parse(&request.account).map_err(invalid)?;
-        let reason = format!("{account} is a key, not a contract: whoever asks checks its ed25519 signature");
+        let reason =
+            format!("{account} is a key, not a contract: the caller has to check its ed25519 signature");
         Ok(SignatureResponse { answer: Some(unread(reason)), contract: false })
     }
 
@@ -61,7 +62,7 @@ impl Chains for ChainService {
 
     async fn watch(&self, _: WatchRequest) -> Result<WatchResponse, Status> {
         Err(Status::unimplemented(
-            "transfers on Solana are not told: ask again about what was granted when it has aged",
+            "transfers on Solana are not reported: verify granted access again when the answer has aged",
         ))
     }
 }

@@ -1,4 +1,4 @@
-//! The settings of the plugin, and what a value of the right type may still get wrong.
+//! The settings of the plugin and the checks of their values.
 
 use std::collections::HashSet;
 
@@ -42,19 +42,19 @@ pub struct Settings {
     pub chains: Vec<Chain>,
 }
 
-/// A cluster and the endpoints that are asked about it.
+/// A cluster and its endpoints.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Chain {
-    /// The hash of its genesis in base58, in full, which each endpoint must show. Its first 32
-    /// characters are its name in CAIP-2.
+    /// The hash of its genesis in base58, in full, which each endpoint must prove. Its first 32 characters
+    /// are its name in CAIP-2.
     pub genesis: String,
     /// For people.
     #[serde(default)]
     pub name: String,
     /// URLs of JSON-RPC endpoints, best of different operators. Redirects are not followed.
-    /// Compressed assets are asked of those with the DAS API, collections of Metaplex Core of those
-    /// with it or with `getProgramAccounts`.
+    /// Compressed assets are read from those with the DAS API, collections of Metaplex Core from those with
+    /// it or with `getProgramAccounts`.
     #[serde(default)]
     #[schemars(extend("writeOnly" = true))]
     pub endpoints: Vec<String>,
@@ -73,8 +73,7 @@ pub struct Chain {
     pub max_age: Duration,
 }
 
-/// The commitment of what is read. What is only processed may never be voted for, and is not asked
-/// for.
+/// The commitment of reads. A processed block may never be voted for, and is not used.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
@@ -115,7 +114,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What each endpoint has to keep to.
+    /// The limits of each endpoint.
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             allow_private: self.allow_private,
@@ -128,7 +127,7 @@ impl Settings {
         }
     }
 
-    /// Everything that is wrong with these values.
+    /// All problems of these values.
     pub fn problems(&self) -> Vec<SettingsProblem> {
         let limits = self.limits();
         let mut problems = limits.problems();
@@ -144,8 +143,8 @@ impl Settings {
             let key = |field: &str| format!("chains.{index}.{field}");
             let mut say = |message: String| problems.push(SettingsProblem::new(key("genesis"), message));
             match ChainId::of_genesis::<Address>(&chain.genesis) {
-                None => say(format!("`{}` is no hash of 32 bytes in base58", chain.genesis)),
-                Some(id) if !ids.insert(id) => say(format!("{id} is there twice")),
+                None => say(format!("`{}` is not a hash of 32 bytes in base58", chain.genesis)),
+                Some(id) if !ids.insert(id) => say(format!("{id} is listed twice")),
                 Some(_) => {}
             }
             problems.extend(limits.pool_problems(key, &chain.endpoints, chain.quorum, chain.max_lag));

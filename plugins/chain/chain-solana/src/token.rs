@@ -1,7 +1,7 @@
-//! Accounts of the two token programs, as both lay them out: the first 82 or 165 bytes are the same,
-//! and those of Token-2022 may be followed by extensions. No extension changes whose tokens they
-//! are, or how many in the smallest unit; only that they are whole is looked at. What is held by
-//! confidential transfers is not counted: nobody can see it.
+//! Accounts of the two token programs, which share their layout: the first 82 or 165 bytes are the same, and
+//! those of Token-2022 may be followed by extensions. No extension changes the owner or the amount in the
+//! smallest unit; they are only checked for completeness. Confidential balances are not counted: they are
+//! encrypted.
 
 use crate::address::Address;
 use crate::reader::Reader;
@@ -11,21 +11,21 @@ pub(crate) const TOKEN: Address = Address::literal("TokenkegQfeZyiNwAJbNbGKPFXCW
 /// Its successor with extensions, Token-2022.
 pub(crate) const TOKEN_2022: Address = Address::literal("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb");
 
-/// Where the owner and the amount of an account end.
+/// The end of an account's owner and amount.
 pub(crate) const HOLDER_BYTES: usize = 72;
 
 const MINT_BYTES: usize = 82;
 const ACCOUNT_BYTES: usize = 165;
-/// A multisignature of Token-2022 has this size, and nothing else ever has.
+/// Only multisignatures of Token-2022 have this size.
 const MULTISIG_BYTES: usize = 355;
-/// What stands after the first 165 bytes of an account with extensions.
+/// The byte after the first 165 bytes of an account with extensions.
 const KIND_MINT: u8 = 1;
 const KIND_ACCOUNT: u8 = 2;
 
 /// The extension of a mint with its name.
 const METADATA: u16 = 19;
 
-/// An account that holds tokens. A frozen one does, too.
+/// An account that holds tokens, possibly frozen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TokenAccount {
     pub(crate) mint: Address,
@@ -33,21 +33,21 @@ pub(crate) struct TokenAccount {
     pub(crate) amount: u64,
 }
 
-/// What tokens are of.
+/// The mint of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mint {
     pub(crate) supply: u64,
     pub(crate) decimals: u8,
 }
 
-/// The first part of an account, of which nothing else is known.
+/// The first part of an account, otherwise unknown.
 pub(crate) fn holder(data: &[u8]) -> Option<TokenAccount> {
     let mut reader = Reader(data);
     Some(TokenAccount { mint: reader.address()?, owner: reader.address()?, amount: reader.u64()? })
 }
 
 impl TokenAccount {
-    /// The account of `program` in these bytes; none if they are something else.
+    /// The account of `program` in these bytes; `None` if they are something else.
     pub(crate) fn parse(program: &Address, data: &[u8]) -> Option<Self> {
         let base = based(program, data, ACCOUNT_BYTES, KIND_ACCOUNT)?;
         let account = holder(base)?;
@@ -65,7 +65,7 @@ impl TokenAccount {
 }
 
 impl Mint {
-    /// The mint of `program` in these bytes; none if they are something else.
+    /// The mint of `program` in these bytes; `None` if they are something else.
     pub(crate) fn parse(program: &Address, data: &[u8]) -> Option<Self> {
         let mut reader = Reader(based(program, data, MINT_BYTES, KIND_MINT)?);
         option(&mut reader, 32)?;
@@ -76,8 +76,7 @@ impl Mint {
     }
 }
 
-/// Name and symbol of a mint of Token-2022 that says them itself, as its metadata extension does;
-/// none if it has none for this mint.
+/// Name and symbol of a Token-2022 mint with its own metadata extension; `None` if it has none for this mint.
 pub(crate) fn own_metadata<'a>(mint: &Address, data: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
     let mut reader = Reader(data.get(ACCOUNT_BYTES + 1..)?);
     loop {
@@ -92,14 +91,14 @@ pub(crate) fn own_metadata<'a>(mint: &Address, data: &'a [u8]) -> Option<(&'a [u
     }
 }
 
-/// A value that is there if the number before it is 1.
+/// A value that is present if the number before it is 1.
 fn option(reader: &mut Reader<'_>, length: usize) -> Option<()> {
     let there = reader.u32()?;
     reader.bytes(length)?;
     (there <= 1).then_some(())
 }
 
-/// The first `length` bytes, if what follows them is right for an account of this kind.
+/// The first `length` bytes, if what follows is valid for an account of this kind.
 fn based<'a>(program: &Address, data: &'a [u8], length: usize, kind: u8) -> Option<&'a [u8]> {
     let base = data.get(..length)?;
     if data.len() == length {
@@ -216,7 +215,7 @@ mod tests {
         }
         let mut data = mint(3);
         data.resize(ACCOUNT_BYTES, 0);
-        // Before it stands the authority that may close the mint.
+        // Preceded by the authority that may close the mint.
         data.extend([KIND_MINT, 3, 0, 32, 0]);
         data.extend([7; 32]);
         data.extend(METADATA.to_le_bytes());

@@ -1,5 +1,5 @@
-//! Assets and collections of Metaplex Core. Its program is published nowhere, so that its accounts are
-//! written here byte by byte, as the program lays them out.
+//! Assets and collections of Metaplex Core. Its program is not published as a package, so its accounts are
+//! written here byte by byte, in the program's layout.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/liar.rs"]
@@ -90,7 +90,7 @@ async fn assets_are_held_by_their_owner_one_by_one_and_by_collection() {
         let answer = holds(&service, &cluster, owner, of).await;
         assert_eq!((answer.verdict(), answer.amount.as_deref()), (expected, Some(amount)), "{answer:?}");
     }
-    // It is passed on, and then burnt.
+    // It is transferred, and then burnt.
     set(&cluster, &first, &asset(&bob, Some(&collection))).await;
     assert_eq!(holds(&service, &cluster, &alice, &first).await.verdict(), Verdict::No);
     assert_eq!(holds(&service, &cluster, &bob, &first).await.verdict(), Verdict::Yes);
@@ -113,8 +113,8 @@ async fn what_is_of_another_form_is_unknown_and_never_a_no() {
     };
     for (why, data) in [
         ("compressed", [&[2][..], &[9; 32]].concat()),
-        ("a kind that nobody knows", with(0, 6)),
-        ("an authority that nobody knows", with(33, 3)),
+        ("an unknown kind", with(0, 6)),
+        ("an unknown authority", with(33, 3)),
         ("cut off", whole[..40].to_vec()),
         ("no plugins after it", [&asset(&alice, None)[..whole.len() - 20], &[9; 20]].concat()),
     ] {
@@ -151,7 +151,7 @@ async fn an_endpoint_that_searches_for_no_accounts_answers_from_its_index_or_not
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_asset_counts_that_was_not_asked_for() {
+async fn an_asset_that_was_not_queried_does_not_count() {
     let Tickets { cluster, alice, bob, collection, first } = Tickets::new().await;
     let slot = 1u64 << 40;
     let found = |owner: &str, of: &str, program: &str| {

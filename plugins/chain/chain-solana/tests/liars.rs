@@ -1,5 +1,5 @@
-//! No endpoint that lies, lags, hangs, redirects or breaks off makes a yes, and none makes a no:
-//! `not` must not be satisfied by an outage either. What stands in for a validator is said in
+//! No endpoint that lies, lags, hangs, redirects or disconnects produces a yes, and none produces a no: `not`
+//! must not be satisfied by an outage either. The replacement of a validator is described in
 //! `streamgate_tests::solana`.
 #![allow(clippy::unwrap_used)]
 
@@ -52,7 +52,7 @@ impl Sale {
         service.ask(self.cluster.holding(owner, &self.cluster.asset("token", &self.mint), "")).await
     }
 
-    /// What the cluster answers about the token accounts of the owner.
+    /// The cluster's answer about the token accounts of the owner.
     async fn accounts_of(&self, owner: &str) -> Value {
         let filter = json!({ "mint": self.mint });
         self.cluster.rpc("getTokenAccountsByOwner", json!([owner, filter, { "encoding": "base64" }])).await
@@ -179,7 +179,7 @@ async fn an_endpoint_that_lags_is_not_believed_about_the_past_owner() {
     assert_eq!(sale.holds(&service, &sale.alice).await.verdict(), Verdict::Yes);
     sale.sell().await;
     sale.cluster.rpc("test_advance", json!([5])).await;
-    // It has seen the sale once; after that what it remembers is below the floor.
+    // It has seen the sale once; after that its cached answers are below the floor.
     assert_eq!(sale.holds(&service, &sale.bob).await.verdict(), Verdict::Yes);
     liar.now(Lie::Remembers);
     sale.cluster.rpc("test_advance", json!([5])).await;
@@ -188,7 +188,7 @@ async fn an_endpoint_that_lags_is_not_believed_about_the_past_owner() {
     assert_unknown(&sale.holds(&service, &sale.alice).await, "an answer from before");
     service.stop().await;
 
-    // One that gives slots of now and accounts from before is found out by the slot that it read at.
+    // One with current slots and old accounts is detected by the slot of its read.
     let sale = Sale::new().await;
     let liar = sale.liar(Lie::None).await;
     let service = sale.cluster.service(&[&liar.url], json!({}));
@@ -199,7 +199,7 @@ async fn an_endpoint_that_lags_is_not_believed_about_the_past_owner() {
     assert_unknown(&sale.holds(&service, &sale.alice).await, "read before");
     service.stop().await;
 
-    // From the start, too: its last block is too old, or of the future.
+    // From the start, too: its last block is too old, or in the future.
     let cluster = &sale.cluster;
     let slot = cluster.slot().await;
     let block = cluster.rpc("getBlock", json!([slot, {}])).await;
@@ -241,7 +241,7 @@ async fn one_endpoint_that_lies_is_outvoted_and_contradicts_a_single_honest_one_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endpoint_that_lags_behind_others_holds_nobody_up() {
+async fn an_endpoint_that_lags_behind_others_delays_no_answer() {
     let sale = Sale::new().await;
     let (stale, honest) = (sale.liar(Lie::None).await, sale.liar(Lie::None).await);
     let warm = sale.cluster.service(&[&stale.url], json!({}));
@@ -294,12 +294,12 @@ async fn an_endpoint_that_fails_rests_and_comes_back_only_after_it_has_shown_its
     for _ in 0..20 {
         assert_unknown(&sale.holds(&service, &sale.bob).await, "resting");
     }
-    assert!(liar.calls() <= calls + 1, "it was asked while it rested");
+    assert!(liar.calls() <= calls + 1, "it was called during its pause");
     let chains = service.chain.clone().chains(ChainsRequest {}).await.unwrap().into_inner().chains;
     assert_eq!((chains[0].endpoints_up, chains[0].endpoints), (0, 1));
     liar.now(Lie::Says("getGenesisHash", json!("5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d")));
     let calls = liar.calls();
-    eventually("it is asked again", Duration::from_secs(30), async || {
+    eventually("a second call", Duration::from_secs(30), async || {
         assert_unknown(&sale.holds(&service, &sale.bob).await, "another cluster");
         (liar.calls() > calls).then_some(())
     })
@@ -374,7 +374,7 @@ async fn nfts_and_indexes_of_an_endpoint_that_lies_are_unknown() {
         assert_unknown(&answer, why);
         service.stop().await;
     }
-    // Two endpoints of which one has no index know nothing of compressed assets.
+    // Two endpoints of which one has no index cannot answer for compressed assets.
     let without = Liar::start(&cluster.url, Lie::Says("getAssetsByOwner", json!(null))).await;
     let service = cluster.service(&[&without.url, &cluster.url], json!({}));
     let answer = service.ask(cluster.holding(&alice, &cluster.asset("cnft", &collection), "")).await;
@@ -385,7 +385,7 @@ async fn nfts_and_indexes_of_an_endpoint_that_lies_are_unknown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_who_ask_the_same_at_once_cost_one_call() {
+async fn concurrent_equal_queries_cost_one_call() {
     let sale = Sale::sold().await;
     let liar = sale.liar(Lie::None).await;
     let service = sale.cluster.service(&[&liar.url], json!({ "head_ttl": "60s" }));

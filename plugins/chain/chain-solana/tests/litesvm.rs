@@ -1,4 +1,4 @@
-//! The plugin against the real token programs. What stands in for a validator is said in
+//! The plugin against the real token programs. The replacement of a validator is described in
 //! `streamgate_tests::solana`.
 #![allow(clippy::unwrap_used)]
 
@@ -29,7 +29,7 @@ async fn tokens_of_both_programs_are_counted_over_all_accounts_of_their_owner() 
         cluster.give(&second, 30).await;
         cluster.give(&cluster.associated(&other, &bob).await, 9).await;
         cluster.associated(&mint, &bob).await;
-        // Who may not move them holds them all the same.
+        // An owner who cannot transfer them still holds them.
         cluster.rpc("test_freeze", json!([second])).await;
 
         let asset = cluster.asset("token", &mint);
@@ -56,7 +56,7 @@ async fn tokens_of_both_programs_are_counted_over_all_accounts_of_their_owner() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_passed_on_or_closed_is_held_no_more() {
+async fn what_was_transferred_or_closed_is_no_longer_held() {
     let cluster = Cluster::start().await;
     let service = cluster.service(&[&cluster.url], json!({}));
     let (alice, bob) = (cluster.key().await, cluster.key().await);
@@ -110,7 +110,7 @@ async fn nfts_of_a_verified_collection_are_counted_and_forged_ones_are_not() {
     let asset = cluster.asset("nft", &collection);
     let held = async |owner: &str| service.ask(cluster.holding(owner, &asset, "")).await;
 
-    // Each of these is as good as an NFT of the collection but for one thing.
+    // Each of these is like an NFT of the collection except for one thing.
     for (why, metadata) in [
         ("not verified", json!({ "collection": collection, "verified": false })),
         ("of another collection", json!({ "collection": other, "verified": true })),
@@ -210,7 +210,7 @@ async fn compressed_assets_are_as_the_index_has_them_and_unknown_without_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mints_and_collections_say_what_they_are_called_and_what_can_be_asked_about_them() {
+async fn mints_and_collections_have_a_name_and_the_kinds_they_can_be_queried_as() {
     let cluster = Cluster::start().await;
     let service = cluster.service(&[&cluster.url], json!({}));
     let (alice, collection) = (cluster.key().await, cluster.key().await);
@@ -244,7 +244,7 @@ async fn mints_and_collections_say_what_they_are_called_and_what_can_be_asked_ab
     let nowhere = Service::start(cluster.settings(&["http://127.0.0.1:1"], json!({})));
     let request = DescribeRequest { contract: format!("{}:{collection}", cluster.chain()) };
     let said = nowhere.chain.clone().describe(request).await.unwrap().into_inner();
-    assert_unknown(&said.answer.unwrap(), "nobody answers");
+    assert_unknown(&said.answer.unwrap(), "no endpoint answers");
     nowhere.stop().await;
 }
 
@@ -334,7 +334,7 @@ async fn clusters_come_and_go_with_the_settings_and_the_others_keep_what_they_kn
     let at = service.ask(ask(&first)).await.at.unwrap();
     first.rpc("test_advance", json!([1])).await;
 
-    // Another cluster, here by the genesis of devnet, which the second one does not show.
+    // Another cluster, here by the genesis of devnet, which the second one does not prove.
     let mut both = one.clone();
     let other = second.settings(&[&second.url], json!({ "genesis": DEVNET }));
     both.chains.extend(other.chains);

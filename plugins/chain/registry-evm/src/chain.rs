@@ -1,5 +1,5 @@
-//! One chain, as the plugin that provides `chain` reads it: here no answer of an endpoint is read, and
-//! no connection is made.
+//! One chain, through the plugin that provides `chain`: no answer of an endpoint is parsed here, and no
+//! connection is made.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use tonic::{Code, Response, Status};
 
 use crate::caip::{Account, ChainId};
 
-/// How long an answer is waited for: endpoints have their own, shorter times.
+/// How long to wait for an answer: endpoints have their own, shorter deadlines.
 const DEADLINE: Duration = Duration::from_secs(150);
-/// Blocks that the usual fee is taken from.
+/// Blocks that the typical fee is computed from.
 const FEE_BLOCKS: u32 = 10;
 
-/// The chain cannot be read now, and why.
+/// The chain cannot be read now, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Unknown(pub(crate) String);
@@ -44,33 +44,33 @@ pub(crate) struct Head {
     pub(crate) reorg_depth: u64,
 }
 
-/// What a transaction would do.
+/// The effect of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Estimate {
     Gas(u64),
-    /// The contract refuses it, for this reason.
+    /// The contract reverts, for this reason.
     Reverts(String),
 }
 
-/// What became of a transaction in a block.
+/// The receipt of a transaction in a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Receipt {
     pub(crate) transaction: B256,
     pub(crate) block: Block,
-    /// Whether the contract did what it was told.
+    /// Whether the call succeeded.
     pub(crate) succeeded: bool,
 }
 
-/// What a unit of gas costs, in wei.
+/// The price of a unit of gas, in wei.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Price {
-    /// What the next block asks for.
+    /// The base fee of the next block.
     pub(crate) base: u128,
-    /// What half of the gas paid on top, at most; none: it is not known.
+    /// The median tip of the gas used, at most; `None`: unknown.
     pub(crate) tip: Option<u128>,
 }
 
-/// One record of what a contract said.
+/// One log record of a contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Log {
     pub(crate) address: Address,
@@ -112,21 +112,21 @@ impl Chain {
         Ok(Head { block, reorg_depth: head.reorg_depth })
     }
 
-    /// The block of this number, which there is.
+    /// The block of this number, which must exist.
     pub(crate) async fn block(&self, number: u64) -> Result<Block, Unknown> {
         let hash = self.hash_of(number, true).await?;
         let hash = hash.ok_or_else(|| Unknown(format!("{} has no block {number}", self.id)))?;
         Ok(Block { number, hash })
     }
 
-    /// The hash of the block of this number; none if there is no such block.
+    /// The hash of the block of this number; `None` if there is no such block.
     pub(crate) async fn hash_of(&self, number: u64, exists: bool) -> Result<Option<B256>, Unknown> {
         let request = wire::BlockRequest { chain: self.id.to_string(), block: number, exists };
         let found = answered(self.ledger.clone().block(request)).await?;
         (!found.block_hash.is_empty()).then(|| hash(&found.block_hash)).transpose()
     }
 
-    /// How many transactions of the account the chain had after a block.
+    /// The number of the account's transactions after a block.
     pub(crate) async fn used(&self, account: Address, block: u64) -> Result<u64, Unknown> {
         let request = wire::TransactionCountRequest { account: self.name(account), block };
         Ok(answered(self.ledger.clone().transaction_count(request)).await?.count)
@@ -147,7 +147,7 @@ impl Chain {
         }
     }
 
-    /// The receipt of a transaction; none if it is in no block.
+    /// The receipt of a transaction; `None` if it is in no block.
     pub(crate) async fn receipt(&self, transaction: B256) -> Result<Option<Receipt>, Unknown> {
         let bytes = Bytes::from(transaction).0;
         let request = wire::ReceiptRequest { chain: self.id.to_string(), transaction: bytes };
@@ -157,7 +157,7 @@ impl Chain {
         Ok(Some(Receipt { transaction, block, succeeded: found.succeeded }))
     }
 
-    /// What the contract said in the blocks from `first` to `last`, under one of these topics.
+    /// The contract's logs in the blocks from `first` to `last`, under one of these topics.
     pub(crate) async fn logs(
         &self,
         contract: Address,
@@ -176,17 +176,17 @@ impl Chain {
         found.into_iter().map(|found| log(contract, found)).collect()
     }
 
-    /// What a unit of gas costs now.
+    /// The current price of a unit of gas.
     pub(crate) async fn price(&self) -> Result<Price, Unknown> {
         let request = wire::FeesRequest { chain: self.id.to_string(), blocks: FEE_BLOCKS };
         let fees = answered(self.fees.clone().fees(request)).await?;
-        // Fees past any that can be paid.
+        // Fees beyond any that can be paid.
         let wei = |text: &str| text.parse().unwrap_or(u128::MAX);
         let known = |text: &str| (!text.is_empty()).then(|| wei(text));
         Ok(Price { base: known(&fees.next_base_fee).unwrap_or(0), tip: known(&fees.normal) })
     }
 
-    /// Gives a signed transaction to the endpoints. Answers why none took it.
+    /// Sends a signed transaction to the endpoints. Returns why none accepted it.
     pub(crate) async fn send(&self, raw: &Bytes) -> Result<(), Unknown> {
         let request = wire::SendRawRequest { chain: self.id.to_string(), raw: raw.0.clone() };
         let answer = answered(self.ledger.clone().send_raw(request)).await?;
@@ -194,8 +194,7 @@ impl Chain {
     }
 }
 
-/// Whether the plugin that provides `chain` is of a version that sends for others, and so of one that
-/// sends nothing by itself.
+/// Whether the provider of `chain` has a version that sends for others, and so does not send on its own.
 pub(crate) async fn sends_for_others(chain: Client) -> bool {
     let mut ledger = LedgerClient::new(chain);
     let answer = tokio::time::timeout(DEADLINE, ledger.head(wire::HeadRequest::default())).await;

@@ -1,5 +1,4 @@
-//! The content registry contract (`contracts/ContentRegistry.sol`): what it is called with, and
-//! what its logs say.
+//! The content registry contract (`contracts/ContentRegistry.sol`): its call data, and its logs.
 
 use alloy_primitives::{Address, B256, Bytes, FixedBytes, U256};
 use alloy_sol_types::{SolCall as _, SolEvent as _};
@@ -23,12 +22,12 @@ mod abi {
     }
 }
 
-/// An action that the contract would not take.
+/// An action that the contract would refuse.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct ActionError(String);
 
-/// What the contract is called with for an action; `server` owns what nobody else is to.
+/// The call data of an action; `server` owns contents without another owner.
 pub(crate) fn call(chain: ChainId, server: Address, action: Action) -> Result<Bytes, ActionError> {
     match action {
         Action::Register(RegisterContent { entry, owner }) => {
@@ -49,7 +48,7 @@ fn on(chain: ChainId, text: &str) -> Result<Address, ActionError> {
         return Err(ActionError(format!("the owner {account} is not on {chain}")));
     }
     if account.address.is_zero() {
-        return Err(ActionError("nobody owns what the zero address does; name another owner".into()));
+        return Err(ActionError("the zero address cannot be the owner; name another one".into()));
     }
     Ok(account.address)
 }
@@ -85,7 +84,7 @@ impl Entry {
 
 /// The id of a content.
 pub(crate) fn uuid(content: &str) -> Result<Uuid, ActionError> {
-    Uuid::try_parse(content).map_err(|_| ActionError(format!("the content id `{content:.64}` is no UUID")))
+    Uuid::try_parse(content).map_err(|_| ActionError(format!("the content id `{content:.64}` is not a UUID")))
 }
 
 /// The topics of the contract's logs.
@@ -93,7 +92,7 @@ pub(crate) fn topics() -> [B256; 2] {
     [abi::ContentSet::SIGNATURE_HASH, abi::Transfer::SIGNATURE_HASH]
 }
 
-/// What a log of the contract says; none if it is none of these.
+/// The content of a contract's log; `None` if it is not one of these.
 pub(crate) fn said(chain: ChainId, log: &Log) -> Option<ChainRegistry> {
     let topics = || log.topics.iter().copied();
     let account = |address| Account { chain, address }.to_string();

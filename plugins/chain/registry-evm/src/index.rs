@@ -1,6 +1,6 @@
-//! Reads what a content registry said, and keeps it. What lies deeper than the chain is ever undone
-//! is read once; the blocks above are read again whenever there is a new one, and what they say no
-//! more is undone. What is told is written with what is noted, into the outbox.
+//! Reads and stores the events of a content registry. Blocks too deep to be undone are read once; the blocks
+//! above are read again whenever there is a new one, and events that are gone are undone. Published events
+//! are written with the stored ones, into the outbox.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use crate::chain::{Block, Chain, Head, Unknown};
 use crate::contents;
 use crate::index_store::{IndexStore, Place};
 
-/// Blocks of the past that are asked for at once, at most.
+/// Maximum past blocks that are read at once.
 const MAX_SPAN: u64 = 1024;
 
-/// What was said, by place.
+/// The events, by place.
 pub(crate) type Said = BTreeMap<(u64, u64, String), ChainRegistry>;
 
 /// Why a round ended early.
@@ -36,16 +36,16 @@ enum IndexError {
 pub(crate) struct Index {
     pub(crate) chain: Chain,
     pub(crate) registry: Address,
-    /// The block that it was deployed in.
+    /// The block of its deployment.
     pub(crate) from: u64,
     pub(crate) store: IndexStore,
     pub(crate) health: Option<Health>,
     pub(crate) poll: Duration,
-    /// Whether it has come to the last block.
+    /// Whether it has reached the last block.
     pub(crate) indexed: Arc<AtomicBool>,
 }
 
-/// What one round leaves to the next.
+/// State between rounds.
 struct Reading {
     /// How many blocks are read at once; endpoints differ in what they allow.
     span: u64,
@@ -91,7 +91,7 @@ impl Index {
             let last = if last < head.block.number { self.chain.block(last).await? } else { head.block };
             match self.said(first, last).await {
                 Ok(said) => self.note(first, last, &head, &said).await?,
-                // Most often it is too much for one answer; each operator says so in another way.
+                // Usually the answer is too large; each operator words it differently.
                 Err(_) if reading.span > 1 => {
                     reading.span /= 2;
                     continue;
@@ -107,9 +107,9 @@ impl Index {
         }
     }
 
-    /// Tells what is new in the blocks from `first` to `last`, and what they say no more.
+    /// Publishes what is new in the blocks from `first` to `last`, and what is gone.
     async fn note(&self, first: u64, last: Block, head: &Head, said: &Said) -> Result<(), IndexError> {
-        // Of a chain that is shorter than it was, everything above is undone.
+        // If the chain is shorter than before, everything above is undone.
         let through = if last.number == head.block.number { u64::MAX >> 1 } else { last.number };
         let known = self.store.said(first, through).await?;
         let missing = |of: &Said, other: &Said| -> Vec<ChainRegistry> {
@@ -124,8 +124,7 @@ impl Index {
         Ok(self.store.note(&gone, &fresh, settled).await?)
     }
 
-    /// The first block that is not known for good. A chain that has gone another way below that is
-    /// read anew.
+    /// The first block that is not final. A chain that was reorganised below that is read from the start.
     async fn start(&self, head: &Head) -> Result<u64, IndexError> {
         let last = head.block.number;
         let from = self.from.min(last);
@@ -135,12 +134,12 @@ impl Index {
         }
         tracing::error!(
             chain = %self.chain.id, block = place.number, depth = head.reorg_depth,
-            "the chain went another way past the depth: the registry is read anew"
+            "the chain was reorganised beyond the depth: the registry is read from the start"
         );
         Ok(from)
     }
 
-    /// What the registry said in the blocks from `first` to `last`.
+    /// The registry's events in the blocks from `first` to `last`.
     async fn said(&self, first: u64, last: Block) -> Result<Said, Unknown> {
         let logs = self.chain.logs(self.registry, &contents::topics(), first, last).await?;
         let said = logs.iter().filter_map(|log| contents::said(self.chain.id, log));
@@ -148,7 +147,7 @@ impl Index {
     }
 }
 
-/// Where something was said, in the order of the chain.
+/// The place of an event, in the order of the chain.
 pub(crate) fn at(event: &ChainRegistry) -> (u64, u64, String) {
     (event.block, event.log_index, event.block_hash.clone())
 }

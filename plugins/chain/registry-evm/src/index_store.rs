@@ -1,4 +1,4 @@
-//! The SQL of what content registries said.
+//! The SQL of content registries' events.
 
 use alloy_primitives::{Address, B256, hex};
 use streamgate_contracts::chain::v1 as wire;
@@ -13,14 +13,14 @@ use crate::store::broken;
 /// Records that are written or read at once.
 const PAGE: usize = 250;
 
-/// How far a registry was read.
+/// The position up to which a registry was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) number: u64,
     pub(crate) hash: B256,
 }
 
-/// What the registry of one chain said.
+/// The events of one chain's registry.
 #[derive(Debug, Clone)]
 pub(crate) struct IndexStore {
     db: Db,
@@ -34,7 +34,7 @@ impl IndexStore {
         Self { db, chain: chain.to_string(), registry }
     }
 
-    /// Up to where everything is known for good.
+    /// Everything up to here is final.
     pub(crate) async fn place(&self) -> Result<Option<Place>, DbError> {
         let sql = "SELECT number, hash FROM registry_place WHERE chain = $1 AND registry = $2";
         let row = self.db.query_opt(sql, params![&self.chain, &self.registry]).await?;
@@ -45,7 +45,7 @@ impl IndexStore {
         .transpose()
     }
 
-    /// What was said in the blocks from `first` to `last`, by place.
+    /// The events in the blocks from `first` to `last`, by place.
     pub(crate) async fn said(&self, first: u64, last: u64) -> Result<Said, DbError> {
         let sql = "SELECT event FROM registry_log WHERE chain = $1 AND registry = $2 AND number BETWEEN $3 AND $4 \
                    ORDER BY number, log_index, block_hash LIMIT $5 OFFSET $6";
@@ -66,7 +66,7 @@ impl IndexStore {
         }
     }
 
-    /// Forgets what is `gone`, keeps what is `fresh`, tells both, and then moves the place on: without
+    /// Removes `gone` events, stores `fresh` ones, publishes both, and then advances the position: without
     /// that, all of it is read again.
     pub(crate) async fn note(
         &self,
@@ -74,7 +74,7 @@ impl IndexStore {
         fresh: &[ChainRegistry],
         settled: Option<Place>,
     ) -> Result<(), DbError> {
-        // The last that was said is undone first.
+        // The last event is undone first.
         for some in gone.rchunks(PAGE) {
             let mut batch = self.db.batch();
             for event in some.iter().rev() {
@@ -133,7 +133,7 @@ impl IndexStore {
             .map(drop)
     }
 
-    /// What the registry says about a content; none if it says nothing.
+    /// The registry's entry of a content; `None` if there is none.
     pub(crate) async fn content(&self, id: &str) -> Result<Option<wire::Registered>, DbError> {
         let settled = self.place().await?.map_or(0, |place| place.number);
         let Some((set, moved)) = self.last(id).await? else { return Ok(None) };
@@ -161,8 +161,8 @@ impl IndexStore {
         }))
     }
 
-    /// The last entry and the last move of a content. They are read by one statement: what is indexed
-    /// between two would pair the new owner with an old entry.
+    /// The last entry and the last transfer of a content. They are read by one statement: indexing in between
+    /// would pair the new owner with an old entry.
     async fn last(&self, id: &str) -> Result<Option<(ChainRegistry, ChainRegistry)>, DbError> {
         let sql = "SELECT event FROM registry_log AS said WHERE chain = $1 AND registry = $2 AND content = $3 \
                    AND NOT EXISTS (SELECT 1 FROM registry_log AS later WHERE later.chain = said.chain \

@@ -1,10 +1,9 @@
-//! The `registry` capability: entries of contents in a contract of the server's own on EVM chains. What
-//! other plugins ask for is sent there, and with `publish` what there is to say about contents; what
-//! the contract says is kept, and told on the bus.
+//! The `registry` capability: entries of contents in the server's own contract on EVM chains. Requests of
+//! other plugins are sent there, and with `publish` contents automatically; the contract's events are stored,
+//! and published on the bus.
 //!
-//! It holds the private key that transactions are signed with, and so it runs in a process of its own
-//! that connects to nothing: chains are read, and signed transactions are sent, by the plugin that
-//! provides `chain`.
+//! It holds the private key that signs transactions, and so it runs in its own process without any
+//! connection: the provider of `chain` reads chains and sends signed transactions.
 
 mod caip;
 mod chain;
@@ -64,7 +63,7 @@ impl Plugin for RegistryEvm {
         }
         if !chain::sends_for_others(host.service("chain")).await {
             return Err(StartError::new(
-                "the plugin that provides `chain` is older than this one, and may send for registries itself: \
+                "the plugin that provides `chain` is older than this one, and may itself send for registries: \
                  replace it first",
             ));
         }
@@ -117,8 +116,8 @@ impl Plugin for RegistryEvm {
     }
 }
 
-/// The service without a host, for tests: over a `database` and a `chain`, beside the plugins that know
-/// about contents, with a place for its events.
+/// The service without a host, for tests: over a `database` and a `chain`, beside the plugins that know about
+/// contents, with a sink for its events.
 pub struct Standalone {
     registries: Arc<Registries>,
     telling: JoinHandle<()>,
@@ -128,7 +127,7 @@ impl Standalone {
     /// Starts the registries of the settings.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// If the database does not answer.
     ///
     /// # Panics
     /// When a key cannot be read.
@@ -151,7 +150,7 @@ impl Standalone {
         Ok(Self { registries, telling })
     }
 
-    /// Takes other settings over while it runs.
+    /// Applies other settings while it runs.
     ///
     /// # Panics
     /// When a key cannot be read.
@@ -159,7 +158,7 @@ impl Standalone {
         self.registries.apply(settings).expect("keys that can be read");
     }
 
-    /// Takes an event of the bus.
+    /// Handles an event of the bus.
     pub fn heard(&self, event: &Event) {
         self.registries.heard(event);
     }
@@ -169,7 +168,7 @@ impl Standalone {
         routes::router(Arc::clone(&self.registries))
     }
 
-    /// What answers the contract.
+    /// The service of the contract.
     pub fn router(&self) -> axum::Router {
         RegistryService::router(Arc::clone(&self.registries))
     }

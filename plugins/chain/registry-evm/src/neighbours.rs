@@ -1,5 +1,5 @@
-//! What a registry is told about contents, asked of the plugins that know: which are ready, whose they are,
-//! what their files hash to, and how their policies stand.
+//! Facts about contents for a registry, from the plugins that have them: which are ready, their owners, the
+//! hashes of their files, and their policies.
 
 use std::time::Duration;
 
@@ -19,14 +19,14 @@ use tonic::{Code, Response, Status};
 
 use crate::caip::{Account, ChainId};
 
-/// How long a neighbour may take to answer, and storage for the next bytes of a file.
+/// How long a plugin may take to answer, and storage for the next bytes of a file.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// Contents that are asked for at once.
+/// Contents that are requested at once.
 const PAGE: u32 = 100;
-/// What a CID begins with: version 1, raw bytes, SHA-256, 32 bytes of it.
+/// The prefix of a CID: version 1, raw bytes, SHA-256, 32 bytes of it.
 const CID: [u8; 4] = [0x01, 0x55, 0x12, 0x20];
 
-/// The plugins that know about contents, and the one that keeps the audit log, by what they provide.
+/// The plugins that know about contents, and the one that keeps the audit log, by capability.
 #[derive(Debug, Clone)]
 pub struct Neighbours {
     /// Which contents there are.
@@ -39,7 +39,7 @@ pub struct Neighbours {
     pub auth: Client,
 }
 
-/// A neighbour did not say what it should.
+/// A plugin did not answer as required.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{capability}` does not answer: {reason}")]
 pub(crate) struct Silent {
@@ -54,7 +54,7 @@ impl Silent {
 }
 
 impl Neighbours {
-    /// None: whatever is asked is not answered.
+    /// None: no call is answered.
     pub fn none() -> Self {
         let nobody = || Client::from_service(axum::Router::new());
         Self { catalogue: nobody(), storage: nobody(), access: nobody(), auth: nobody() }
@@ -64,7 +64,7 @@ impl Neighbours {
         CatalogueClient::new(self.catalogue.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
-    /// The ids of contents that are ready, in order, after this one; none when there are no more.
+    /// The ids of ready contents, in order, after this one; empty when there are no more.
     pub(crate) async fn ready(&self, after: &str) -> Result<Vec<String>, Silent> {
         let state = ContentState::Ready.into();
         let request = ListRequest { state, after: after.into(), limit: PAGE };
@@ -73,7 +73,7 @@ impl Neighbours {
         Ok(list.contents.into_iter().map(|content| content.id).collect())
     }
 
-    /// A content; none if there is none, or no more.
+    /// A content; `None` if it does not exist, or no longer does.
     pub(crate) async fn content(&self, id: &str) -> Result<Option<Content>, Silent> {
         match answered("catalogue", self.catalogue().get(GetRequest { id: id.into() })).await? {
             Ok(content) => Ok(Some(content)),
@@ -82,8 +82,7 @@ impl Neighbours {
         }
     }
 
-    /// The CID of the file that was uploaded as a content; none if it is not in storage. It reads
-    /// the whole file.
+    /// The CID of a content's uploaded file; `None` if it is not in storage. It reads the whole file.
     pub(crate) async fn cid(&self, id: &str) -> Result<Option<Bytes>, Silent> {
         let silent = |reason: &dyn ToString| Silent::because("storage", reason.to_string());
         let late = |_| silent(&"it takes too long");
@@ -98,15 +97,15 @@ impl Neighbours {
         Ok(Some([&CID[..], &hash.finalize()].concat().into()))
     }
 
-    /// The account of a principal on a chain, by the first of their wallets that has one there; none: they have no
-    /// such wallet.
+    /// The account of a principal on a chain, by the first of their wallets with one there; `None`: they have
+    /// no such wallet.
     pub(crate) async fn account(&self, principal: &str, chain: ChainId) -> Result<Option<String>, Silent> {
         let mut auth = AuthClient::new(self.auth.clone());
         let found = answered("auth", auth.find(FindRequest { names: vec![principal.to_owned()] })).await?;
         let found = found.map_err(|status| Silent::because("auth", status.message()))?;
         let wallets = found.people.into_iter().flat_map(|person| person.wallets);
         let account = |wallet: String| match wallet.strip_prefix("eip155:")? {
-            // A contract is a wallet on its chain alone.
+            // A contract is a wallet only on its own chain.
             rest if rest.contains(':') => Account::parse(&wallet).ok(),
             address => Account::parse(&format!("{chain}:{address}")).ok(),
         };
@@ -114,7 +113,7 @@ impl Neighbours {
         Ok(accounts.next().map(|account| account.to_string()))
     }
 
-    /// The hash that stands for the policy of a content as it is now.
+    /// The hash that represents a content's current policy.
     pub(crate) async fn policy(&self, id: &str) -> Result<B256, Silent> {
         let mut access = AccessClient::new(self.access.clone());
         let policy = answered("access", access.policy(PolicyRequest { content: id.into() })).await?;
@@ -122,7 +121,7 @@ impl Neighbours {
     }
 }
 
-/// An answer in time. While nobody provides a capability, it has no status of its own.
+/// An answer in time. A missing provider has no status of its own.
 async fn answered<T>(
     capability: &'static str,
     call: impl Future<Output = Result<Response<T>, Status>>,
@@ -131,8 +130,8 @@ async fn answered<T>(
     Ok(answer.map_err(|_| Silent::because(capability, "it takes too long"))?.map(Response::into_inner))
 }
 
-/// SHA-256 of the content's id, its openness and the revision of its policy, with a space between:
-/// what everybody can read at `/api/v1/access/contents/{id}`.
+/// SHA-256 of the content's id, its openness and the revision of its policy, separated by spaces: what is
+/// public at `/api/v1/access/contents/{id}`.
 fn policy_hash(id: &str, policy: &PolicyResponse) -> B256 {
     let openness = match policy.openness() {
         Openness::Public => "public",

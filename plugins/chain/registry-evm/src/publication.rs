@@ -1,5 +1,5 @@
-//! The SQL of what a registry is told by itself: for each content the last transaction about it,
-//! queued in one step with its row, so that a crash at any point queues nothing twice.
+//! The SQL of automatic registration: for each content the last transaction about it, queued in one step with
+//! its row, so that a crash at any point queues nothing twice.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::caip::{Account, ChainId};
 use crate::queue::{Queue, Queued, State, Waiting};
 use crate::store::broken;
 
-/// What a transaction does to an entry.
+/// The effect of a transaction on an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     Register,
@@ -28,7 +28,7 @@ impl Action {
     }
 }
 
-/// What was last queued about a content.
+/// The last queued transaction of a content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Told {
     pub(crate) key: String,
@@ -36,7 +36,7 @@ pub(crate) struct Told {
     pub(crate) cid: Bytes,
     pub(crate) policy: B256,
     pub(crate) state: State,
-    /// The transaction's own: its hash, or why it failed.
+    /// The transaction's detail: its hash, or why it failed.
     pub(crate) detail: String,
     /// The last signature of it.
     pub(crate) hash: Option<String>,
@@ -44,45 +44,45 @@ pub(crate) struct Told {
     pub(crate) block: Option<u64>,
 }
 
-/// What the registry was told about a content, or is to be told.
+/// The state of a content in the registry, done or planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Publication {
     pub(crate) content: String,
-    /// How often something was queued.
+    /// How often a transaction was queued.
     pub(crate) attempt: u32,
     pub(crate) told: Option<Told>,
-    /// Somebody asked for it, and nobody has looked at it since.
+    /// It was requested, and has not been handled since.
     pub(crate) asked: bool,
     /// Why nothing can be queued.
     pub(crate) trouble: String,
-    /// Unix time, milliseconds: of the last change of all this but the transaction's state.
+    /// Unix time, milliseconds: of the last change of all this except the transaction's state.
     pub(crate) at: i64,
 }
 
-/// What is to be queued about a content.
+/// A transaction to be queued for a content.
 #[derive(Debug, Clone)]
 pub(crate) struct New {
     pub(crate) content: String,
-    /// How often something was queued before.
+    /// How often one was queued before.
     pub(crate) after: u32,
     pub(crate) action: Action,
     pub(crate) cid: Bytes,
     pub(crate) policy: B256,
-    /// What the contract is called with.
+    /// The call data.
     pub(crate) data: Bytes,
 }
 
-/// The names that a list can be narrowed to.
+/// The states by which a list can be filtered.
 pub(crate) const STATES: [&str; 9] =
     ["waiting", "blocked", "queued", "signed", "sent", "mined", "confirmed", "failed", "replaced"];
 
 impl Publication {
-    /// Whether what was queued is under way or done, so that the registry need not be asked.
+    /// Whether the transaction is in progress or done, so that the registry need not be read.
     pub(crate) fn holds(&self) -> bool {
         self.told.as_ref().is_some_and(|told| !matches!(told.state, State::Failed | State::Replaced))
     }
 
-    /// One word for where it is.
+    /// Its state in one word.
     pub(crate) fn state(&self) -> &'static str {
         match &self.told {
             Some(_) if self.asked && !self.holds() => "waiting",
@@ -103,7 +103,7 @@ const SELECT: &str = "SELECT p.content, p.attempt, p.key, p.action, p.cid, p.pol
      FROM publication AS p LEFT JOIN transaction_queue AS t ON t.chain = p.chain AND t.key = p.key \
      WHERE p.chain = $1 AND p.registry = $2";
 
-/// What one registry was told.
+/// The publications of one registry.
 #[derive(Debug, Clone)]
 pub(crate) struct Publications {
     db: Db,
@@ -118,14 +118,14 @@ impl Publications {
         Self { db, chain: chain.to_string(), registry, contract }
     }
 
-    /// What is known of a content; none if nothing was ever to be told of it.
+    /// The publication of a content; `None` if there never was one.
     pub(crate) async fn get(&self, content: &str) -> Result<Option<Publication>, DbError> {
         let sql = format!("{SELECT} AND p.content = $3");
         let row = self.db.query_opt(&sql, params![&self.chain, &self.registry, content]).await?;
         row.as_ref().map(read).transpose()
     }
 
-    /// Those after a content, in the order of their ids; in one state only, if it is named.
+    /// Those after a content, in the order of their ids; in one state only, if given.
     pub(crate) async fn page(
         &self,
         state: Option<&str>,
@@ -151,7 +151,7 @@ impl Publications {
         rows.into_iter().map(|row| Ok((row.get("shown")?, row.get("number")?))).collect()
     }
 
-    /// Contents that somebody asked for.
+    /// Requested contents.
     pub(crate) async fn asked(&self, most: usize) -> Result<Vec<String>, DbError> {
         let sql = "SELECT content FROM publication WHERE chain = $1 AND registry = $2 AND asked = 1 \
                    ORDER BY content LIMIT $3";
@@ -159,13 +159,13 @@ impl Publications {
         rows.into_iter().map(|row| row.get("content")).collect()
     }
 
-    /// Somebody asks for a content.
+    /// A content is requested.
     pub(crate) async fn ask(&self, content: &str, by: &By) -> Result<(), DbError> {
         let batch = self.insert(content, true, "", "asked = 1");
         by.note(batch, "registry.publish", content, &self.registry).run().await.map(drop)
     }
 
-    /// Somebody asks for all that failed or is blocked; answers how many these are.
+    /// All failed and blocked ones are requested; returns their number.
     pub(crate) async fn ask_again(&self, by: &By) -> Result<u64, DbError> {
         let batch = self.db.batch().push(
             "UPDATE publication SET asked = 1 WHERE chain = $1 AND registry = $2 AND asked = 0 \
@@ -177,7 +177,7 @@ impl Publications {
         Ok(batch.run().await?.first().map_or(0, |outcome| outcome.rows_affected))
     }
 
-    /// What somebody asked for is done, or there is nothing to do.
+    /// A request is done, or needs nothing.
     pub(crate) async fn answered(&self, content: &str) -> Result<(), DbError> {
         self.db
             .batch()
@@ -194,7 +194,7 @@ impl Publications {
             .map(drop)
     }
 
-    /// Nothing can be queued about a content, for this reason.
+    /// Nothing can be queued for a content, for this reason.
     pub(crate) async fn block(&self, content: &str, trouble: &str) -> Result<(), DbError> {
         let known = "asked = 0, trouble = excluded.trouble, at = excluded.at";
         self.insert(content, false, trouble, known).run().await.map(drop)
@@ -210,8 +210,8 @@ impl Publications {
         self.db.batch().push(&sql, params)
     }
 
-    /// Queues a transaction about a content, unless another one was queued about it meanwhile or
-    /// there is no room for it.
+    /// Queues a transaction for a content, unless another one was queued meanwhile or there is no room for
+    /// it.
     pub(crate) async fn queue(&self, queue: &Queue, new: New, most: usize) -> Result<Queued, DbError> {
         let attempt = new.after + 1;
         let key = format!("content/{:#x}/{}/{attempt}", self.contract, new.content);

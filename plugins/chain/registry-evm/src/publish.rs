@@ -1,7 +1,6 @@
-//! Tells a registry about contents by itself: registers what is ready, and says when its policy
-//! changes. Events only say where to look; what is done follows from the catalogue, the policies,
-//! what was queued and what the registry says, so that lost events and crashes cost time and no
-//! more.
+//! Automatic registration: registers ready contents, and publishes changes of their policies. Events only say
+//! where to look; the work follows from the catalogue, the policies, the queue and the registry, so that lost
+//! events and crashes only cost time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,22 +28,22 @@ use crate::publication::{Action, New, Publication, Publications};
 use crate::publish_settings::ID;
 use crate::queue::{Queue, Queued, State};
 
-/// Transactions that wait for their number, at most, before no more are queued.
+/// Maximum transactions waiting for their number; beyond it no more are queued.
 const MAX_WAITING: usize = 64;
-/// Contents that events named and that were not looked at yet; with more, all are looked at.
+/// Maximum contents named by events and not handled yet; beyond it, all are checked.
 const MAX_NAMED: usize = 4096;
-/// Contents that somebody asked for and that are looked at in one round.
+/// Requested contents that are handled in one round.
 const MAX_ASKED: usize = 100;
-/// So many contents in a row of which something is not known, and the others wait, too.
+/// After this many consecutive unknown contents, the others wait, too.
 const MAX_FAILURES: usize = 3;
 /// When all contents are looked at again then.
 const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
 
-/// What others leave to a publisher, and what they see of it.
+/// The shared state of a publisher.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     named: Mutex<Named>,
-    /// What keeps it from its work; empty: nothing.
+    /// What prevents its work; empty: nothing.
     trouble: Mutex<String>,
     woken: Notify,
 }
@@ -69,7 +68,7 @@ impl Inbox {
         self.wake();
     }
 
-    /// Somebody asked for a content.
+    /// A content was requested.
     pub(crate) fn wake(&self) {
         self.woken.notify_one();
     }
@@ -90,45 +89,45 @@ enum PublishError {
     Database(#[from] DbError),
 }
 
-/// What a publisher was told by the settings.
+/// A publisher's settings.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
-    /// Whether contents are published that nobody asked for.
+    /// Whether contents are published without a request.
     pub(crate) publish: bool,
-    /// Where policies are; without it none is told.
+    /// The location of policies; without it none is published.
     pub(crate) policy_uri: Option<String>,
     /// An entry is not changed more often.
     pub(crate) pause: Duration,
-    /// How often all contents are looked at.
+    /// How often all contents are checked.
     pub(crate) reconcile: Duration,
     pub(crate) poll: Duration,
 }
 
-/// Tells one registry.
+/// Updates one registry.
 pub(crate) struct Publisher {
     pub(crate) chain: ChainId,
-    /// The account that transactions are sent from.
+    /// The sender of transactions.
     pub(crate) server: Address,
     pub(crate) rules: Rules,
     pub(crate) neighbours: Neighbours,
     pub(crate) store: Publications,
     pub(crate) queue: Queue,
     pub(crate) index: IndexStore,
-    /// Whether the index has come to the last block since the start.
+    /// Whether the index has reached the last block since the start.
     pub(crate) indexed: Arc<AtomicBool>,
-    /// Wakes whoever sends.
+    /// Wakes the sender.
     pub(crate) queued: Arc<Notify>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) health: Option<Health>,
 }
 
-/// What one round leaves to the next.
+/// State between rounds.
 struct Agenda {
-    /// When all contents are looked at.
+    /// When all contents are checked.
     all_at: Instant,
-    /// When some are looked at again.
+    /// When some are checked again.
     later: BTreeMap<String, Instant>,
-    /// When more of those that somebody asked for are looked at.
+    /// When more of the requested ones are handled.
     asked_at: Option<Instant>,
     failures: usize,
     trouble: Option<PublishError>,
@@ -148,7 +147,7 @@ impl Agenda {
         }
     }
 
-    /// Takes out those whose time has come.
+    /// Takes out those that are due.
     fn due(&mut self) -> Vec<String> {
         let now = Instant::now();
         let due: Vec<_> = self.later.iter().filter(|(_, at)| **at <= now).map(|(id, _)| id.clone()).collect();
@@ -162,7 +161,7 @@ impl Agenda {
         self.later.values().copied().chain(self.asked_at).fold(self.all_at, Instant::min)
     }
 
-    /// Notes how it went with one content; false: it is no use to go on.
+    /// Records the result for one content; false: continuing is pointless.
     fn went(&mut self, done: Result<(), PublishError>) -> bool {
         match done {
             Ok(()) => self.failures = 0,
@@ -175,7 +174,7 @@ impl Agenda {
     }
 }
 
-/// What is to be done about a content.
+/// The action for a content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
     Nothing,
@@ -219,9 +218,9 @@ impl Publisher {
             if text.is_empty() { health.healthy() } else { health.degraded(&text) }
         }
         let mut known = self.inbox.trouble.lock();
-        // That the registry is not read yet is usual at a start.
+        // An unread registry is normal at a start.
         if *known != text && !matches!(trouble, None | Some(PublishError::Unread)) {
-            tracing::warn!(chain = %self.chain, trouble = text, "contents wait to be told to the registry");
+            tracing::warn!(chain = %self.chain, trouble = text, "contents wait to be registered");
         }
         *known = text;
     }
@@ -233,7 +232,7 @@ impl Publisher {
         }
     }
 
-    /// Looks at what was asked for, at what events named, and now and then at everything.
+    /// Handles requests, contents named by events, and periodically everything.
     async fn look(&self, agenda: &mut Agenda) -> Result<(), PublishError> {
         if !self.indexed.load(Ordering::Acquire) {
             return Err(PublishError::Unread);
@@ -279,7 +278,7 @@ impl Publisher {
         }
     }
 
-    /// Does what is to be done about a content.
+    /// Executes the action for a content.
     async fn settle(&self, content: &str, asked: bool, agenda: &mut Agenda) -> Result<(), PublishError> {
         let policy = match self.rules.policy_uri {
             Some(_) => Some(self.neighbours.policy(content).await?),
@@ -302,7 +301,7 @@ impl Publisher {
             Step::Queue(action, cid) => {
                 let found = self.neighbours.content(content).await?;
                 let Some(found) = found.filter(|found| found.state() == ContentState::Ready) else {
-                    // It was deleted, or is not ready yet; it is named again when it is.
+                    // It was deleted, or is not ready yet; another event comes when it is.
                     return Ok(self.store.answered(content).await?);
                 };
                 let owner = match action {
@@ -329,7 +328,7 @@ impl Publisher {
         }
     }
 
-    /// Waits until the queue has room; at a chain that stands still it grows no further.
+    /// Waits until the queue has room; it does not grow while a chain is stalled.
     async fn room(&self) -> Result<(), PublishError> {
         while self.queue.waiting().await? >= MAX_WAITING {
             tokio::time::sleep(self.rules.poll).await;
@@ -360,18 +359,18 @@ impl Publisher {
                 tracing::info!(chain = %self.chain, content, action = action.name(), "queued for the registry");
                 self.queued.notify_one();
             }
-            // Somebody else was faster.
+            // A concurrent one was faster.
             Queued::Other | Queued::Full => agenda.later(content, self.rules.poll),
         }
         Ok(())
     }
 }
 
-/// What the registry is to be told.
+/// The planned entry.
 struct About<'a> {
     content: &'a str,
     action: Action,
-    /// CAIP-10; none: the server's account.
+    /// CAIP-10; `None`: the server's account.
     owner: Option<String>,
     cid: Bytes,
     policy: B256,
@@ -381,8 +380,8 @@ fn since(ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(now_ms().saturating_sub(ms)).unwrap_or(0))
 }
 
-/// What is to be done about a ready content, by what was queued about it, what the registry says,
-/// and how its policy is now, if policies are told. A change of policy waits for `pause`.
+/// The action for a ready content, by its queued transaction, its entry, and its current policy, if policies
+/// are published. A change of policy waits for `pause`.
 fn step(
     known: Option<&Publication>,
     entry: Option<&ContentEntry>,
@@ -406,7 +405,7 @@ fn step(
     let action = match told.state {
         State::Queued | State::Signed | State::Sent if changed => return Step::Later(Duration::ZERO),
         State::Queued | State::Signed | State::Sent => return Step::Nothing,
-        // Its number went to another transaction; it was never mined.
+        // Its number was used by another transaction; it was never mined.
         State::Replaced => return Step::Queue(by_entry, Some(told.cid.clone())),
         State::Failed if asked => by_entry,
         State::Failed if changed => by_entry,
@@ -464,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_policy_is_told_when_nothing_is_under_way_and_not_too_often() {
+    fn a_change_of_policy_is_published_when_nothing_is_in_progress_and_not_too_often() {
         for state in [State::Queued, State::Signed, State::Sent] {
             assert_eq!(after(state, NEW), Step::Later(Duration::ZERO), "{state}");
         }
@@ -473,7 +472,7 @@ mod tests {
             let pause = Duration::from_secs(9);
             let paced = step(Some(&known(state)), None, Some(NEW), false, pause);
             assert_eq!(paced, Step::Later(pause));
-            // Policies are not told.
+            // Policies are not published.
             assert_eq!(step(Some(&known(state)), None, None, false, Duration::ZERO), Step::Nothing);
         }
         let other = step(None, Some(&entry(OLD)), Some(NEW), false, Duration::ZERO);

@@ -1,16 +1,16 @@
-//! What may be wrong with the settings of what a registry is told by itself.
+//! The checks of the settings of automatic registration.
 
 use streamgate_plugin_api::settings::{Duration, SettingsProblem};
 
 use crate::settings::Chain;
 
-/// What stands for a content's id in `policy_uri`.
+/// The placeholder of a content's id in `policy_uri`.
 pub(crate) const ID: &str = "{id}";
 /// An address of a policy has at most 512 bytes, with an id of 36.
 const MAX_POLICY_URI: usize = 512 - 36;
 
 impl Chain {
-    /// What is wrong with what the registry is told by itself. `key` makes the whole key of a field.
+    /// The problems of automatic registration. `key` makes the whole key of a field.
     pub(crate) fn publish_problems(&self, key: impl Fn(&str) -> String) -> Vec<SettingsProblem> {
         let mut problems = Vec::new();
         let mut say = |field: &str, message: String| problems.push(SettingsProblem::new(key(field), message));
@@ -21,7 +21,10 @@ impl Chain {
             let whole = uri.contains(ID) && uri.bytes().all(|byte| byte.is_ascii_graphic());
             if !whole || uri.len() > MAX_POLICY_URI {
                 let example = "https://video.example.org/api/v1/access/contents/{id}";
-                say("policy_uri", format!("{uri:.80} is no address with `{ID}` in it, such as {example}"));
+                say(
+                    "policy_uri",
+                    format!("{uri:.80} is not an address with `{ID}` in it, such as {example}"),
+                );
             }
         }
         let most = Duration::secs(30 * 24 * 3600);

@@ -1,5 +1,5 @@
-//! The SQL of the transactions that are to be sent. What was signed is written before anybody is
-//! given it, in one step with its number, so that a crash at any point signs nothing twice.
+//! The SQL of transactions to send. A signature is stored before it is sent, in one step with its number, so
+//! that a crash at any point signs nothing twice.
 
 use std::fmt;
 
@@ -12,24 +12,24 @@ use crate::caip::ChainId;
 use crate::signer::{Fees, Signed};
 use crate::store::broken;
 
-/// Transactions of one account that are numbered and not done, at most.
+/// Maximum transactions of one account that are numbered and not done.
 pub(crate) const MAX_OPEN: usize = 256;
-/// Changes of one transaction that are answered.
+/// Changes of one transaction that are returned.
 const MAX_HISTORY: usize = 100;
 
-/// Where a transaction is.
+/// The state of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     /// It has no number.
     Queued,
-    /// Nobody has taken it yet.
+    /// No endpoint has accepted it yet.
     Signed,
     Sent,
     /// In a block that may be undone.
     Mined,
     Confirmed,
     Failed,
-    /// Its number was used by somebody else.
+    /// Another transaction used its number.
     Replaced,
 }
 
@@ -73,7 +73,7 @@ impl fmt::Display for State {
     }
 }
 
-/// A transaction that waits for its number.
+/// A transaction waiting for its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Waiting {
     pub(crate) key: String,
@@ -106,14 +106,14 @@ pub(crate) struct Numbered {
     pub(crate) attempts: Vec<Attempt>,
 }
 
-/// How asking for a transaction went.
+/// The result of queuing a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Queued {
     /// It is queued, now or since before.
     Taken,
-    /// The key stands for another one.
+    /// The key belongs to another one.
     Other,
-    /// Too many wait.
+    /// Too many are waiting.
     Full,
 }
 
@@ -129,13 +129,12 @@ impl Queue {
         Self { db, chain: chain.to_string() }
     }
 
-    /// Puts a transaction at the end, unless its key is there or `most` wait already.
+    /// Appends a transaction, unless its key exists or `most` are waiting already.
     pub(crate) async fn add(&self, new: &Waiting, most: usize) -> Result<Queued, DbError> {
         self.add_with(self.db.batch(), new, most).await
     }
 
-    /// The same together with a batch: both, or neither. A condition of the batch that does not hold
-    /// is answered as if there were no room.
+    /// The same together with a batch: both, or neither. A failed condition of the batch counts as no room.
     pub(crate) async fn add_with(&self, batch: Batch, new: &Waiting, most: usize) -> Result<Queued, DbError> {
         let (to, data) = (new.to.to_string(), new.data.to_string());
         let insert = "INSERT INTO transaction_queue (chain, key, place, recipient, data, state, detail) \
@@ -161,7 +160,7 @@ impl Queue {
         Ok(if known == (to, data) { Queued::Taken } else { Queued::Other })
     }
 
-    /// Adds to a batch the row about a change.
+    /// Adds a state change to a batch.
     fn changed(&self, batch: Batch, key: &str, state: State, detail: &str) -> Batch {
         batch.push(
             "INSERT INTO transaction_change (chain, key, change, state, detail, at) SELECT $1, $2, \
@@ -170,7 +169,7 @@ impl Queue {
         )
     }
 
-    /// How many have no number.
+    /// The number of those without a number.
     pub(crate) async fn waiting(&self) -> Result<usize, DbError> {
         let sql = "SELECT COUNT(*) AS number FROM transaction_queue WHERE chain = $1 AND state = 'queued'";
         self.db.query_one(sql, params![&self.chain]).await?.get("number")
@@ -185,8 +184,8 @@ impl Queue {
             .transpose()
     }
 
-    /// Those of the account that are not done, and those that are done although the chain has not
-    /// come to their number (`used`): it has gone another way. In the order of their numbers.
+    /// Those of the account that are not done, and those that are done although the chain has not reached
+    /// their number (`used`): it was reorganised. In the order of their numbers.
     pub(crate) async fn open(&self, signer: Address, used: u64) -> Result<Vec<Numbered>, DbError> {
         let sql = "SELECT key, recipient, data, state, nonce, block_number, block_hash, detail FROM transaction_queue \
                    WHERE chain = $1 AND signer = $2 AND nonce IS NOT NULL \
@@ -240,13 +239,13 @@ impl Queue {
             .collect()
     }
 
-    /// The number after all that the account was given.
+    /// The next number of the account.
     pub(crate) async fn next_nonce(&self, signer: Address) -> Result<u64, DbError> {
         let sql = "SELECT COALESCE(MAX(nonce) + 1, 0) AS nonce FROM transaction_queue WHERE chain = $1 AND signer = $2";
         self.db.query_one(sql, params![&self.chain, signer.to_string()]).await?.get("nonce")
     }
 
-    /// Gives the first signature and the number, which stay the transaction's own.
+    /// Stores the first signature and the number, which stay the transaction's own.
     pub(crate) async fn number(
         &self,
         key: &str,
@@ -296,7 +295,7 @@ impl Queue {
         )
     }
 
-    /// Moves a transaction from a state to another, and notes that it did.
+    /// Moves a transaction to another state, and records the change.
     pub(crate) async fn set(
         &self,
         key: &str,
@@ -316,7 +315,7 @@ impl Queue {
         self.changed(batch, key, to, detail).run().await.map(drop)
     }
 
-    /// What is known of a transaction; none if its key is not.
+    /// The state of a transaction; `None` if its key is unknown.
     pub(crate) async fn get(&self, key: &str) -> Result<Option<wire::Transaction>, DbError> {
         let sql = "SELECT state, nonce, block_number, block_hash, detail FROM transaction_queue \
                    WHERE chain = $1 AND key = $2";

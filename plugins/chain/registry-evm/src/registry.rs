@@ -1,5 +1,5 @@
-//! The registries of the settings, each with the tasks that read it, send to it and tell it of
-//! contents; settings may change under them.
+//! The registries of the settings, each with the tasks that read it, send to it and register contents;
+//! settings may change.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ use crate::sender::Sender;
 use crate::settings::{self, Settings};
 use crate::signer::Signer;
 
-/// A registry that is kept.
+/// An active registry.
 struct Kept {
     settings: settings::Chain,
     contents: Contents,
@@ -44,20 +44,20 @@ struct Kept {
 #[derive(Clone)]
 pub(crate) struct Contents {
     pub(crate) address: Address,
-    /// The account that transactions are sent from.
+    /// The sender of transactions.
     pub(crate) server: Option<Address>,
     pub(crate) queue: Queue,
     pub(crate) index: IndexStore,
-    /// Something new is queued.
+    /// There is a new transaction in the queue.
     pub(crate) woken: Arc<Notify>,
-    /// Whether contents are registered that nobody asked for.
+    /// Whether contents are registered without a request.
     pub(crate) publish: bool,
     pub(crate) publications: Publications,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) neighbours: Neighbours,
 }
 
-/// What registries need from the rest of the system. Tests have no host.
+/// The other parts of the system that registries need. Tests have no host.
 #[derive(Clone)]
 pub(crate) struct Dependencies {
     pub(crate) host: Option<Host>,
@@ -71,7 +71,7 @@ pub(crate) struct Dependencies {
 pub(crate) struct Registries {
     dependencies: Dependencies,
     state: Mutex<State>,
-    /// There is something for the audit log.
+    /// There are new entries for the audit log.
     noted: Notify,
 }
 
@@ -86,7 +86,7 @@ impl Registries {
         Self { dependencies, state: Mutex::default(), noted: Notify::new() }
     }
 
-    /// Tells the audit log who asked for what, and the bus what registries said, until it is dropped.
+    /// Sends audit entries of requests, and publishes the registries' events, until it is dropped.
     pub(crate) async fn tell(&self) {
         let Dependencies { db, neighbours, bus, .. } = &self.dependencies;
         let audit = Outbox::new(db.clone(), neighbours.auth.clone());
@@ -94,16 +94,16 @@ impl Registries {
         tokio::join!(audit.run(&self.noted), events.run());
     }
 
-    /// There is something for the audit log.
+    /// There are new entries for the audit log.
     pub(crate) fn noted(&self) {
         self.noted.notify_one();
     }
 
-    /// Takes new settings over. A registry whose settings are the same keeps what it knows; the tasks
-    /// of the others end by themselves and are handed back.
+    /// Applies new settings. A registry with unchanged settings keeps its state; the tasks of the others end
+    /// on their own and are returned.
     ///
     /// # Errors
-    /// What is wrong with a contract's name or the file of a key; nothing has changed then.
+    /// The problem of a contract's name or a key file; nothing has changed then.
     pub(crate) fn apply(&self, settings: Settings) -> Result<Vec<JoinHandle<()>>, String> {
         let mut state = self.state.lock();
         let general = |settings: &Settings| Settings { chains: Vec::new(), ..settings.clone() };
@@ -111,7 +111,7 @@ impl Registries {
         let (mut made, mut stay) = (Vec::new(), Vec::new());
         for chain in &settings.chains {
             let contract =
-                chain.contract().ok_or_else(|| format!("{:.80} is no contract", chain.registry))?;
+                chain.contract().ok_or_else(|| format!("{:.80} is not a contract", chain.registry))?;
             if same && state.kept.get(&contract.chain).is_some_and(|kept| kept.settings == *chain) {
                 stay.push(contract.chain);
                 continue;
@@ -206,7 +206,7 @@ impl Registries {
         Kept { settings, contents, stop, tasks }
     }
 
-    /// The content registry of a chain; none if the settings name none.
+    /// The content registry of a chain; `None` if the settings have none.
     pub(crate) fn contents(&self, id: ChainId) -> Option<Contents> {
         Some(self.state.lock().kept.get(&id)?.contents.clone())
     }
@@ -216,7 +216,7 @@ impl Registries {
         self.state.lock().kept.iter().map(|(id, kept)| (*id, kept.contents.clone())).collect()
     }
 
-    /// Takes an event of the bus: a content changed, or its policy, or it is gone.
+    /// Handles an event of the bus: a content or its policy changed, or it was deleted.
     pub(crate) fn heard(&self, event: &Event) {
         let content = match event.r#type.as_str() {
             TYPE_CONTENT_CHANGED => event.parse::<ContentChanged>().map(|changed| {
@@ -235,7 +235,7 @@ impl Registries {
                 }
             }
             Ok(None) => {}
-            Err(error) => tracing::warn!(subject = event.subject, %error, "an event was not understood"),
+            Err(error) => tracing::warn!(subject = event.subject, %error, "an event cannot be read"),
         }
     }
 
@@ -252,10 +252,10 @@ impl Registries {
     }
 }
 
-/// The health components of a registry: what it says, its transactions, and what it is told by itself.
+/// The health components of a registry: its events, its transactions, and automatic registration.
 const PARTS: [&str; 3] = ["registry", "transactions", "publication"];
 
-/// The name of a health component, which holds no colon.
+/// The name of a health component, which contains no colon.
 fn component(chain: ChainId, part: &str) -> String {
     format!("eip155-{}-{part}", chain.0)
 }

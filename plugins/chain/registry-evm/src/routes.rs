@@ -1,6 +1,6 @@
-//! The REST API under `/api/v1/registry`, for operators: which registries there are, what became of
-//! each content, and to ask for one. Who may read is for the gateway to say; asking costs coins, and
-//! so it also says itself that it takes an admin.
+//! The REST API under `/api/v1/registry`, for operators: the registries, the state of each content, and
+//! requests. The gateway authorizes reading; a request costs coins, so it also checks itself that the caller
+//! is an admin.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ pub(crate) fn router(registry: Arc<Registries>) -> Router {
         .route("/api/v1/registry", get(registries))
         .route("/api/v1/registry/{chain}", get(list).post(ask_again))
         .route("/api/v1/registry/{chain}/{content}", get(show).post(ask))
-        .fallback(|| async { refused(problems::NOT_FOUND, "There is nothing at this path.") })
+        .fallback(|| async { refused(problems::NOT_FOUND, "There is no resource at this path.") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .with_state(registry)
 }
@@ -90,14 +90,14 @@ async fn list(
     let (_, contents) = contents_of(&registry, &chain)?;
     let uri = Uri::builder().path_and_query(format!("/?{}", raw.unwrap_or_default())).build();
     let query = uri.ok().and_then(|uri| Query::<ListQuery>::try_from_uri(&uri).ok());
-    let wrong = "Known parameters are `state`, `limit` and `cursor`, each at most once.";
+    let wrong = "The parameters are `state`, `limit` and `cursor`, each at most once.";
     let Query(ListQuery { state, limit, cursor }) = query.ok_or_else(|| invalid(wrong))?;
     if state.as_deref().is_some_and(|state| !STATES.contains(&state)) {
-        return Err(invalid(format!("`state` is one of {}.", STATES.join(", "))));
+        return Err(invalid(format!("`state` must be one of {}.", STATES.join(", "))));
     }
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(invalid(format!("`limit` is a whole number from 1 to {MAX_LIMIT}.")));
+        return Err(invalid(format!("`limit` must be a whole number from 1 to {MAX_LIMIT}.")));
     }
     let after = cursor.as_deref().map(content_id).transpose()?.unwrap_or_default();
     let mut found = contents.publications.page(state.as_deref(), &after, limit + 1).await.map_err(failed)?;
@@ -117,7 +117,7 @@ async fn show(
     Ok(answer(StatusCode::OK, whole(&contents, &content).await?))
 }
 
-/// Registers a content now, or tells how its policy is now, or tries again what failed.
+/// Registers a content now, or publishes its current policy, or retries a failed one.
 async fn ask(
     State(registry): State<Arc<Registries>>,
     Path((chain, content)): Path<(String, String)>,
@@ -138,11 +138,11 @@ async fn ask(
     contents.publications.ask(&content, &By::of(&headers)).await.map_err(failed)?;
     registry.noted();
     contents.inbox.wake();
-    tracing::info!(%chain, content, principal = by.id, "somebody asked to register a content");
+    tracing::info!(%chain, content, principal = by.id, "the registration of a content was requested");
     Ok(answer(StatusCode::ACCEPTED, whole(&contents, &content).await?))
 }
 
-/// Tries everything again that failed, once what made it fail is mended.
+/// Retries everything that failed, once the cause is fixed.
 async fn ask_again(
     State(registry): State<Arc<Registries>>,
     Path(chain): Path<String>,
@@ -153,7 +153,7 @@ async fn ask_again(
     let asked = contents.publications.ask_again(&By::of(&headers)).await.map_err(failed)?;
     registry.noted();
     contents.inbox.wake();
-    tracing::info!(%chain, asked, principal = by.id, "somebody asked for all that failed");
+    tracing::info!(%chain, asked, principal = by.id, "a retry of everything that failed was requested");
     Ok(answer(StatusCode::ACCEPTED, json!({ "asked": asked })))
 }
 
@@ -199,7 +199,7 @@ async fn whole(contents: &Contents, content: &str) -> Answer<Value> {
     Ok(shown)
 }
 
-/// A content as a list shows it.
+/// A content in a list.
 fn view(content: &str, known: Option<&Publication>) -> Value {
     let told = known.and_then(|known| known.told.as_ref());
     let trouble = known.map(|known| known.trouble.as_str()).filter(|trouble| !trouble.is_empty());

@@ -1,8 +1,7 @@
-//! Sends the transactions of the queue, each once: a number and a signature that are written before
-//! anybody sees them, then whoever takes it, then the block that it gets into, until that is deep
-//! enough. One that waits too long is signed again with a higher fee. Each round compares the queue
-//! with the chain and does what is missing, so that a crash, a reorganisation and an endpoint that
-//! forgot are all the same to it.
+//! Sends the transactions of the queue, each once: the number and signature are stored before they are sent,
+//! then it is accepted, then included in a block, until that is deep enough. One that waits too long is
+//! signed again with a higher fee. Each round compares the queue with the chain and does what is missing, so
+//! that a crash, a reorganisation and an endpoint that dropped one are handled alike.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +18,7 @@ use crate::queue::{Attempt, MAX_OPEN, Numbered, Queue, State, Waiting};
 use crate::settings;
 use crate::signer::{Fees, Signer, Unsigned};
 
-/// Transactions that wait for a block at once; nodes keep no more of one account.
+/// Maximum transactions waiting for a block; nodes keep no more of one account.
 const MAX_PENDING: usize = 16;
 const GWEI: u128 = 1_000_000_000;
 
@@ -32,9 +31,9 @@ pub(crate) enum SendError {
     Database(#[from] DbError),
     #[error("a transaction cannot be signed: {0}")]
     Signing(#[from] k256::ecdsa::Error),
-    #[error("no endpoint takes transaction {0}")]
+    #[error("no endpoint accepts transaction {0}")]
     NotTaken(String),
-    #[error("a unit of gas costs {needed} wei now, more than `max_fee_gwei` allows; transactions wait")]
+    #[error("the gas price is {needed} wei, more than `max_fee_gwei` allows; transactions wait")]
     TooDear { needed: u128 },
     #[error("transaction {0} waits although its fee is as high as `max_fee_gwei` allows")]
     AtLimit(B256),
@@ -49,7 +48,7 @@ pub(crate) struct Sender {
     pub(crate) health: Option<Health>,
     pub(crate) poll: Duration,
     pub(crate) idle_poll: Duration,
-    /// Something new is queued.
+    /// There is a new transaction in the queue.
     pub(crate) woken: Arc<Notify>,
 }
 
@@ -73,7 +72,7 @@ impl Sender {
                 if trouble.is_empty() { health.healthy() } else { health.degraded(trouble.clone()) }
             }
             if !trouble.is_empty() && trouble != told {
-                tracing::warn!(chain = %self.chain.id, trouble, "the sending of transactions");
+                tracing::warn!(chain = %self.chain.id, trouble, "sending transactions failed");
             }
             told = trouble;
             tokio::select! {
@@ -84,8 +83,8 @@ impl Sender {
         }
     }
 
-    /// Compares the queue with the chain, whose last block was `seen`. Answers whether anything is
-    /// under way.
+    /// Compares the queue with the chain, whose last block was `seen`. Returns whether anything is in
+    /// progress.
     async fn round(&self, seen: &mut Option<B256>) -> Result<bool, SendError> {
         let head = self.chain.head().await?.block;
         let is_new = seen.replace(head.hash) != Some(head.hash);
@@ -94,7 +93,7 @@ impl Sender {
         let mut trouble = None;
         for transaction in open.iter().filter(|open| is_new || open.state != State::Mined) {
             match self.follow(transaction, head, used).await {
-                // The others are looked after all the same.
+                // The others are handled all the same.
                 Err(error @ (SendError::NotTaken(_) | SendError::AtLimit(_))) => trouble = Some(error),
                 done => done.inspect_err(|_| *seen = None)?,
             }
@@ -111,18 +110,18 @@ impl Sender {
         trouble.map_or(Ok(under_way > 0), Err)
     }
 
-    /// How many transactions of the account the chain had after a block.
+    /// The number of the account's transactions after a block.
     async fn used(&self, block: u64) -> Result<u64, Unknown> {
         self.chain.used(self.signer.address, block).await
     }
 
-    /// Does for a transaction with a number what is missing.
+    /// Does the next step for a numbered transaction.
     async fn follow(&self, transaction: &Numbered, head: Block, used: u64) -> Result<(), SendError> {
         if used > transaction.nonce {
             return self.track(transaction, head).await;
         }
         if !matches!(transaction.state, State::Signed | State::Sent) {
-            let detail = "the chain went another way: its block is no longer part of it";
+            let detail = "the chain was reorganised: its block is no longer part of it";
             self.queue.set(&transaction.key, transaction.state, State::Signed, None, detail).await?;
             let undone = Numbered { state: State::Signed, ..transaction.clone() };
             return self.give(&undone).await;
@@ -135,7 +134,7 @@ impl Sender {
         if transaction.state == State::Signed { self.give(transaction).await } else { Ok(()) }
     }
 
-    /// The chain has a transaction with its number: which, and how deep?
+    /// The chain has a transaction with its number: checks which, and how deep.
     async fn track(&self, transaction: &Numbered, head: Block) -> Result<(), SendError> {
         let Numbered { key, state, nonce, .. } = transaction;
         let confirmations = self.settings.confirmations;
@@ -145,7 +144,7 @@ impl Sender {
                 let detail = format!("another transaction of {} has number {nonce}", self.signer.address);
                 self.queue.set(key, *state, State::Replaced, None, &detail).await?;
             } else if *state == State::Mined {
-                let detail = "the chain went another way: another transaction has its number";
+                let detail = "the chain was reorganised: another transaction has its number";
                 self.queue.set(key, State::Mined, State::Sent, None, detail).await?;
             }
             return Ok(());
@@ -162,7 +161,7 @@ impl Sender {
             return Ok(());
         }
         if deep && self.chain.block(mined.number).await? != mined {
-            // It has gone another way just now; the next round sees where it is.
+            // It was reorganised just now; the next round sees where it is.
             return Ok(());
         }
         let detail = match receipt.succeeded {
@@ -172,7 +171,7 @@ impl Sender {
         Ok(self.queue.set(key, *state, next, block, &detail).await?)
     }
 
-    /// The receipt of whichever of its signatures got into a block.
+    /// The receipt of whichever of its signatures was included in a block.
     async fn receipt(&self, transaction: &Numbered) -> Result<Option<Receipt>, Unknown> {
         for attempt in transaction.attempts.iter().rev() {
             if let Some(receipt) = self.chain.receipt(attempt.signed.hash).await? {
@@ -182,8 +181,8 @@ impl Sender {
         Ok(None)
     }
 
-    /// Numbers, signs and gives away the next one. Answers false when it has to wait for others to
-    /// get into a block; `alone` says that there are none.
+    /// Numbers, signs and sends the next one. Returns false if it has to wait for others to be included in a
+    /// block; `alone` means that there are none.
     async fn number(&self, next: &Waiting, used: u64, alone: bool) -> Result<bool, SendError> {
         let failed = |detail: String| async move {
             self.queue.set(&next.key, State::Queued, State::Failed, None, &detail).await
@@ -195,7 +194,7 @@ impl Sender {
                 failed(reason).await?;
                 return Ok(true);
             }
-            // What it needs may grow until it is its turn.
+            // Its gas may grow until its turn.
             Estimate::Gas(gas) => gas.saturating_add(gas / 4),
         };
         if gas > self.settings.max_gas {
@@ -232,7 +231,7 @@ impl Sender {
         Ok(Attempt { signed: self.signer.sign(&unsigned)?, gas, fees, at: now_ms() })
     }
 
-    /// What gets a transaction into one of the next blocks, within the limit.
+    /// The fees for one of the next blocks, within the limit.
     async fn market(&self) -> Result<Fees, SendError> {
         let price = self.chain.price().await?;
         market(price, self.most()).map_err(|needed| SendError::TooDear { needed })
@@ -242,7 +241,7 @@ impl Sender {
         u128::from(self.settings.max_fee_gwei) * GWEI
     }
 
-    /// Signs it again with a higher fee, since it waits for too long.
+    /// Signs it again with a higher fee, because it waits too long.
     async fn replace(&self, transaction: &Numbered) -> Result<(), SendError> {
         let Some(last) = transaction.attempts.last() else { return Ok(()) };
         let fees = match self.market().await {
@@ -251,7 +250,7 @@ impl Sender {
             Err(error) => return Err(error),
         };
         let Some(fees) = fees else {
-            // It may have been forgotten.
+            // It may have been dropped.
             self.give(transaction).await?;
             return Err(SendError::AtLimit(last.signed.hash));
         };
@@ -264,7 +263,7 @@ impl Sender {
         self.give(&replaced).await
     }
 
-    /// Gives the last signature to all endpoints; one that takes it is enough.
+    /// Sends the last signature to all endpoints; one that accepts it is enough.
     async fn give(&self, transaction: &Numbered) -> Result<(), SendError> {
         let Some(Attempt { signed, .. }) = transaction.attempts.last() else { return Ok(()) };
         if let Err(Unknown(reason)) = self.chain.send(&signed.raw).await {
@@ -278,10 +277,10 @@ impl Sender {
     }
 }
 
-/// Twice what the next block asks for, and the tip that half of the gas paid at most; at most
-/// `most`. Refused with what is needed if not even the next block is to be had for that.
+/// Twice the base fee of the next block, plus the median tip; at most `most`. An error with the required
+/// price if not even the next block is possible for that.
 fn market(Price { base, tip }: Price, most: u128) -> Result<Fees, u128> {
-    // A node that is asked for no tip takes the transaction last, or not at all.
+    // A node includes a transaction without a tip last, or not at all.
     let priority = tip.unwrap_or(GWEI).clamp(1, most);
     let needed = base.saturating_add(priority);
     if needed > most {
@@ -290,8 +289,8 @@ fn market(Price { base, tip }: Price, most: u128) -> Result<Fees, u128> {
     Ok(Fees { most: base.saturating_mul(2).saturating_add(priority).min(most), priority })
 }
 
-/// Fees that replace the last ones: nodes want a tenth more of both at least. None if that is more
-/// than `most`.
+/// Fees that replace the last ones: nodes require at least a tenth more of both. `None` if that is more than
+/// `most`.
 fn higher(last: Fees, market: Fees, most: u128) -> Option<Fees> {
     let raised = |fee: u128| fee.saturating_add(fee / 8).saturating_add(1);
     let fees = Fees {

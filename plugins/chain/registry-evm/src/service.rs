@@ -15,7 +15,7 @@ use crate::contents;
 use crate::queue::{Queued, Waiting};
 use crate::registry::{Contents, Registries};
 
-/// Transactions of one chain that wait for their number, at most.
+/// Maximum transactions of one chain that wait for their number.
 const MAX_WAITING: usize = 1000;
 const MAX_KEY: usize = 128;
 
@@ -43,7 +43,9 @@ impl RegistryService {
 
 fn key(text: String) -> Result<String, Status> {
     if text.is_empty() || text.len() > MAX_KEY || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Status::invalid_argument(format!("a key has 1 to {MAX_KEY} visible ASCII characters")));
+        return Err(Status::invalid_argument(format!(
+            "a key must have 1 to {MAX_KEY} visible ASCII characters"
+        )));
     }
     Ok(text)
 }
@@ -64,7 +66,7 @@ impl Contract for RegistryService {
         match contents.queue.add(&new, MAX_WAITING).await? {
             Queued::Taken => contents.woken.notify_one(),
             Queued::Other => {
-                return Err(Status::already_exists(format!("the key {key} stands for another transaction")));
+                return Err(Status::already_exists(format!("the key {key} belongs to another transaction")));
             }
             Queued::Full => {
                 return Err(Status::resource_exhausted(format!("{MAX_WAITING} transactions wait already")));
@@ -81,9 +83,9 @@ impl Contract for RegistryService {
         let wire::GetTransactionRequest { chain, key } = request.into_inner();
         let (id, contents) = self.contents(&chain)?;
         let known = contents.queue.get(&key).await?;
-        known
-            .map(Response::new)
-            .ok_or_else(|| Status::not_found(format!("{id}: nothing has the key {key:.128}")))
+        known.map(Response::new).ok_or_else(|| {
+            Status::not_found(format!("{id}: there is no transaction with the key {key:.128}"))
+        })
     }
 
     async fn get_registered(
@@ -96,6 +98,6 @@ impl Contract for RegistryService {
         let known = contents.index.content(&uuid.to_string()).await?;
         known
             .map(Response::new)
-            .ok_or_else(|| Status::not_found(format!("the registry on {id} says nothing about {uuid}")))
+            .ok_or_else(|| Status::not_found(format!("the registry on {id} has no entry for {uuid}")))
     }
 }

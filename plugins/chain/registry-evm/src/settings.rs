@@ -1,4 +1,4 @@
-//! The settings of the plugin, and what a value of the right type may still get wrong.
+//! The settings of the plugin and the checks of their values.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -34,33 +34,33 @@ pub struct Chain {
     /// The block that the contract was deployed in; it is read from there.
     #[serde(default)]
     pub registry_from: u64,
-    /// A file of mode 0600 with the private key, 64 hexadecimal digits, of the account that contents
-    /// are registered by: in the plugin's data directory, or where `process.read` lets it read. The
-    /// account pays; give it no more than that needs, and exchange it while no transaction is under way.
+    /// A file of mode 0600 with the private key, 64 hexadecimal digits, of the account that registers
+    /// contents: in the plugin's data directory, or where `process.read` allows reading. The account pays;
+    /// fund it with no more than needed, and replace it only while no transaction is in progress.
     #[serde(default)]
     pub signer_file: Option<PathBuf>,
-    /// Whether contents are registered by themselves when they are ready, and what their policies are
-    /// is told, if `policy_uri` says where. What a registry is told can be read by everyone for ever.
+    /// Register contents automatically when they are ready, and publish their policies, if `policy_uri` is
+    /// set. Entries in a registry are public forever.
     #[serde(default)]
     pub publish: bool,
-    /// Where the policy of a content is, with `{id}` for the content's id:
-    /// `"https://video.example.org/api/v1/access/contents/{id}"`. Without it no policy is told.
+    /// The location of a content's policy, with `{id}` for the content's id:
+    /// `"https://video.example.org/api/v1/access/contents/{id}"`. Without it no policy is published.
     #[serde(default)]
     pub policy_uri: Option<String>,
-    /// After something was told about a content, a change of its policy waits for so long, so that
-    /// nobody can make the account pay for each click.
+    /// Minimum time between two updates of a content's policy, so that repeated changes do not make the
+    /// account pay for each.
     #[serde(default = "publish_pause")]
     pub publish_pause: Duration,
     /// How many blocks deep a transaction must be to be done.
     #[serde(default = "confirmations")]
     pub confirmations: u64,
-    /// A transaction that waits for so long is replaced by one with a higher fee.
+    /// A transaction that waits this long is replaced by one with a higher fee.
     #[serde(default = "replace_after")]
     pub replace_after: Duration,
-    /// What a unit of gas may cost at most, in gwei, tip and replacements included.
+    /// Maximum price of a unit of gas, in gwei, tip and replacements included.
     #[serde(default = "max_fee_gwei")]
     pub max_fee_gwei: u64,
-    /// Gas that a transaction may need at most.
+    /// Maximum gas of a transaction.
     #[serde(default = "max_gas")]
     pub max_gas: u64,
 }
@@ -97,20 +97,20 @@ impl Default for Settings {
 }
 
 impl Chain {
-    /// The contract that contents are registered in.
+    /// The contract in which contents are registered.
     pub(crate) fn contract(&self) -> Option<Account> {
         Account::parse(&self.registry).ok()
     }
 
-    /// What is wrong with the contract and its transactions. `key` makes the whole key of a field.
+    /// The problems of the contract and its transactions. `key` makes the whole key of a field.
     fn transaction_problems(&self, key: impl Fn(&str) -> String) -> Vec<SettingsProblem> {
         let mut problems = Vec::new();
         if self.contract().is_none() {
-            let message = format!("{:.80} is no contract on a chain, such as eip155:1:0x…", self.registry);
+            let message = format!("{:.80} is not a contract on a chain, such as eip155:1:0x…", self.registry);
             problems.push(SettingsProblem::new(key("registry"), message));
         }
         let bounds = [
-            // Nodes know what was before for 128 blocks.
+            // Nodes keep earlier state for 128 blocks.
             outside(key("confirmations"), self.confirmations, 1, 64),
             outside(key("max_fee_gwei"), self.max_fee_gwei, 1, 1_000_000),
             outside(key("max_gas"), self.max_gas, 21_000, 30_000_000),
@@ -122,7 +122,7 @@ impl Chain {
 }
 
 impl Settings {
-    /// Everything that is wrong with these values.
+    /// All problems of these values.
     pub fn problems(&self) -> Vec<SettingsProblem> {
         let week = Duration::secs(7 * 24 * 3600);
         let own = [

@@ -1,5 +1,5 @@
-//! The key of the server's account, and EIP-1559 transactions signed with it. The key is read from
-//! a file that its owner alone may read, and is never written or told anywhere.
+//! The key of the server's account, and EIP-1559 transactions signed with it. The key is read from a file
+//! that only its owner may read, and is never written or shown anywhere.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
@@ -11,21 +11,21 @@ use alloy_rlp::Encodable as _;
 use k256::ecdsa::signature::hazmat::PrehashSigner as _;
 use k256::ecdsa::{RecoveryId, SigningKey};
 
-/// A file of a key is not read further than this.
+/// Maximum size of a key file.
 const MAX_FILE: u64 = 256;
 /// The type of a transaction, EIP-1559.
 const TYPE: u8 = 2;
 
-/// What is paid at most for a unit of gas, in wei.
+/// The maximum fee of a unit of gas, in wei.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fees {
-    /// In all.
+    /// In total.
     pub(crate) most: u128,
-    /// To whoever makes the block; part of `most`.
+    /// For the block's proposer; part of `most`.
     pub(crate) priority: u128,
 }
 
-/// A transaction before it is signed. It carries no coins.
+/// An unsigned transaction. It transfers no coins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unsigned {
     pub(crate) chain: u64,
@@ -36,7 +36,7 @@ pub(crate) struct Unsigned {
     pub(crate) data: Bytes,
 }
 
-/// A signed transaction, as endpoints take it, and its hash.
+/// A signed transaction in raw form, and its hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Signed {
     pub(crate) hash: B256,
@@ -53,19 +53,19 @@ impl Signer {
     /// The key in a file: 32 bytes in hexadecimal, with or without `0x`.
     ///
     /// # Errors
-    /// What is wrong with the file; nothing of its content is in the message.
+    /// The problem of the file; its content is not in the message.
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
         let named = |what: &dyn std::fmt::Display| format!("signer_file {}: {what}", path.display());
         let file = File::open(path).map_err(|error| match error.kind() {
             ErrorKind::PermissionDenied => named(&format_args!(
-                "{error}; the plugin's process may read its own data directory and what `process.read` names"
+                "{error}; the plugin's process may read only its own data directory and the paths of `process.read`"
             )),
             _ => named(&error),
         })?;
         let facts = file.metadata().map_err(|error| named(&error))?;
         let mode = facts.permissions().mode() & 0o777;
         if !facts.is_file() {
-            return Err(named(&"it is no file"));
+            return Err(named(&"it is not a file"));
         }
         if mode & 0o077 != 0 {
             return Err(named(&format_args!(
@@ -78,16 +78,16 @@ impl Signer {
         let digits = text.trim();
         let bytes = hex::decode(digits).ok().filter(|bytes| bytes.len() == 32);
         let key = bytes.and_then(|bytes| SigningKey::from_slice(&bytes).ok());
-        let key = key.ok_or_else(|| named(&"it holds no private key: 64 hexadecimal digits"))?;
+        let key = key.ok_or_else(|| named(&"it contains no private key of 64 hexadecimal digits"))?;
         let point = key.verifying_key().to_sec1_point(false);
-        // Behind the tag of a point that is not compressed.
+        // After the tag of an uncompressed point.
         Ok(Self { address: Address::from_raw_public_key(&point.as_bytes()[1..]), key })
     }
 
     /// Signs a transaction. The same one gets the same signature each time (RFC 6979).
     ///
     /// # Errors
-    /// When the key cannot sign, which has not been seen.
+    /// If the key cannot sign, which should not happen.
     pub(crate) fn sign(&self, transaction: &Unsigned) -> Result<Signed, k256::ecdsa::Error> {
         let digest = keccak256(encode(transaction, None));
         let (signature, recovery): (k256::ecdsa::Signature, RecoveryId) =
@@ -98,7 +98,7 @@ impl Signer {
     }
 }
 
-/// EIP-1559: the type, and then a list of RLP, of which the signature is the end.
+/// EIP-1559: the type, and then an RLP list, of which the signature is the end.
 fn encode(transaction: &Unsigned, signature: Option<&Signature>) -> Vec<u8> {
     let Unsigned { chain, nonce, fees, gas, to, data } = transaction;
     let mut fields = Vec::new();
@@ -110,7 +110,7 @@ fn encode(transaction: &Unsigned, signature: Option<&Signature>) -> Vec<u8> {
     to.encode(&mut fields);
     U256::ZERO.encode(&mut fields);
     data.encode(&mut fields);
-    // No list of what is accessed.
+    // No access list.
     fields.push(alloy_rlp::EMPTY_LIST_CODE);
     if let Some(signature) = signature {
         signature.v().encode(&mut fields);

@@ -1,8 +1,8 @@
-//! The plugin's namespace, and what it takes over from `chain-evm`, which kept registries before.
+//! The plugin's namespace, and the data it takes over from `chain-evm`, which had the registries before.
 //!
-//! The copy is made once, before anything is read or sent, and a row says that it is whole. A process
-//! that ends before that row is written makes the copy again over what is there, so that no key of a
-//! transaction is ever missing, and none stands for two.
+//! The copy is made once, before anything is read or sent, and a row marks it as complete. A process that
+//! ends before that row is written repeats the copy over the existing rows, so that no key of a transaction
+//! is ever missing, and none belongs to two.
 
 use streamgate_contracts::database::v1::database_client::DatabaseClient;
 use streamgate_contracts::database::v1::value::Kind;
@@ -13,11 +13,11 @@ use streamgate_plugin_api::Client;
 use streamgate_plugin_api::time::now_ms;
 use tonic::{Code, Status};
 
-/// Where `chain-evm` kept it.
+/// The namespace of `chain-evm`.
 const BEFORE: &str = "chain_evm";
 /// Rows that are copied at once.
 const PAGE: usize = 250;
-/// What is copied: tables, what they are in the order of, and their columns.
+/// What is copied: tables, their order, and their columns.
 const TABLES: [(&str, &str, &str); 7] = [
     (
         "transaction_queue",
@@ -44,14 +44,14 @@ const TABLES: [(&str, &str, &str); 7] = [
     ("audit", "id", "id, entry"),
 ];
 
-/// Why there is no namespace to work on.
+/// Why the namespace cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The plugin's own.
     #[error(transparent)]
     Db(#[from] DbError),
     /// That of `chain-evm`.
-    #[error("what `chain-evm` kept of registries cannot be taken over: {0}")]
+    #[error("the registry data of `chain-evm` cannot be taken over: {0}")]
     Before(String),
 }
 
@@ -61,12 +61,12 @@ impl From<Status> for StoreError {
     }
 }
 
-/// A stored text that is not what was stored.
+/// A stored text that is invalid.
 pub(crate) fn broken(what: &str) -> DbError {
     DbError::Other { message: format!("a row holds no {what}") }
 }
 
-/// Opens the namespace, with everything in it that was kept before.
+/// Opens the namespace, with all earlier data.
 pub(crate) async fn open(client: Client) -> Result<Db, StoreError> {
     let migrations = Migrations::new(&[
         ("0001_registry", include_str!("../migrations/0001_registry.sql")),
@@ -86,7 +86,7 @@ async fn take_over(db: &Db, client: Client) -> Result<(), StoreError> {
     }
     let mut before = DatabaseClient::new(client).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let mut copied = 0;
-    // Without `chain-evm` there may be no such namespace, and then there is nothing.
+    // Without `chain-evm` there may be no such namespace, and then no data.
     match read(&mut before, "SELECT 1", Vec::new()).await {
         Err(status) if status.code() == Code::InvalidArgument => {}
         found => {
@@ -98,7 +98,7 @@ async fn take_over(db: &Db, client: Client) -> Result<(), StoreError> {
     }
     db.execute("INSERT INTO taken_over (at) VALUES ($1) ON CONFLICT DO NOTHING", params![now_ms()]).await?;
     if copied > 0 {
-        tracing::info!(rows = copied, "what `chain-evm` kept of registries was taken over");
+        tracing::info!(rows = copied, "the registry data of `chain-evm` was taken over");
     }
     Ok(())
 }

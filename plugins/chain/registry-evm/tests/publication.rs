@@ -1,5 +1,4 @@
-//! Contents that are registered by themselves, against a real node, with the catalogue, the storage
-//! and the access control as they are.
+//! Automatic registration, against a real node, with the real catalogue, storage and access control.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/doomed.rs"]
@@ -33,7 +32,7 @@ use house::{ANN, ANNS, BOB, House, admin, file, id};
 const POLICY: &str = "https://video.example.org/api/v1/access/contents/{id}";
 
 impl World {
-    /// The house, which tells the registry of all that is ready; `more` changes that.
+    /// The setup, with automatic registration of everything; `more` changes that.
     async fn house(&self, endpoint: &str, more: Value) -> House {
         House::start(self.folder.path(), settings(&[endpoint], self.telling(more))).await
     }
@@ -99,7 +98,7 @@ async fn an_entry_is_its_owners_wallets_and_the_servers_where_they_have_none_on_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_ready_before_and_what_no_event_told_of_is_found() {
+async fn contents_that_were_ready_before_or_without_an_event_are_found() {
     let world = World::new().await;
     let house = world.house(&world.anvil.url, json!({ "publish": false })).await;
     house.ready(1).await;
@@ -121,7 +120,7 @@ async fn what_was_ready_before_and_what_no_event_told_of_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn changes_of_a_policy_are_told_together_however_often_it_changes() {
+async fn changes_of_a_policy_are_published_together_however_often_it_changes() {
     let world = World::new().await;
     let slow = json!({ "policy_uri": POLICY, "publish_pause": "1h", "reconcile": "100ms" });
     let house = world.house(&world.anvil.url, slow).await;
@@ -131,11 +130,11 @@ async fn changes_of_a_policy_are_told_together_however_often_it_changes() {
     for openness in ["public", "private", "public"] {
         revision = house.open(1, openness).await;
     }
-    // Another content shows that these events were heard.
+    // Another content shows that these events were received.
     house.ready(2).await;
     house.registered(2).await;
     assert_eq!(world.used().await, 2);
-    // Who asks need not wait.
+    // A request need not wait.
     let (status, _) = house.call(Method::POST, &format!("/{}", id(1)), Some(&admin())).await;
     assert_eq!(status, 202);
     let told = policy(1, "public", revision);
@@ -156,7 +155,7 @@ async fn while_the_chain_is_away_nothing_is_lost_and_it_is_said() {
     house.registered(1).await;
     house.trouble(Value::is_null).await;
 
-    // What becomes ready while it is away again is queued.
+    // What becomes ready while it is unavailable again is queued.
     liar.now(Lie::Status(503));
     house.ready(2).await;
     house.becomes(2, "queued").await;
@@ -168,7 +167,7 @@ async fn while_the_chain_is_away_nothing_is_lost_and_it_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_policies_are_not_known_nothing_is_told_and_it_is_said() {
+async fn while_policies_are_unknown_nothing_is_published_and_it_is_reported() {
     let world = World::new().await;
     let house = world.house(&world.anvil.url, json!({ "policy_uri": POLICY })).await;
     house.closed.store(true, Ordering::SeqCst);
@@ -198,7 +197,7 @@ async fn a_database_that_was_lost_registers_nothing_twice() {
             fs::remove_file(path).unwrap();
         }
     }
-    // It is refused by name until the operator says that it may begin anew.
+    // It is refused by name until the operator allows it to start over.
     let record = world.folder.path().join("namespaces.json");
     let mut known: serde_json::Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
     assert!(known.as_object_mut().unwrap().remove("registry_evm").is_some(), "{known}");
@@ -230,7 +229,7 @@ async fn an_admin_sees_why_something_failed_and_tries_it_again() {
     let (_, second) = house.get(&format!("?limit=1&cursor={}", id(1))).await;
     assert_eq!((&second["items"][0]["content"], &second["next_cursor"]), (&json!(id(2)), &Value::Null));
 
-    // It fails again for as long as nothing else changed, and is done once that has.
+    // It fails again as long as nothing else changed, and is done once that has.
     assert_eq!(house.call(Method::POST, "", None).await.0, 401);
     let retry = format!("/{}", id(1));
     assert_eq!(house.call(Method::POST, &retry, Some(&admin())).await.0, 202);
@@ -274,7 +273,7 @@ async fn what_cannot_be_registered_is_refused_and_only_an_admin_may_ask() {
     }
     assert_eq!(house.call(Method::DELETE, &format!("/{}", id(1)), Some(&admin())).await.0, 405);
 
-    // Two who ask at once ask for one registration.
+    // Two concurrent requests make one registration.
     let path = format!("/{}", id(1));
     let who = admin();
     let asked = || house.call(Method::POST, &path, Some(&who));
@@ -282,7 +281,7 @@ async fn what_cannot_be_registered_is_refused_and_only_an_admin_may_ask() {
     assert_eq!((one.0, two.0), (202, 202));
     house.registered(1).await;
     assert_eq!(asked().await.0, 202);
-    eventually("nobody asks any more", PATIENCE, async || {
+    eventually("the request is handled", PATIENCE, async || {
         let (_, list) = house.get("?state=waiting").await;
         list["items"].as_array().unwrap().is_empty().then_some(())
     })
@@ -309,7 +308,7 @@ async fn what_is_deleted_before_its_turn_is_not_registered() {
     house.stop().await;
 }
 
-/// Tells the registry until it is killed.
+/// Registers contents until it is killed.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "the next test runs it in a process of its own"]
 async fn doomed() {

@@ -1,5 +1,5 @@
-//! The content registry: transactions that are sent once whatever happens, and what the contract
-//! says, against a real node.
+//! The content registry: transactions that are sent exactly once, and the contract's events, against a real
+//! node.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/doomed.rs"]
@@ -43,7 +43,7 @@ mod abi {
 }
 
 impl World {
-    /// The server, which asks one endpoint.
+    /// The server, with one endpoint.
     async fn start(&self, endpoint: &str, more: Value) -> Server {
         self.start_with(&[endpoint], more).await
     }
@@ -52,7 +52,7 @@ impl World {
         Server::start(self.folder.path(), settings(endpoints, self.settings(more))).await
     }
 
-    /// What the contract is told by an account that may not tell it.
+    /// The call of an account without the right to make it.
     async fn refused(&self, from: Address, data: Vec<u8>) {
         let data = alloy_primitives::Bytes::from(data);
         let call = json!({ "from": from, "to": self.registry, "data": data, "gas": "0xf4240" });
@@ -67,7 +67,7 @@ impl World {
     }
 }
 
-/// The plugin's service beside the one that reads the chain, and what it told of the registry.
+/// The plugin's service beside the one that reads the chain, and its published events.
 struct Server {
     client: ContentRegistryClient<Client>,
     told: Arc<Mutex<Vec<ChainRegistry>>>,
@@ -109,7 +109,7 @@ impl Server {
         self.client.clone().get_transaction(request).await.unwrap().into_inner()
     }
 
-    /// The transaction, once it is so.
+    /// The transaction, once the condition holds.
     async fn until(&self, key: &str, what: &str, is: impl Fn(&Transaction) -> bool) -> Transaction {
         eventually(&format!("{key}: {what}"), PATIENCE, async || {
             Some(self.transaction(key).await).filter(|transaction| is(transaction))
@@ -175,12 +175,12 @@ async fn what_is_registered_is_indexed_and_only_its_owner_changes_it() {
     assert_eq!(known.entry, Some(entry(1)));
     assert_eq!((known.block, &known.block_hash), (done.block.unwrap(), &done.block_hash));
 
-    // The same key is the same transaction, for ever.
+    // The same key is the same transaction, forever.
     assert_eq!(server.send("first", register(1, Some(alice))).await.unwrap().hashes, done.hashes);
     let other = server.send("first", register(2, Some(alice))).await.unwrap_err();
     assert_eq!(other.code(), Code::AlreadyExists, "{other}");
 
-    // The server made it, and may not change it.
+    // The server minted it, and may not change it.
     let update = Action::Update(UpdateContent { entry: Some(entry(1)) });
     server.send("update", update).await.unwrap();
     let refused = server.becomes("update", Failed).await;
@@ -231,7 +231,7 @@ async fn what_is_registered_is_indexed_and_only_its_owner_changes_it() {
     assert!(told.iter().all(|event| event.content == id(1) && !event.removed));
     server.stop().await;
 
-    // What is known is known after a restart, and what is told again is the same.
+    // Known facts survive a restart, and repeated events are equal.
     let server = world.start(&world.anvil.url, json!({ "reorg_depth": 3 })).await;
     assert_eq!(server.registered(&id(1)).await.unwrap().owner, name(bob));
     world.anvil.mine(1).await;
@@ -255,7 +255,7 @@ async fn an_account_that_is_used_elsewhere_too_leaves_no_gap_and_repeats_no_numb
     server.send("one", register(1, None)).await.unwrap();
     assert_eq!(server.becomes("one", Mined).await.nonce, Some(1));
 
-    // Two wait, and the node forgets the first: the second could never be mined.
+    // Two wait, and the node drops the first: the second could never be mined.
     world.waits().await;
     server.send("two", register(2, None)).await.unwrap();
     server.send("three", register(3, None)).await.unwrap();
@@ -273,7 +273,7 @@ async fn an_account_that_is_used_elsewhere_too_leaves_no_gap_and_repeats_no_numb
     .await;
     assert_eq!(world.used().await, 4);
 
-    // Somebody with the key takes the next number with a fee that nobody pays.
+    // Another holder of the key takes the next number with a fee that is never paid.
     world.anvil.mine(2).await;
     let dear = json!({
         "from": account, "to": account, "gas": "0x5208", "nonce": "0x4",
@@ -324,7 +324,7 @@ async fn a_transaction_that_waits_is_replaced_by_one_with_a_higher_fee_up_to_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reorganisation_puts_a_transaction_back_and_undoes_what_was_told() {
+async fn a_reorganisation_puts_a_transaction_back_and_undoes_what_was_published() {
     let world = World::new().await;
     let account = world.anvil.accounts().await[SERVER];
     let server = world.start(&world.anvil.url, json!({ "confirmations": 3 })).await;
@@ -340,7 +340,7 @@ async fn a_reorganisation_puts_a_transaction_back_and_undoes_what_was_told() {
         told.iter().any(|event| event.removed && event.block_hash == first.block_hash).then_some(())
     })
     .await;
-    // It is told before it is kept, so that nothing is lost in between.
+    // It is published before it is stored, so that nothing is lost in between.
     eventually("the entry to be gone", PATIENCE, async || {
         let answer = server.registered(&id(1)).await;
         answer.is_err_and(|status| status.code() == Code::NotFound).then_some(())
@@ -356,7 +356,7 @@ async fn a_reorganisation_puts_a_transaction_back_and_undoes_what_was_told() {
     server.becomes("one", Confirmed).await;
     server.owned_by(&id(1), account).await;
 
-    // Deeper than it was ever thought to be: that is put back, too.
+    // Deeper than ever expected: that is put back, too.
     world.anvil.reorg(5).await;
     server.until("one", "put back", |found| found.block.is_none()).await;
     server.becomes("one", Sent).await;
@@ -376,7 +376,7 @@ async fn a_server_that_ends_between_signing_and_sending_sends_the_same_transacti
     server.stop().await;
     assert_eq!(world.used().await, 0);
 
-    // The next one sends it, is told that it was not taken, and ends as well.
+    // The next one sends it, is refused, and ends as well.
     liar.now(Lie::Denies("eth_sendRawTransaction"));
     let server = world.start(&liar.url, json!({})).await;
     eventually("it was sent", PATIENCE, async || (world.used().await == 1).then_some(())).await;
@@ -409,7 +409,7 @@ async fn one_endpoint_that_takes_a_transaction_is_enough() {
     server.stop().await;
 }
 
-/// Asks for six transactions, and goes on until it is killed.
+/// Requests six transactions, and continues until it is killed.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "the next test runs it in a process of its own"]
 async fn doomed() {

@@ -1,5 +1,5 @@
-//! What `chain-evm` kept of registries, before they had a plugin of their own, is taken over once and
-//! whole.
+//! The registry data of `chain-evm`, from before the registry was a plugin of its own, is taken over once and
+//! completely.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -40,7 +40,7 @@ const TABLES: [&str; 7] = [
 /// More than are copied at once, twice.
 const ROWS: i64 = 601;
 
-/// The database, as the kernel hands it to the plugin, of which `calls` are answered.
+/// The database, as the kernel passes it to the plugin, of which `calls` are answered.
 fn database(engine: &Engine, calls: i64) -> Client {
     let left = Arc::new(AtomicI64::new(calls));
     let answers = middleware::from_fn(move |mut request: Request, next: Next| {
@@ -77,7 +77,7 @@ async fn counts(engine: &Engine, namespace: &str) -> Vec<i64> {
     counts
 }
 
-/// What an earlier version left: transactions that wait, one that was signed and sent, and the rest.
+/// What an earlier version left: waiting transactions, a signed and sent one, and the rest.
 fn left(registry: &str) -> Vec<String> {
     let chain = format!("eip155:{CHAIN}");
     let mut rows: Vec<String> = (1..ROWS)
@@ -137,7 +137,7 @@ async fn what_was_kept_before_is_taken_over_whole_however_often_that_is_cut_shor
 
     let mut cut_short = 0;
     loop {
-        // Without a registry in the settings nothing but the copy touches these rows.
+        // Without a registry in the settings only the copy touches these rows.
         match start(database(&engine, 2 + cut_short), reads(), settings(&[], json!({}))).await {
             Ok(running) => break running.stop().await,
             Err(_) => cut_short += 1,
@@ -152,7 +152,7 @@ async fn what_was_kept_before_is_taken_over_whole_however_often_that_is_cut_shor
     assert_eq!(transaction(&running, "waits-600").await.unwrap().nonce, None);
     running.stop().await;
 
-    // Once: what is not there then never comes.
+    // Once: what is missing then never comes.
     execute(&engine, vec!["UPDATE transaction_queue SET key = 'late' WHERE key = 'waits-1'".into()]).await;
     let running = start(database(&engine, i64::MAX), reads(), wanted()).await.unwrap();
     assert!(transaction(&running, "late").await.is_err());

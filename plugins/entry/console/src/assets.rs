@@ -1,4 +1,4 @@
-//! The files of the built page, as they lie in this library. It never reads a disk.
+//! The files of the built page, embedded in this library. It never reads a disk.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use rust_embed::{Embed, EmbeddedFile};
 #[folder = "$OUT_DIR/dist"]
 struct Dist;
 
-/// One file in the form that suits a client best.
+/// One file in the best form for a client.
 pub(crate) struct Asset {
     pub(crate) bytes: Bytes,
     pub(crate) content_type: &'static str,
@@ -17,7 +17,7 @@ pub(crate) struct Asset {
     pub(crate) encoding: Option<&'static str>,
     /// A strong validator, in quotes (RFC 9110 section 8.8.3).
     pub(crate) etag: String,
-    /// Its name changes with its content, so that it may be kept for good.
+    /// Its name changes with its content, so it may be cached for good.
     pub(crate) immutable: bool,
     /// It exists in more than one form.
     pub(crate) negotiated: bool,
@@ -25,7 +25,7 @@ pub(crate) struct Asset {
 
 /// The file at a path without its leading slash, in the best form that `accept_encoding` allows.
 pub(crate) fn find(path: &str, accept_encoding: &str) -> Option<Asset> {
-    // Compressed forms are no files of their own.
+    // Compressed forms are not files of their own.
     if path.ends_with(".br") || path.ends_with(".gz") {
         return None;
     }
@@ -61,7 +61,7 @@ fn bytes(file: EmbeddedFile) -> Bytes {
     }
 }
 
-/// Does `Accept-Encoding` name this coding, or all, without ruling it out (RFC 9110 section 12.5.3)?
+/// Whether `Accept-Encoding` allows this coding, by name or by `*` (RFC 9110 section 12.5.3).
 fn accepts(accept_encoding: &str, coding: &str) -> bool {
     let mut any = false;
     for item in accept_encoding.split(',') {
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn compressed_forms_cannot_be_asked_for_by_name() {
+    fn compressed_forms_cannot_be_requested_by_name() {
         assert!(find("index.html", "").is_some());
         assert!(find("index.html.br", "").is_none());
     }

@@ -1,6 +1,5 @@
-//! The web console: a page to upload, watch and look after contents, embedded in this library. It
-//! keeps nothing: everything the page does goes through the public HTTP API, which any other client
-//! can use as well.
+//! The web console: a page to upload, watch and manage contents, embedded in this library. It has no state:
+//! everything the page does goes through the public HTTP API, which other clients can use as well.
 
 mod assets;
 mod routes;

@@ -10,8 +10,8 @@ use streamgate_plugin_api::{Problem, problems};
 
 use crate::assets::{self, Asset};
 
-/// Everything from this server, nothing from elsewhere and nothing inline. `blob:` is what Media
-/// Source plays from, `data:` the pictures that wallets announce themselves with (EIP-6963).
+/// Everything from this server, nothing from elsewhere and nothing inline. Media Source plays from `blob:`,
+/// and wallets announce their pictures as `data:` (EIP-6963).
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self' data:; font-src 'self'; connect-src 'self'; media-src 'self' blob:; \
     worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -24,13 +24,13 @@ const SECURITY_HEADERS: &[(&str, &str)] = &[
     ("permissions-policy", "camera=(), microphone=(), geolocation=()"),
 ];
 
-/// Paths of other plugins and of built files: what is not there is a problem and not the page.
+/// Paths of other plugins and of built files: a missing one is a problem, not the page.
 const NO_PAGES: &[&str] = &["api", "assets", "files", "health", "metrics", "v"];
 
-/// Pages of one segment, as `web/src/lib/router.ts` knows them; the empty one is the library.
+/// Pages of one segment, as defined in `web/src/lib/router.ts`; the empty one is the library.
 const PAGES: &[&str] = &["", "account", "admin", "sign-in", "system"];
 
-/// Pages about one thing: `/watch/{id}`.
+/// Pages of one item: `/watch/{id}`.
 const PAGES_ABOUT: &[&str] = &["watch"];
 
 /// The router.
@@ -44,7 +44,7 @@ async fn page(request: Request) -> Response {
     let (found, status) = match assets::find(path, encoding) {
         Some(asset) => (Some(asset), StatusCode::OK),
         None if is_file(path) => (None, StatusCode::NOT_FOUND),
-        // The page says in words that it does not know the address; the status says it to programs.
+        // The page tells people that the address is unknown; the status tells programs.
         None if !is_page(path) => (assets::find("index.html", encoding), StatusCode::NOT_FOUND),
         None => (assets::find("index.html", encoding), StatusCode::OK),
     };
@@ -57,14 +57,14 @@ async fn page(request: Request) -> Response {
     }
 }
 
-/// Is this the address of a file or of another plugin? Names with a dot are files.
+/// Whether this is the address of a file or of another plugin. Names with a dot are files.
 fn is_file(path: &str) -> bool {
     let first = path.split('/').next().unwrap_or_default();
     let last = path.rsplit('/').next().unwrap_or_default();
     NO_PAGES.contains(&first) || last.contains('.')
 }
 
-/// Is this an address that the page's script has something to show at?
+/// Whether the page's script shows something at this address.
 fn is_page(path: &str) -> bool {
     let mut segments = path.split('/').filter(|segment| !segment.is_empty());
     match (segments.next(), segments.next(), segments.next()) {
@@ -79,7 +79,7 @@ fn accept_encoding(headers: &HeaderMap) -> &str {
 }
 
 fn serve(asset: Asset, status: StatusCode, method: &Method, asked: &HeaderMap) -> Response {
-    // Conditions are about what is there (RFC 9110 section 13.2.1).
+    // Conditions apply to existing resources (RFC 9110 section 13.2.1).
     let etag = HeaderValue::from_str(&asset.etag).ok();
     let verdict = match status {
         StatusCode::OK => Validators { etag: etag.as_ref(), modified: None }.judge(asked),
@@ -87,7 +87,7 @@ fn serve(asset: Asset, status: StatusCode, method: &Method, asked: &HeaderMap) -
     };
     if verdict == Verdict::Failed {
         return Problem::of(problems::PRECONDITION_FAILED)
-            .detail("The request's If-Match names another state of it. Ask again without the condition.")
+            .detail("The request's If-Match names another state of the resource. Repeat the request without the condition.")
             .into_response();
     }
     let fresh = verdict == Verdict::NotModified;
@@ -120,7 +120,7 @@ fn serve(asset: Asset, status: StatusCode, method: &Method, asked: &HeaderMap) -
 }
 
 fn not_found(path: &str) -> Response {
-    Problem::of(problems::NOT_FOUND).detail(format!("Nothing answers at {path}.")).into_response()
+    Problem::of(problems::NOT_FOUND).detail(format!("There is no resource at {path}.")).into_response()
 }
 
 fn method_not_allowed() -> Response {
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_head_request_tells_the_length_without_the_body() {
+    async fn a_head_request_has_the_length_without_the_body() {
         let (status, headers, body) = ask(Method::HEAD, "/", &[]).await;
         let (_, _, full) = get("/").await;
         assert_eq!(status, StatusCode::OK);

@@ -2,7 +2,7 @@ import tailwindcss from "@tailwindcss/vite";
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vite";
 
-/** The StreamGate server that `npm run dev` talks to. */
+/** The StreamGate server that `npm run dev` uses. */
 const server = process.env.STREAMGATE_URL ?? "http://127.0.0.1:8080";
 const proxy = Object.fromEntries(
   ["/api", "/files", "/v/", "/health"].map((prefix) => [prefix, { target: server, xfwd: true }]),

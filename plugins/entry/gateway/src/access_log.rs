@@ -1,4 +1,4 @@
-//! The access log: one record for a request that is worth one. Where nothing is logged, nothing is measured.
+//! The access log: one record per logged request. If nothing is logged, nothing is measured.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ pub(crate) struct Log {
     slow: Duration,
 }
 
-/// What is known of a request before it is answered; nothing when nothing is logged.
+/// What is known about a request before its response; `None` when it is not logged.
 #[derive(Debug)]
 pub(crate) struct Beginning {
     method: Method,
@@ -33,7 +33,7 @@ impl Beginning {
     }
 }
 
-/// A request whose response is being sent. Its drop writes the record, the only one of a request.
+/// A request whose response is being sent. Its drop writes the one record of the request.
 #[derive(Debug)]
 pub(crate) struct Ending {
     beginning: Beginning,
@@ -49,7 +49,7 @@ impl Log {
         Self { which, slow }
     }
 
-    /// Notes what the record will need.
+    /// Stores what the record needs.
     pub(crate) fn begin(&self, parts: &Parts, has_body: bool) -> Option<Beginning> {
         (self.which != AccessLog::Off).then(|| Beginning {
             method: parts.method.clone(),
@@ -59,7 +59,7 @@ impl Log {
         })
     }
 
-    /// What is left to be noted while the response is sent, if the request is to be logged.
+    /// The rest to be recorded while the response is sent, if the request is logged.
     pub(crate) fn answer(
         &self,
         beginning: Option<Beginning>,
@@ -68,7 +68,7 @@ impl Log {
         request_id: &HeaderValue,
     ) -> Option<Ending> {
         let beginning = beginning?;
-        // An upload takes its time; that is not our slowness.
+        // An upload takes as long as its client needs; that does not count as slow.
         let slow = || !beginning.has_body && beginning.began.elapsed() >= self.slow;
         let failed = status.is_server_error()
             || matches!(
@@ -91,7 +91,7 @@ impl Log {
 }
 
 impl Ending {
-    /// Counts what is sent.
+    /// Counts the bytes sent.
     pub(crate) fn note(&mut self, frame: Option<&Result<Frame<Bytes>, BoxError>>) {
         if let Some(Ok(frame)) = frame {
             self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
@@ -117,7 +117,7 @@ impl Drop for Ending {
             };
         }
         match self.status {
-            // Something is away, slow or full, and comes back or is known already.
+            // Unavailable, slow or full: it recovers, or is reported elsewhere.
             StatusCode::SERVICE_UNAVAILABLE
             | StatusCode::GATEWAY_TIMEOUT
             | StatusCode::INSUFFICIENT_STORAGE => record!(warn),
@@ -135,7 +135,7 @@ mod tests {
 
     use super::*;
 
-    /// What the records of some requests are, as JSON would have them: level, message, path.
+    /// The records of some requests as JSON: level, message, path.
     fn records(which: AccessLog, statuses: &[u16]) -> Vec<String> {
         #[derive(Clone, Default)]
         struct Lines(Arc<Mutex<Vec<u8>>>);

@@ -1,4 +1,5 @@
-//! Bodies on their way through: requests are limited and must move, responses tell when they end. Neither copies a byte.
+//! Bodies in transit: request bodies are limited in size and pace, response bodies report their end. Neither
+//! copies a byte.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,7 +20,7 @@ use crate::access_log::Ending;
 use crate::compress::Gzip;
 use crate::watch::InFlight;
 
-/// Why a request's body was cut short, for the one who answers in the end.
+/// Why a request's body was cut off, for the final response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
     TooLarge,
@@ -43,7 +44,7 @@ impl Cuts {
         self.0.cut.store(1 + cut as u8, Ordering::Release);
     }
 
-    /// Grows as long as the body is read.
+    /// Grows while the body is read.
     pub(crate) fn pieces(&self) -> u64 {
         self.0.pieces.load(Ordering::Relaxed)
     }
@@ -59,24 +60,24 @@ impl Cuts {
     }
 }
 
-/// How slowly a body may come.
+/// The minimum pace of a body.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
-    /// How long it may stand still, and over which time its rate is judged.
+    /// How long it may stall, and the period over which its rate is averaged.
     pub(crate) patience: Duration,
-    /// Bytes in each second in which the client is waited for; 0: any.
+    /// Bytes per second of waiting for the client; 0: any.
     pub(crate) rate: u64,
 }
 
-/// A client's body, limited in size, in standstill and in pace.
+/// A client's body, limited in size, stall time and pace.
 pub(crate) struct RequestBody {
     inner: Incoming,
     left: u64,
-    /// How long it may stand still.
+    /// How long it may stall.
     patience: Duration,
     tempo: Tempo,
     moved: Instant,
-    /// Since when the client is waited for.
+    /// When waiting for the client began.
     waits_since: Option<Instant>,
     came: u64,
     timer: Option<Pin<Box<Sleep>>>,
@@ -98,8 +99,8 @@ impl RequestBody {
         }
     }
 
-    /// Whether the client keeps the pace: only the time counts in which it was waited for, and not that in which the
-    /// plugin did not read.
+    /// Whether the client keeps the pace: only the time spent waiting for it counts, not the time in which
+    /// the plugin did not read.
     fn keeps_pace(&mut self, bytes: u64) -> bool {
         self.came += bytes;
         let waited = self.waits_since.take().map_or(Duration::ZERO, |since| since.elapsed());
@@ -111,13 +112,13 @@ impl RequestBody {
         Poll::Ready(Some(Err("the body came too slowly".into())))
     }
 
-    /// Comes when the body stood still for too long.
+    /// Resolves when the body stalled for too long.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let due = self.moved + self.patience;
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
         loop {
             ready!(timer.as_mut().poll(cx));
-            // Set once and looked at rarely: what moved meanwhile counts now.
+            // Set once and checked rarely: bytes that came meanwhile count now.
             if due <= Instant::now() {
                 return Poll::Ready(());
             }
@@ -170,8 +171,8 @@ impl http_body::Body for RequestBody {
         self.inner.is_end_stream()
     }
 
-    /// Never exact, although it may be known: who knows the length is tempted to ask for bytes at once, and asking
-    /// is what sends `100 Continue` to the client.
+    /// Never exact, even if the length is known: a reader that knows it would read at once, and reading is
+    /// what sends `100 Continue` to the client.
     fn size_hint(&self) -> SizeHint {
         let mut hint = SizeHint::new();
         hint.set_lower(self.inner.size_hint().lower());
@@ -179,7 +180,7 @@ impl http_body::Body for RequestBody {
     }
 }
 
-/// Whether the client's framing is at fault, and not its connection.
+/// Whether the client's framing is wrong, not its connection.
 fn is_malformed(error: &hyper::Error) -> bool {
     use std::error::Error as _;
     let cause = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
@@ -188,17 +189,17 @@ fn is_malformed(error: &hyper::Error) -> bool {
         || matches!(kind, Some(std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData))
 }
 
-/// What a response carries.
+/// The content of a response.
 pub(crate) enum Content {
     Plain(Body),
     Whole(Bytes),
     Gzip(Box<Gzip>),
 }
 
-/// A response's body, which counts as in flight until it is sent or dropped.
+/// A response body, which counts as in flight until it is sent or dropped.
 pub(crate) struct ResponseBody {
     content: Content,
-    /// Ends an endless stream (server-sent events) in good order when the gateway stops.
+    /// Ends an endless stream (server-sent events) cleanly when the gateway stops.
     until: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     ending: Option<Box<Ending>>,
     in_flight: InFlight,
@@ -213,12 +214,12 @@ impl ResponseBody {
         Self { content, until: None, ending: None, in_flight }
     }
 
-    /// Ends the body when `stop` comes.
+    /// Ends the body when `stop` is cancelled.
     pub(crate) fn until(&mut self, stop: WaitForCancellationFutureOwned) {
         self.until = Some(Box::pin(stop));
     }
 
-    /// Tells `ending` what was sent.
+    /// Reports to `ending` what was sent.
     pub(crate) fn report_to(&mut self, ending: Ending) {
         self.ending = Some(Box::new(ending));
     }

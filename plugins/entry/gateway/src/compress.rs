@@ -1,5 +1,5 @@
-//! Compression of text for clients that accept it. Small bodies with a strong entity tag are compressed once and kept;
-//! what streams is compressed as it goes. Ranges, media and what is encoded already are left alone.
+//! Compression of text for clients that accept it. Small bodies with a strong entity tag are compressed once
+//! and cached; streams are compressed on the fly. Ranges, media and already encoded bodies are left alone.
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,7 +23,7 @@ use crate::body::Content;
 
 /// Bodies up to this size are compressed as a whole; larger ones as they stream.
 const WHOLE: u64 = 1 << 20;
-/// Above this, compressing a whole body leaves the threads that serve connections.
+/// Above this size, compressing a whole body moves off the threads that serve connections.
 const ON_THE_SPOT: usize = 32 << 10;
 /// Memory for compressed bodies.
 const CACHE: u64 = 16 << 20;
@@ -44,21 +44,21 @@ impl Coding {
     }
 }
 
-/// What of a request decides about compression.
+/// What compression depends on in a request.
 #[derive(Debug)]
 pub(crate) struct Wish {
     coding: Option<Coding>,
     head_only: bool,
-    /// The tags that the client has, if some are weak: perhaps weakened here.
+    /// The client's tags, if some are weak: they may have been weakened here.
     known: Option<HeaderValue>,
-    /// What answers it may be for its sender alone, whatever the tag.
+    /// The response may be private to the sender, whatever the tag.
     credentials: bool,
     key: String,
 }
 
-/// What becomes of a response.
+/// What to do with a response.
 pub(crate) enum Decision {
-    /// It is as it will be sent.
+    /// It is sent unchanged.
     Settled(Response<Content>),
     /// It is to be compressed.
     Compress(Box<Work>),
@@ -90,12 +90,12 @@ pub(crate) struct Compressor {
 }
 
 impl Compressor {
-    /// Leaves bodies below `min` bytes alone.
+    /// Leaves bodies below `min` bytes uncompressed.
     pub(crate) fn new(min: u64) -> Self {
         Self { min, encode, cache: quick_cache::sync::Cache::with_weighter(256, CACHE, ByBytes) }
     }
 
-    /// What a request wishes; `None` when it could not be granted anyway.
+    /// What a request accepts; `None` if compression is impossible anyway.
     pub(crate) fn wish(&self, parts: &Parts) -> Option<Wish> {
         if !matches!(parts.method, Method::GET | Method::HEAD) {
             return None;
@@ -117,12 +117,12 @@ impl Compressor {
         })
     }
 
-    /// Decides at once what becomes of a response. Only what must be compressed takes time, and room for its future.
+    /// Decides at once what to do with a response. Only compression takes time, and a future.
     pub(crate) fn decide(&self, wish: Option<Wish>, response: Response<Body>) -> Decision {
         let (mut parts, body) = response.into_parts();
         let plain = |parts, body| Decision::Settled(Response::from_parts(parts, Content::Plain(body)));
         if parts.status == StatusCode::NOT_MODIFIED {
-            // The client compared a tag that was weakened here: it is told the tag that it knows.
+            // The client compared a tag that was weakened here: it gets back the tag that it knows.
             if let Some(known) = wish.as_ref().and_then(|wish| wish.known.as_ref())
                 && let Some(weak) = parts.headers.get(ETAG).and_then(weaken)
                 && contains(known.as_bytes(), weak.as_bytes())
@@ -195,8 +195,9 @@ impl Compressor {
         text && size.or_else(|| body.size_hint().exact()).is_none_or(|size| size >= self.min)
     }
 
-    /// The compressed body, from memory if it was compressed before. The error is the body as it is to be sent instead:
-    /// what broke off before its end breaks off here too, and what could not be compressed is whole.
+    /// The compressed body, from memory if it was compressed before. The error is the body to be sent
+    /// instead: an interrupted body ends with its error here too, and one that could not be compressed is
+    /// whole.
     async fn whole(
         &self,
         coding: Coding,
@@ -241,10 +242,10 @@ impl Compressor {
 /// Compresses a whole body.
 type Encode = fn(Coding, Effort, &[u8]) -> Bytes;
 
-/// How hard to try.
+/// Compression level.
 #[derive(Debug, Clone, Copy)]
 enum Effort {
-    /// The result is kept.
+    /// The result is cached.
     Kept,
     /// The result is sent once.
     Once,
@@ -252,7 +253,7 @@ enum Effort {
 
 fn encode(coding: Coding, effort: Effort, data: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(data.len() / 3 + 64);
-    // Writing to memory fails never.
+    // Writing to memory never fails.
     match coding {
         Coding::Brotli => {
             let quality = match effort {
@@ -279,7 +280,7 @@ fn encode(coding: Coding, effort: Effort, data: &[u8]) -> Bytes {
 pub(crate) struct Gzip {
     body: Body,
     encoder: Option<GzEncoder<Vec<u8>>>,
-    /// Whether something was written that was not flushed.
+    /// Whether something was written and not flushed yet.
     dirty: bool,
 }
 
@@ -296,7 +297,7 @@ impl Gzip {
             let Some(encoder) = &mut self.encoder else { return Poll::Ready(None) };
             let frame = match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Pending => {
-                    // Nobody waits for what lies here: whatever came is sent before the next wait.
+                    // Received bytes must not be held back: they are sent before the next wait.
                     if std::mem::take(&mut self.dirty) && encoder.flush().is_ok() {
                         return Poll::Ready(Some(Ok(Frame::data(std::mem::take(encoder.get_mut()).into()))));
                     }
@@ -326,7 +327,7 @@ impl Gzip {
     }
 }
 
-/// The best of our codings that an `Accept-Encoding` allows (RFC 9110 §12.5.3).
+/// The best of our codings that `Accept-Encoding` allows (RFC 9110 §12.5.3).
 fn negotiate(accepted: &str) -> Option<Coding> {
     let (mut brotli, mut gzip, mut any) = (None, None, None);
     for item in accepted.split(',') {
@@ -351,7 +352,7 @@ fn negotiate(accepted: &str) -> Option<Coding> {
     if brotli > 0.0 && brotli >= gzip { Some(Coding::Brotli) } else { (gzip > 0.0).then_some(Coding::Gzip) }
 }
 
-/// Text and what is text in all but name; not server-sent events, which must not wait for a compressor.
+/// Text and text-like types; not server-sent events, which must not wait for a compressor.
 fn compressible(content_type: &HeaderValue) -> bool {
     let Ok(content_type) = content_type.to_str() else { return false };
     let kind = content_type.split(';').next().unwrap_or_default().trim();
@@ -389,7 +390,7 @@ fn contains(hay: &[u8], needle: &[u8]) -> bool {
     hay.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle))
 }
 
-/// The weak form of a strong tag; `None` if it is weak already or no tag.
+/// The weak form of a strong tag; `None` if it is weak already or not a tag.
 fn weaken(tag: &HeaderValue) -> Option<HeaderValue> {
     tag.as_bytes()
         .starts_with(b"\"")
@@ -482,7 +483,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_somebody_with_credentials_got_is_sent_to_nobody_else_though_the_tag_is_the_same() {
+    async fn a_response_to_credentials_is_not_sent_to_another_caller_with_the_same_tag() {
         let compressor = Compressor::new(1);
         let (theirs, everybodys) = (Bytes::from(vec![b'a'; 1_000]), Bytes::from(vec![b'b'; 1_000]));
         for fields in [[(AUTHORIZATION, "Bearer ann")], [(COOKIE, "session=ann")]] {

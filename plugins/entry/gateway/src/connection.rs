@@ -1,5 +1,5 @@
-//! One connection from its first byte to its last: HTTP/1.1 or HTTP/2, told apart by the client's first bytes; watched
-//! by one lazy timer; ended in good order when the gateway stops.
+//! One connection from its first byte to its last: HTTP/1.1 or HTTP/2, recognized by the client's first
+//! bytes; watched by one lazy timer; closed cleanly when the gateway stops.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -28,14 +28,14 @@ use crate::watch::{InFlight, Patience, Verdict, Watch};
 
 /// How a client of HTTP/2 with prior knowledge begins (RFC 9113 §3.4). No method of HTTP/1 begins so.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// As many bytes of the preface as tell.
+/// The bytes of the preface that are enough to recognize it.
 const TELLING: usize = 4;
-/// How long the last bytes of a client are waited for and thrown away, so that it reads our last answer first.
+/// How long remaining bytes of a client are read and discarded, so that it can read our last answer first.
 const LINGER: Duration = Duration::from_secs(1);
-/// How long a connection without a request is kept when the gateway stops: a request that was already on its way is
-/// answered, with word that the connection ends, where closing at once would have cut it off.
+/// How long a connection without a request is kept when the gateway stops: a request already on its way is
+/// answered with `Connection: close`, while closing at once would cut it off.
 const FAREWELL: Duration = Duration::from_millis(250);
-/// What may be on its way to us on one stream, and on one connection.
+/// Receive windows of one stream and of one connection.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
@@ -50,9 +50,9 @@ pub(crate) struct Protocols {
 impl Protocols {
     pub(crate) fn new(patience: Patience, max_header_bytes: usize) -> Self {
         let mut http1 = http1::Builder::new();
-        // With `half_close`, a client that has closed its sending side still gets its answers. Larger heads than ours
-        // to refuse with a reason are refused by hyper without one. `pipeline_flush` stays off: it lifts hyper's bound
-        // on what waits for a client that does not read.
+        // With `half_close`, a client that has closed its sending side still gets its answers. Heads larger
+        // than the ones refused here with a reason are refused by hyper without one. `pipeline_flush` stays
+        // off: it lifts hyper's bound on responses queued for a client that does not read.
         http1.half_close(true).header_read_timeout(None).max_header_size(2 * max_header_bytes).writev(true);
         Self { http1, max_header_bytes: max_header_bytes as u32, patience }
     }
@@ -106,13 +106,14 @@ impl Protocols {
             let mut left = pin!(farewell(&stop));
             let (mut told, mut stopping) = (false, false);
             let mut timer = pin!(sleep(self.patience.header.min(self.patience.write)));
-            // What was written when a response under way was last looked at.
+            // Bytes written when the response in progress was last checked.
             let mut looked = None;
             poll_fn(|cx| {
                 if connection.poll_without_shutdown(cx).is_ready() {
                     return Poll::Ready(None);
                 }
-                // Asked once to wake this task, and then only when the flag is up: it is asked after every request.
+                // Polled once to wake this task, and then only when the flag is set: it is checked after
+                // every request.
                 if !stopping && (!told || gateway.stopping.has_begun()) {
                     told = true;
                     let (stopped, left) = (stopped.as_mut().poll(cx), left.as_mut().poll(cx));
@@ -212,17 +213,17 @@ impl Protocols {
     }
 
     fn tell_of_stall(&self) {
-        tracing::debug!(seconds = self.patience.write.as_secs(), "a client took nothing of what it was sent");
+        tracing::debug!(seconds = self.patience.write.as_secs(), "a client read nothing of what it was sent");
     }
 }
 
-/// When a connection without a request is to be ended.
+/// When to close a connection without a request.
 async fn farewell(stop: &CancellationToken) {
     stop.cancelled().await;
     sleep(FAREWELL).await;
 }
 
-/// Whether the client speaks HTTP/2; `None` when it goes away before it is known.
+/// Whether the client speaks HTTP/2; `None` if it disconnects before that is known.
 async fn is_http2(tcp: &TcpStream) -> Option<bool> {
     let mut bytes = [0; TELLING];
     loop {
@@ -230,13 +231,13 @@ async fn is_http2(tcp: &TcpStream) -> Option<bool> {
             Ok(0) | Err(_) => return None,
             Ok(read) if !PREFACE.starts_with(&bytes[..read]) => return Some(false),
             Ok(TELLING) => return Some(true),
-            // The rest of the first packet; waiting for readiness would answer at once.
+            // The rest of the first packet; waiting for readiness would return at once.
             Ok(_) => sleep(Duration::from_millis(5)).await,
         }
     }
 }
 
-/// A problem as a whole response of HTTP/1.1, for a connection that hyper has left.
+/// A problem as a complete HTTP/1.1 response, for a connection that hyper has released.
 pub(crate) fn plain(problem: Problem) -> Vec<u8> {
     let status = problem.status();
     let response = problem.into_http();
@@ -258,8 +259,8 @@ pub(crate) fn plain(problem: Problem) -> Vec<u8> {
     out
 }
 
-/// Ends our side and throws away what the client still sends: closing with bytes unread would reset the connection,
-/// and the client might lose the answer that it did not read yet.
+/// Closes our side and discards what the client still sends: closing with unread bytes would reset the
+/// connection, and the client might lose the answer.
 pub(crate) async fn linger(mut tcp: TcpStream) {
     if tcp.shutdown().await.is_err() {
         return;
@@ -268,12 +269,12 @@ pub(crate) async fn linger(mut tcp: TcpStream) {
     let _ = timeout(LINGER, async { while tcp.read(&mut sink).await.is_ok_and(|read| read > 0) {} }).await;
 }
 
-/// Closes at once, so that the system does not go on trying to deliver.
+/// Closes at once, so that the system does not keep trying to deliver.
 fn reset(tcp: &TcpStream) {
     let _ = socket2::SockRef::from(tcp).set_linger(Some(Duration::ZERO));
 }
 
-/// Hands each request of a connection to the gateway.
+/// Passes each request of a connection to the gateway.
 #[derive(Debug, Clone)]
 struct Serve {
     gateway: Arc<Gateway>,

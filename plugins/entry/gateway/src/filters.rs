@@ -1,5 +1,5 @@
-//! Filters: capabilities that judge the head of a request before anything is done about it. Whoever provides them says
-//! who asks and what is allowed; the gateway only asks, in order, and lets nothing pass that nobody has judged.
+//! Filters: capabilities that check the head of a request before it is routed. Their providers authenticate,
+//! authorize and rate-limit; the gateway calls them in order, and no request passes without a verdict.
 
 use std::time::Duration;
 
@@ -14,25 +14,25 @@ use streamgate_plugin_api::{Body, Client, Problem, cors, principal, problems};
 use crate::settings::Settings;
 use crate::table::is_below;
 
-/// The method of the request that is judged.
+/// The method of the checked request.
 const METHOD: HeaderName = HeaderName::from_static("x-filter-method");
 /// Its path, without the query.
 const PATH: HeaderName = HeaderName::from_static("x-filter-path");
 
-/// What a request may have to pass, in the order in which it is asked. The name is that of the capability.
+/// A check of requests; the order is the order of the calls. The name is that of the capability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
-    /// Who sent it.
+    /// Identifies the caller.
     Authenticate,
-    /// Whether who sent it may have it done.
+    /// Checks the caller's permission.
     Authorize,
-    /// Whether it is one too many.
+    /// Applies rate limits.
     Limit,
 }
 
 impl Stage {
-    /// All there are.
+    /// All stages.
     pub const ALL: [Self; 3] = [Self::Authenticate, Self::Authorize, Self::Limit];
 
     /// `authenticate`, `authorize` or `limit`.
@@ -53,7 +53,7 @@ impl Stage {
     }
 }
 
-/// The stages that are asked.
+/// The stages in use.
 #[derive(Debug)]
 pub struct Filters {
     stages: Vec<(Stage, Client)>,
@@ -63,7 +63,7 @@ pub struct Filters {
 }
 
 impl Filters {
-    /// Those of the settings; `service` finds who provides a stage.
+    /// The filters of the settings; `service` finds the provider of a stage.
     pub fn new(settings: &Settings, service: impl Fn(&str) -> Client) -> Self {
         let listed = Stage::ALL.into_iter().filter(|stage| settings.filters.contains(stage));
         let trimmed = |prefix: &String| prefix.trim_end_matches('/').to_owned();
@@ -74,16 +74,16 @@ impl Filters {
         }
     }
 
-    /// Whether a request has to be judged at all.
+    /// Whether a request has to be checked at all.
     pub(crate) fn apply(&self, parts: &Parts) -> bool {
         !self.stages.is_empty()
             && (!self.is_own(parts) || self.stages.iter().any(|(stage, _)| *stage == Stage::Limit))
     }
 
-    /// Lets each stage judge a request, and puts on it what they found out.
+    /// Has each stage check a request, and adds their results to it.
     ///
     /// # Errors
-    /// The answer to the client, from the first stage that does not let it pass.
+    /// The response to the client, from the first stage that refuses.
     pub(crate) async fn judge(&self, parts: &mut Parts) -> Result<(), Box<Response<Body>>> {
         let is_own = self.is_own(parts);
         for (stage, service) in &self.stages {
@@ -108,12 +108,12 @@ impl Filters {
         let mut question = Request::post(stage.uri()).body(Body::empty()).map_err(|_| unavailable(stage))?;
         let head = question.headers_mut();
         *head = parts.headers.clone();
-        // Of a body that stays here.
+        // For the body, which is not sent along.
         head.remove(CONTENT_LENGTH);
-        // How long the caller waits is no reason to judge less.
+        // A short deadline of the caller must not skip a check.
         head.remove(GRPC_TIMEOUT);
         for (name, text) in [(METHOD, parts.method.as_str()), (PATH, parts.uri.path())] {
-            // A target may hold bytes that no field can: nobody can judge it.
+            // A target may contain bytes that no field can: it cannot be checked.
             let value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| unreadable())?;
             head.insert(name, value);
         }
@@ -126,7 +126,7 @@ impl Filters {
             return Err(unavailable(stage));
         };
         let mut answer = answered.map_err(|error| {
-            tracing::error!(%error, stage = stage.name(), "a filter's answer could not be read");
+            tracing::error!(%error, stage = stage.name(), "a filter's response could not be read");
             unavailable(stage)
         })?;
         match answer.status() {
@@ -149,8 +149,8 @@ impl Filters {
     }
 }
 
-/// Why a request was refused may be read by scripts of any page, as what its plugin would have
-/// answered might: else an upload from another site ends in a network error without a reason.
+/// Scripts of any page may read why a request was refused, as they may read the plugin's own response:
+/// otherwise an upload from another site ends in a network error without a reason.
 fn for_any_page(mut refusal: Box<Response<Body>>) -> Box<Response<Body>> {
     cors::allow_any(refusal.headers_mut());
     refusal
@@ -160,7 +160,7 @@ fn has_credentials(headers: &HeaderMap) -> bool {
     headers.contains_key(http::header::AUTHORIZATION) || headers.contains_key(http::header::COOKIE)
 }
 
-/// What a filter found out goes along with the request, in the place of what an earlier one did.
+/// A filter's result is added to the request and replaces that of an earlier one.
 fn put_on(headers: &mut HeaderMap, found: &HeaderMap) {
     for (name, value) in found.iter().filter(|(name, _)| name.as_str().starts_with(principal::PREFIX)) {
         headers.insert(name.clone(), value.clone());
@@ -170,8 +170,8 @@ fn put_on(headers: &mut HeaderMap, found: &HeaderMap) {
 fn unavailable(stage: Stage) -> Box<Response<Body>> {
     let name = stage.name();
     let detail = format!(
-        "The filter `{name}` does not answer, and nothing passes without it. If this stays, whoever runs the server \
-         finds the plugin that provides `{name}` with `streamgate plugins`, or takes \"{name}\" out of \
+        "The filter `{name}` does not answer, and no request passes without it. If this persists, the operator \
+         can find the plugin that provides `{name}` with `streamgate plugins`, or remove \"{name}\" from \
          plugins.gateway.filters."
     );
     let problem =
@@ -180,6 +180,6 @@ fn unavailable(stage: Stage) -> Box<Response<Body>> {
 }
 
 fn unreadable() -> Box<Response<Body>> {
-    let problem = Problem::of(problems::INVALID_PATH).detail("The path has a control character.");
+    let problem = Problem::of(problems::INVALID_PATH).detail("The path contains a control character.");
     Box::new(problem.into_http())
 }

@@ -1,15 +1,17 @@
-//! Counts the frames that a client of HTTP/2 sends beside its requests (RFC 9113 §10.5). Nothing else limits SETTINGS,
-//! PING, PRIORITY, WINDOW_UPDATE and unknown frames: each costs work, and none costs the client anything.
+//! Counts the frames that an HTTP/2 client sends beside its requests (RFC 9113 §10.5). Nothing else limits
+//! SETTINGS, PING, PRIORITY, WINDOW_UPDATE and unknown frames: each costs work here, and nothing for the
+//! client.
 
 use std::time::Instant;
 
 /// Bytes of the client's preface, before the first frame (RFC 9113 §3.4).
 const PREFACE: usize = 24;
 const HEADER: usize = 9;
-/// Control frames that may come at once, and that each second allows again.
+/// Control frames allowed at once, and per second.
 const BURST: u64 = 1_000;
 const PER_SECOND: u64 = 50;
-/// Bytes of requests and responses that allow one more: a client that takes much says often that it has room.
+/// Bytes of requests and responses that allow one more frame: a client with much traffic sends many window
+/// updates.
 const BYTES_FOR_ONE: u64 = 256;
 
 /// The frames of one connection.
@@ -38,12 +40,12 @@ impl Frames {
         }
     }
 
-    /// Bytes of responses went out.
+    /// Bytes of responses were sent.
     pub(crate) fn sent(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
     }
 
-    /// Bytes came in, however they are cut. Whether they are still within bounds.
+    /// Bytes were received, split in any way. Returns whether they are within the limits.
     pub(crate) fn received(&mut self, mut bytes: &[u8]) -> bool {
         let preface = self.preface_left.min(bytes.len());
         self.preface_left -= preface;
@@ -69,7 +71,7 @@ impl Frames {
     }
 
     fn is_within_bounds(&mut self, kind: u8) -> bool {
-        // DATA with something in it, HEADERS and CONTINUATION are requests; the library bounds those itself.
+        // DATA with content, HEADERS and CONTINUATION are requests; the library limits those itself.
         let of_a_request = matches!(kind, 0x0 | 0x1 | 0x9) && self.payload_left > 0;
         if of_a_request {
             self.bytes += self.payload_left as u64;
@@ -123,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn who_takes_and_sends_much_may_say_often_that_there_is_room() {
+    fn a_client_with_much_traffic_may_send_many_window_updates() {
         let mut frames = begun();
         for _ in 0..20_000 {
             frames.sent(16 << 10);

@@ -1,4 +1,4 @@
-//! Entries for the fuzz targets, not an API: bytes as a client may send them, and what must hold whatever they are.
+//! Entries for the fuzz targets, not an API: bytes from a client, and what must hold for all of them.
 
 use std::net::Ipv4Addr;
 
@@ -9,7 +9,7 @@ use crate::compress::Compressor;
 use crate::head::{self, Peer, Survey};
 use crate::vet::{self, HeadLimits};
 
-/// A target, then header fields as HTTP/1.1 has them, one a line.
+/// A target, then header fields in the form of HTTP/1.1, one per line.
 pub fn head(data: &[u8]) {
     let mut lines = data.split(|byte| *byte == b'\n');
     let target = lines.next().unwrap_or_default();
@@ -66,7 +66,7 @@ pub fn head(data: &[u8]) {
     for name in ["connection", "transfer-encoding", "te", "trailer", "upgrade", "keep-alive", "expect"] {
         assert!(!headers.contains_key(name), "{name} went through");
     }
-    // RFC 9110 §7.6.1: what Connection lists, in whichever of its lines, is for the connection.
+    // RFC 9110 §7.6.1: the fields listed in any line of Connection are for the connection.
     let kept = |name: &HeaderName| {
         let own = ["accept-encoding", "x-forwarded-for", "x-forwarded-proto", "x-request-id", "traceparent"];
         *name == HOST || *name == CONTENT_LENGTH || own.contains(&name.as_str())

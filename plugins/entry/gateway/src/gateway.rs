@@ -1,5 +1,5 @@
-//! One request through the gateway: vetted, routed, put in order, answered by a plugin (or here, with a problem), and
-//! its response put in order. The plugin's handler is polled in the connection's own task.
+//! One request through the gateway: checked, routed, cleaned up, answered by a plugin (or here, with a
+//! problem), and its response cleaned up. The plugin's handler is polled in the connection's own task.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -31,11 +31,11 @@ use crate::turns::Turns;
 use crate::vet::{self, HeadLimits};
 use crate::watch::InFlight;
 
-/// How much longer a plugin has than the gateway waits for it, so that the answer 504 is the gateway's.
+/// How much longer a plugin's deadline is than the gateway's, so that the 504 comes from the gateway.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// That the gateway lets nobody in any more: a flag for those who look often, and a token for those
-/// who wait; and that its time is up.
+/// The shutdown of the gateway: a flag for frequent checks, a token for waiters, and a second token for the
+/// end of the drain timeout.
 #[derive(Debug, Default)]
 pub(crate) struct Stopping {
     begun: AtomicBool,
@@ -49,7 +49,7 @@ impl Stopping {
         self.token.cancel();
     }
 
-    /// From now on it has no more than its drain timeout.
+    /// From now on it has its drain timeout, and no longer.
     pub(crate) fn hurry(&self) {
         self.begin();
         self.hurry.cancel();
@@ -81,11 +81,11 @@ pub(crate) struct Gateway {
     max_body: u64,
     pace: Pace,
     answer_timeout: Duration,
-    /// Of the streams of HTTP/2: one connection may have a hundred, and each costs memory for as long as its client
-    /// likes.
+    /// Slots of HTTP/2 streams: one connection may have a hundred, and each costs memory for as long as its
+    /// client wants.
     streams: Places,
     pub(crate) proxies: Arc<[Network]>,
-    /// Whether it was said that somebody forwards who is not trusted to.
+    /// Whether the warning about an untrusted proxy was logged.
     warned_of_proxy: AtomicBool,
     pub(crate) stopping: Stopping,
 }
@@ -119,7 +119,7 @@ impl Gateway {
         }
     }
 
-    /// A place for a stream of HTTP/2; none is needed by a proxy, behind which are many clients.
+    /// A slot for an HTTP/2 stream; a trusted proxy needs none, because it serves many clients.
     pub(crate) fn stream_place(&self, peer: &Peer) -> Result<Option<Place>, Full> {
         if peer.is_trusted() {
             return Ok(None);
@@ -127,7 +127,7 @@ impl Gateway {
         self.streams.take(Holder::Address(peer.network)).map(Some)
     }
 
-    /// Answers one request, once it is its turn.
+    /// Answers one request, in its turn.
     pub(crate) async fn handle(
         self: Arc<Self>,
         request: Request<Incoming>,
@@ -146,18 +146,19 @@ impl Gateway {
         if survey.origin && !peer.is_trusted() && !self.warned_of_proxy.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 address = peer.address.to_str().unwrap_or_default(),
-                "requests come with X-Forwarded-For or its like from an address that plugins.gateway.trusted_proxies does \
-                 not list: all clients behind it count as one. List it if it is your proxy. This is said once"
+                "requests carry X-Forwarded-For or a similar field from an address that plugins.gateway.trusted_proxies does \
+                 not list: all clients behind it count as one. List it if it is your proxy. This is logged once"
             );
         }
         let sent = parts.method.clone();
         let settled = vet::settle_method(&mut parts, &survey);
         let beginning = self.log.begin(&parts, has_body);
-        // A request that both a length and chunks frame can be read in two ways; hyper reads the chunks, as RFC 9112
-        // §6.3 says, and whoever reads it otherwise gets no second request on this connection.
+        // A request with both a length and chunked framing is ambiguous; hyper reads the chunks, as RFC 9112
+        // §6.3 requires, and the connection closes after it, so that no second request can be smuggled.
         let mut close = one_at_a_time && survey.chunked;
         let vetted = settled.and_then(|()| vet::vet(&parts, &survey, &self.limits));
-        // Fields of a HEAD under a method whose response has a body: the length would be waited for.
+        // Fields of a HEAD response under a method whose response has a body: the client would wait for that
+        // length.
         let no_length = parts.method == Method::HEAD && sent != Method::HEAD;
         let request_id = head::put_on(&mut parts, &survey, &peer);
         let wish = match &self.compressor {
@@ -206,7 +207,7 @@ impl Gateway {
         }))
     }
 
-    /// Lets the plugin of the path answer, if the filters let the request pass.
+    /// Has the plugin of the path answer, if the filters let the request pass.
     async fn forward(
         &self,
         mut parts: http::request::Parts,
@@ -216,14 +217,14 @@ impl Gateway {
     ) -> Response<Body> {
         let cuts = Cuts::default();
         let head_only = parts.method == Method::HEAD;
-        // Boxed, so that requests without filters are not the larger for it.
+        // Boxed, so that the future of requests without filters stays small.
         if self.filters.apply(&parts)
             && let Err(refusal) = Box::pin(self.filters.judge(&mut parts)).await
         {
             *close |= has_body;
             return explained(*refusal, head_only);
         }
-        // The route is let go of before anything is waited for: a table must not be held while a long answer goes on.
+        // The route is released before any await: a long response must not hold the table.
         let answer = {
             let Some(route) = self.table.find(parts.uri.path()) else {
                 let text = format!("No plugin serves the path {}.", parts.uri.path());
@@ -241,7 +242,7 @@ impl Gateway {
                 let body = RequestBody::new(incoming, limit, self.pace, cuts.clone());
                 route.service.send(Request::from_parts(parts, body))
             } else {
-                // Not with a body, whose arrival gives it more time.
+                // Not for a request with a body, whose arrival extends the time.
                 Deadline::within(self.answer_timeout + GRACE).put_on(&mut parts.headers);
                 route.service.send(Request::from_parts(parts, Body::empty()))
             }
@@ -250,20 +251,22 @@ impl Gateway {
             *close |= has_body;
             let limit = self.answer_timeout;
             return Problem::of(problems::NO_ANSWER)
-                .detail(format!("What serves this path did not begin its answer within {limit:?}."))
+                .detail(format!(
+                    "The plugin that serves this path did not begin its response within {limit:?}."
+                ))
                 .into_http();
         };
         if let Some(cut) = cuts.get() {
-            // Whatever the plugin made of a body that was cut short here, the reason is ours to tell.
+            // Whatever the plugin answered to a body that was cut off here, the response states the reason.
             *close = true;
             return match cut {
                 Cut::TooLarge => self.too_large(),
                 Cut::TooSlow => slow(&format!(
-                    "The body stood still for {:?}, or came at less than {} bytes a second.",
+                    "The body stalled for {:?}, or arrived at less than {} bytes per second.",
                     self.pace.patience, self.pace.rate
                 )),
                 Cut::Malformed => Problem::of(problems::MALFORMED_BODY)
-                    .detail("The body's chunks are not framed as RFC 9112 §7.1 says."),
+                    .detail("The body's chunks are not framed as RFC 9112 §7.1 requires."),
             }
             .into_http();
         }
@@ -272,16 +275,16 @@ impl Gateway {
             Err(error) => {
                 tracing::error!(%error, "a plugin's response could not be read");
                 Problem::of(problems::BAD_GATEWAY)
-                    .detail("The plugin's answer could not be read.")
+                    .detail("The plugin's response could not be read.")
                     .into_http()
             }
         }
     }
 
-    /// The answer, unless it is not begun in time while nobody reads the request's body either.
+    /// The response, unless it does not begin in time while the request's body is not read either.
     async fn in_time<F: Future>(&self, answer: F, cuts: &Cuts) -> Option<F::Output> {
         let mut answer = pin!(answer);
-        // Most answers are there at once, and making a timer takes longer than some of them.
+        // Most responses are ready at once, and creating a timer takes longer than some of them.
         if let Poll::Ready(answered) = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await {
             return Some(answered);
         }
@@ -303,7 +306,7 @@ impl Gateway {
     }
 }
 
-/// A failure without a word (a router's own 404 and 405 have none) says at least what its status means.
+/// A failure without a body (a router's own 404 and 405 have none) gets at least the meaning of its status.
 fn explained(response: Response<Body>, head_only: bool) -> Response<Body> {
     let status = response.status();
     let failed = status.is_client_error() || status.is_server_error();

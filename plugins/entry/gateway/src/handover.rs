@@ -1,10 +1,10 @@
-//! Hands the listening sockets to the gateway that takes over from this one, so that no connection is
-//! refused in between: both accept from the same queue until the old one leaves.
+//! Passes the listening sockets to the gateway that takes over from this one, so that no connection is
+//! refused in between: both accept from the same queue until the old one stops.
 //!
-//! The successor makes a Unix socket in the plugin's data directory and names it through the capability `ingress`; the
-//! running gateway connects to it and passes the descriptors (SCM_RIGHTS, unix(7)). Neither looks into the other's
-//! process, which containers forbid. Whoever gets the descriptors can write into that directory, which a confined
-//! plugin cannot do in another's, and is of the same user.
+//! The successor creates a Unix socket in the plugin's data directory and names it through the capability
+//! `ingress`; the running gateway connects to it and passes the descriptors (SCM_RIGHTS, unix(7)). Neither
+//! inspects the other's process, which containers forbid. The receiver must be able to write to that
+//! directory, which a confined plugin cannot do in another's, and must run as the same user.
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -32,12 +32,12 @@ use streamgate_plugin_api::{Body, Host, Problem, problems};
 use crate::server::Listener;
 
 const MAX_ANSWER: usize = 64 << 10;
-/// How long one side waits for a step of the other. Each is a few system calls.
+/// How long one side waits for a step of the other. Each step is a few system calls.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// What the names of the sockets begin with; 32 hexadecimal digits follow.
+/// The prefix of the sockets' names; 32 hexadecimal digits follow.
 const PREFIX: &str = "handover-";
 
-/// Where the successor waits.
+/// The socket on which the successor waits.
 #[derive(Debug, Serialize, Deserialize)]
 struct Wanted {
     socket: String,
@@ -53,7 +53,7 @@ struct Offer {
 #[derive(Debug, Clone)]
 pub struct Handover(Arc<Mutex<Vec<Shared>>>);
 
-/// A listening socket, shared with whoever passes it on at the moment.
+/// A listening socket, shared with an ongoing transfer.
 type Shared = (SocketAddr, Arc<TcpListener>);
 
 impl Handover {
@@ -62,14 +62,14 @@ impl Handover {
         Self(Arc::new(Mutex::new(shared.collect())))
     }
 
-    /// `GET /listeners`: the addresses that it listens on. `POST /listeners` with the name of a socket in `directory`:
-    /// the same, once the listening sockets were passed there.
+    /// `GET /listeners`: the addresses it listens on. `POST /listeners` with the name of a socket in
+    /// `directory`: the same, once the listening sockets were passed there.
     pub fn router(&self, directory: &Path) -> Router {
         let state = (self.clone(), Arc::from(directory));
         Router::new().route("/listeners", get(list).post(hand_over)).with_state(state)
     }
 
-    /// Lets go of the sockets: with the last copy of one, connections to it are refused.
+    /// Drops the sockets: with the last copy of one, connections to it are refused.
     pub(crate) fn close(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
@@ -95,7 +95,7 @@ async fn hand_over(
     };
     let digits = wanted.socket.strip_prefix(PREFIX).unwrap_or_default();
     if digits.len() != 32 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Err(failed(format!("`{}` is no name of a socket for this.", wanted.socket)));
+        return Err(failed(format!("`{}` is not the name of a hand-over socket.", wanted.socket)));
     }
     let listeners = handover.shared();
     let offers = offers(&listeners);
@@ -111,15 +111,15 @@ fn offers(listeners: &[Shared]) -> Json<Vec<Offer>> {
     Json(listeners.iter().map(|(address, _)| Offer { address: *address }).collect())
 }
 
-/// A path has at most 107 bytes as a socket's address, whatever the directory's has: it goes through the descriptor of
-/// the directory, which must stay open meanwhile.
+/// The address of a Unix socket is limited to 107 bytes, whatever the length of the directory: it is
+/// addressed through the descriptor of the directory, which must stay open meanwhile.
 fn within(directory: &Path, name: &str) -> io::Result<(File, PathBuf)> {
     let directory = File::open(directory)?;
     let path = format!("/proc/self/fd/{}/{name}", directory.as_raw_fd());
     Ok((directory, path.into()))
 }
 
-/// Passes the sockets to whoever listens there, if it is of the same user.
+/// Passes the sockets to the listener there, if it runs as the same user.
 fn pass(directory: &Path, name: &str, listeners: &[Shared]) -> io::Result<()> {
     let (_directory, path) = within(directory, name)?;
     let stream = UnixStream::connect(path)?;
@@ -145,20 +145,20 @@ fn of_same_user(stream: &UnixStream) -> io::Result<()> {
         return Ok(());
     }
     let (other, own) = (other.as_raw(), own.as_raw());
-    Err(io::Error::other(format!("the other side is of the user {other}, and this one of {own}")))
+    Err(io::Error::other(format!("the other side runs as user {other}, this one as user {own}")))
 }
 
-/// The sockets of the gateway that runs, if one does.
+/// The sockets of the running gateway, if there is one.
 pub(crate) async fn take(host: &Host) -> Vec<Listener> {
     match ask(host, Method::GET, Body::empty()).await {
         Ok(offers) if !offers.is_empty() => {}
-        // There is none, or it has let go of them.
+        // There is none, or it has dropped them.
         _ => return Vec::new(),
     }
     match take_over(host).await {
         Ok(taken) => taken,
         Err(why) => {
-            // Then it listens itself, and says why if it cannot.
+            // Then this one listens itself, and reports why if it cannot.
             tracing::warn!(why, "the listening sockets of the running gateway cannot be taken over");
             Vec::new()
         }
@@ -181,7 +181,7 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|error| error.to_string())
 }
 
-/// What the running gateway has, or why it does not say so.
+/// The addresses of the running gateway, or why it does not answer.
 async fn ask(host: &Host, method: Method, body: Body) -> Result<Vec<Offer>, String> {
     let request =
         Request::builder().method(method).uri("/listeners").header(CONTENT_TYPE, "application/json");
@@ -195,7 +195,7 @@ async fn ask(host: &Host, method: Method, body: Body) -> Result<Vec<Offer>, Stri
     serde_json::from_slice(&body).map_err(|error| error.to_string())
 }
 
-/// Where the successor waits for the sockets. Gone with its drop.
+/// The socket on which the successor waits. Removed on drop.
 struct Inbox {
     listener: UnixListener,
     name: String,
@@ -205,7 +205,7 @@ struct Inbox {
 
 impl Inbox {
     fn open(directory: &Path) -> io::Result<Self> {
-        // Of runs that were killed here. No other one waits: there is one change of a plugin at a time.
+        // Left by killed runs. There is no other waiter: a plugin changes one at a time.
         for entry in std::fs::read_dir(directory)?.flatten() {
             if entry.file_name().to_string_lossy().starts_with(PREFIX) {
                 let _ = std::fs::remove_file(entry.path());
@@ -220,7 +220,7 @@ impl Inbox {
         Ok(Self { listener, name, path, _directory: directory })
     }
 
-    /// The sockets of the list, which are on their way when it is known.
+    /// The sockets of the list, in transit once it is known.
     fn receive(self, offers: &[Offer]) -> io::Result<Vec<Listener>> {
         let (stream, _) = self.listener.accept()?;
         of_same_user(&stream)?;
@@ -240,7 +240,7 @@ fn one(stream: &UnixStream) -> io::Result<OwnedFd> {
     let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut room);
     let mut byte = [0];
-    // No process that is started later has it.
+    // Not inherited by processes that start later.
     rustix::io::retry_on_intr(|| {
         recvmsg(stream, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC)
     })?;
@@ -251,13 +251,13 @@ fn one(stream: &UnixStream) -> io::Result<OwnedFd> {
     descriptors.flatten().next().ok_or_else(|| io::Error::other("fewer sockets came than were announced"))
 }
 
-/// A descriptor of a socket that listens.
+/// A descriptor of a listening socket.
 fn listening(descriptor: OwnedFd) -> io::Result<TcpListener> {
     if !socket_acceptconn(&descriptor)? {
-        return Err(io::Error::other("what came is no socket that listens"));
+        return Err(io::Error::other("the received descriptor is not a listening socket"));
     }
     let listener = TcpListener::from(descriptor);
-    // Which of the internet's families it is, the system says.
+    // The system knows the address family.
     listener.local_addr()?;
     listener.set_nonblocking(true)?;
     Ok(listener)

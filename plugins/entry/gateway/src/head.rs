@@ -1,4 +1,4 @@
-//! Heads of requests and responses at the door: what is taken off, what is put on. Pure decisions.
+//! Heads of requests and responses: which fields are removed and which are added. Pure decisions.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -28,14 +28,14 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// Who is at the other end of a connection.
+/// The other end of a connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
-    /// Its address, ready to be put on.
+    /// Its address, as a field value.
     pub(crate) address: HeaderValue,
-    /// As whom it holds places: its address, of IPv6 the /64.
+    /// The key of its slots: its address, of IPv6 the /64.
     pub(crate) network: IpAddr,
-    /// Whether it is a proxy whose word counts.
+    /// Whether it is a trusted proxy.
     trusted: bool,
     proxies: Arc<[Network]>,
 }
@@ -48,13 +48,13 @@ impl Peer {
         Self { address: value, network: address::network(address), trusted, proxies: proxies.clone() }
     }
 
-    /// Whether it is a proxy whose word counts.
+    /// Whether it is a trusted proxy.
     pub(crate) fn is_trusted(&self) -> bool {
         self.trusted
     }
 
-    /// The last address of a chain that is not one of the trusted proxies: what stands before it is hearsay. The
-    /// chain's first one, if all of them are.
+    /// The last address of a chain that is not a trusted proxy: earlier ones are unverified. The chain's
+    /// first one, if all of them are trusted.
     fn client(&self, chain: &[u8]) -> Option<HeaderValue> {
         let hops = chain.rsplit(|byte| *byte == b',');
         let mut nearest = None;
@@ -69,7 +69,7 @@ impl Peer {
     }
 }
 
-/// An address of `X-Forwarded-For`: some proxies add the port, and put IPv6 in brackets.
+/// An address in `X-Forwarded-For`: some proxies add the port, and put IPv6 in brackets.
 fn hop_address(hop: &[u8]) -> Option<IpAddr> {
     let hop = std::str::from_utf8(hop).ok()?.trim();
     let with_port = || hop.parse::<SocketAddr>().ok().map(|address| address.ip());
@@ -77,28 +77,29 @@ fn hop_address(hop: &[u8]) -> Option<IpAddr> {
     hop.parse().ok().or_else(with_port).or_else(bracketed).map(|address: IpAddr| address.to_canonical())
 }
 
-/// What a head has, found in one pass: most requests have little of it, and looking each name up costs more.
+/// What a head contains, found in one pass: most requests have few of these, and looking up each name costs
+/// more.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Survey {
     pub(crate) bytes: usize,
     pub(crate) hosts: u32,
     cookies: u32,
-    /// A field for the connection alone, by its own name or in `Connection`.
+    /// A hop-by-hop field, by its own name or in `Connection`.
     hop_by_hop: bool,
-    /// A field that says where the request came from.
+    /// A field that states where the request came from.
     pub(crate) origin: bool,
     pub(crate) expect: bool,
-    /// A field that only the gateway may put on.
+    /// A field that only the gateway may set.
     forged: bool,
     ids: bool,
-    /// A field that asks for another method.
+    /// A method override.
     pub(crate) overrides: bool,
     pub(crate) chunked: bool,
     pub(crate) accept_encoding: bool,
 }
 
 impl Survey {
-    /// Looks at every field once.
+    /// Checks every field once.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut survey = Self::default();
         for (name, value) in headers {
@@ -128,7 +129,7 @@ impl Survey {
     }
 }
 
-/// Takes off what was meant for the connection or must not be believed, puts on who asks and the ids. Returns the
+/// Removes hop-by-hop fields and fields that must not be trusted, and adds the peer and the ids. Returns the
 /// request's id, for the response.
 pub(crate) fn put_on(parts: &mut Parts, survey: &Survey, peer: &Peer) -> HeaderValue {
     let headers = &mut parts.headers;
@@ -166,7 +167,7 @@ pub(crate) fn put_on(parts: &mut Parts, survey: &Survey, peer: &Peer) -> HeaderV
     if survey.ids { keep_ids(headers) } else { make_ids(headers, None) }
 }
 
-/// A trusted proxy says who asks, and for what.
+/// A trusted proxy states the client and the original host.
 fn put_on_believed(headers: &mut HeaderMap, peer: &Peer) {
     let own = peer.address.as_bytes();
     let chain: Vec<_> =
@@ -181,7 +182,7 @@ fn put_on_believed(headers: &mut HeaderMap, peer: &Peer) {
     }
 }
 
-/// RFC 9113 §8.2.3: crumbs of a cookie are joined before anybody reads them.
+/// RFC 9113 §8.2.3: the parts of a cookie are joined before they are read.
 fn join_cookies(headers: &mut HeaderMap) {
     let crumbs: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
     if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
@@ -189,7 +190,7 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Keeps a sound `traceparent` and a sane `x-request-id`, and makes those that are not.
+/// Keeps a valid `traceparent` and `x-request-id`, and creates missing or invalid ones.
 fn keep_ids(headers: &mut HeaderMap) -> HeaderValue {
     let mut given = headers.get_all(&X_REQUEST_ID).iter();
     let id = match (given.next(), given.next()) {
@@ -206,7 +207,7 @@ fn keep_ids(headers: &mut HeaderMap) -> HeaderValue {
             id
         }
         (_, id) => {
-            // The state belongs to the trace that is thrown away.
+            // The state belongs to the trace that is replaced.
             headers.remove("tracestate");
             make_ids(headers, id)
         }
@@ -235,12 +236,12 @@ fn hex(bytes: &[u8], out: &mut [u8]) {
     }
 }
 
-/// An id that goes into logs and headers unchanged: short and without anything that could be misread there.
+/// An id that goes into logs and headers unchanged: short and without ambiguous characters.
 fn sane(id: &[u8]) -> bool {
     (1..=128).contains(&id.len()) && id.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=@".contains(b))
 }
 
-/// Gets a plugin's response ready for the client.
+/// Prepares a plugin's response for the client.
 pub(crate) fn finish(headers: &mut HeaderMap, request_id: HeaderValue) {
     let (mut hop_by_hop, mut sniffing) = (false, false);
     for name in headers.keys() {
@@ -260,14 +261,14 @@ pub(crate) fn finish(headers: &mut HeaderMap, request_id: HeaderValue) {
     }
 }
 
-/// RFC 9110 §7.6.1: fields for one connection, by their own names and by those that `Connection` lists.
+/// RFC 9110 §7.6.1: hop-by-hop fields, by their own names and by those that `Connection` lists.
 fn take_off_hop_by_hop(headers: &mut HeaderMap) {
     // Further lines of a field extend its list (RFC 9110 §5.3).
     if let http::header::Entry::Occupied(connection) = headers.entry(CONNECTION) {
         let lines: Vec<_> = connection.remove_entry_mult().1.collect();
         let listed = lines.iter().flat_map(|line| line.to_str().unwrap_or_default().split(','));
         for name in listed.map(str::trim) {
-            // What frames or addresses a message is never a matter of the connection alone.
+            // Fields that frame or address a message are never hop-by-hop.
             if let Ok(name) = HeaderName::try_from(name)
                 && !matches!(name, CONTENT_LENGTH | HOST | ACCEPT_ENCODING)
             {
@@ -372,7 +373,7 @@ pub(crate) mod tests {
 
     #[test]
     fn behind_two_proxies_each_client_keeps_its_own_address_and_network() {
-        // A balancer in front of a proxy beside the server.
+        // A load balancer in front of a proxy beside the server.
         let networks = ["10.0.0.0/8", "127.0.0.1"].map(|network| Network::parse(network).unwrap());
         let nearest = Peer::new("127.0.0.1".parse().unwrap(), &networks.into());
         for client in ["203.0.113.7", "203.0.113.8", "2001:db8::7"] {

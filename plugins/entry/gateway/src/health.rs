@@ -11,15 +11,15 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use serde_json::{Value, json};
 use streamgate_plugin_api::{Body, Problem, problems};
 
-/// How long an answer counts: a busy balancer asks more often than anything changes. Not ready is forgotten soon, so
-/// that a start is seen at once.
+/// How long a response is cached: a busy load balancer polls more often than anything changes. "Not ready"
+/// expires soon, so that a start is seen at once.
 const READY_COUNTS: Duration = Duration::from_secs(1);
 const UNREADY_COUNTS: Duration = Duration::from_millis(20);
 
-/// Where the report of all plugins comes from: the host's, or a test's.
+/// The source of the report about all plugins: the host, or a test.
 pub type Report = Arc<dyn Fn() -> Value + Send + Sync>;
 
-/// The two answers.
+/// The two responses.
 pub(crate) struct Health {
     report: Report,
     last: ArcSwapOption<Readiness>,
@@ -37,7 +37,7 @@ impl Health {
         Self { report, last: ArcSwapOption::empty() }
     }
 
-    /// The answer, if `path` is one of the two.
+    /// The response, if `path` is one of the two.
     pub(crate) fn answer(&self, method: &Method, path: &str) -> Option<Response<Body>> {
         let ready = match path.strip_prefix("/health/")? {
             "live" => false,
@@ -77,8 +77,8 @@ impl Health {
 
 const LIVE: &[u8] = br#"{"status":"healthy"}"#;
 
-/// What of a report is for everybody: whether it is ready. Which plugins there are, how each does and why, admins
-/// find at `/api/v1/system`, and whoever is on the machine through the control socket (`streamgate health`).
+/// The public part of a report: whether the server is ready. Admins see the plugins, their state and the
+/// reasons at `/api/v1/system`, local users through the control socket (`streamgate health`).
 fn summary(report: &Value) -> (bool, Bytes) {
     let ready = report["ready"].as_bool().unwrap_or(false);
     (ready, json!({ "ready": ready }).to_string().into())

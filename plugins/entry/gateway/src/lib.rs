@@ -1,7 +1,7 @@
-//! The door: HTTP/1.1 and HTTP/2 on TCP, in front of the public routes of all plugins.
+//! The public entry: HTTP/1.1 and HTTP/2 on TCP, in front of the public routes of all plugins.
 //!
-//! It limits, times, identifies, compresses and logs, and lets filters judge; it keeps no state of a user and knows no plugin by name. What it
-//! mounts is what the host says at the moment.
+//! It limits, times, identifies, compresses and logs, and calls the filters; it keeps no user state and knows
+//! no plugin by name. The host tells it the current mounts.
 
 mod access_log;
 mod body;
@@ -55,7 +55,7 @@ impl Plugin for GatewayPlugin {
             return Err(StartError::new(problem.to_string()));
         }
         let table = Arc::new(Table::new(settings.unlimited_bodies.clone()));
-        // Nobody is let in before there is something behind the door.
+        // Connections are accepted only once there are mounts.
         let generation = mount(&host, &table, 0).await;
         let report_host = host.clone();
         let report: Report = Arc::new(move || report_host.report());
@@ -65,7 +65,7 @@ impl Plugin for GatewayPlugin {
         let server = Server::start(&settings, table.clone(), filters, (report, figures), taken)?;
         host.provide("ingress", server.handover().router(host.data_dir()))?;
         for address in server.addresses() {
-            // Not as a URL: which name people sign in under is said by whoever knows.
+            // Not as a URL: the public name is a setting of the plugin that signs people in.
             tracing::info!("listening on {address}");
         }
         host.health("listener").healthy();
@@ -93,7 +93,7 @@ export_plugin! {
     }
 }
 
-/// Takes over the mounts once their generation is greater than `after`, and answers it.
+/// Applies the mounts if their generation is greater than `after`, and returns it.
 async fn mount(host: &Host, table: &Table, after: u64) -> u64 {
     let mounts = host.next_mounts(after).await;
     let routes =

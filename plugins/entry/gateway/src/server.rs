@@ -1,5 +1,5 @@
-//! Listens, hands each connection to the thread with the fewest, and ends in good order. One single-threaded runtime
-//! per core: a connection never changes threads, and nothing on its way is shared but the table of routes.
+//! Listens, assigns each connection to the thread with the fewest, and stops cleanly. One single-threaded
+//! runtime per core: a connection never changes threads, and its path shares nothing but the route table.
 
 use std::io;
 use std::net::SocketAddr;
@@ -28,28 +28,28 @@ use crate::table::Table;
 use crate::turns::Turns;
 use crate::watch::Patience;
 
-/// Connections that the system keeps until they are accepted.
+/// The backlog of the listeners.
 const BACKLOG: i32 = 4096;
-/// Clients that were turned away and are waited for until they have read why. More than these lose the answer rather than
-/// take descriptors that others need.
+/// Maximum of refused clients that are given time to read the reason. Beyond it they lose the answer, so that
+/// they do not use descriptors that others need.
 const LINGERING: usize = 64;
-/// How long accepting rests when the process has no descriptors left.
+/// How long accepting pauses when the process has no descriptors left.
 const REST: Duration = Duration::from_millis(50);
 
 /// Why the gateway cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// The address is taken or not ours.
+    /// The address is in use or not local.
     #[error(
         "cannot listen on {address}; stop what listens there or set plugins.gateway.listen to another address"
     )]
     Bind {
         /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// The system gave no thread or no runtime.
+    /// The system refused a thread or a runtime.
     #[error("cannot start a thread for connections")]
     Thread(#[source] io::Error),
 }
@@ -64,34 +64,34 @@ pub struct Server {
     drain_timeout: Duration,
 }
 
-/// A socket that listens, by the address that the settings give it (whose port may be 0).
+/// A listening socket, by its address in the settings (whose port may be 0).
 pub type Listener = (SocketAddr, std::net::TcpListener);
 
-/// A connection, who it is of, and its place among all.
+/// A connection, its peer, and its slot.
 type Accepted = (std::net::TcpStream, SocketAddr, Place);
 
-/// A thread that serves connections, as those who accept see it.
+/// A thread that serves connections, as seen by the acceptors.
 #[derive(Debug, Clone)]
 struct Worker {
     connections: mpsc::UnboundedSender<Accepted>,
     load: Arc<AtomicUsize>,
 }
 
-/// What those who accept share.
+/// Shared by the acceptors.
 struct Door {
     workers: Vec<Worker>,
-    /// Shared fairly by address: no crowd that holds many keeps out who has none.
+    /// Shared fairly by address: many connections of one address do not keep out an address without any.
     places: Places,
     lingering: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
 impl Server {
-    /// Listens on the addresses of `settings`, with what was `taken` over from another gateway if it
-    /// is of the same address, and serves what `table` has, also later, of what passes `filters`.
+    /// Listens on the addresses of `settings`, with a socket `taken` over from another gateway if it has the
+    /// same address, and serves the mounts of `table`, including later ones, to requests that pass `filters`.
     ///
     /// # Errors
-    /// When an address cannot be listened on.
+    /// If it cannot listen on an address.
     pub fn start(
         settings: &Settings,
         table: Arc<Table>,
@@ -139,7 +139,7 @@ impl Server {
         let door = Arc::new(Door { workers, places, lingering, stop: stop.clone() });
         let mut listeners = listeners.into_iter();
         for (index, (runtime, receive)) in runtimes.into_iter().enumerate() {
-            // The first thread accepts too; a listener is little work beside what its connections bring.
+            // The first thread accepts too; that is little work compared to its connections.
             let own: Vec<_> = if index == 0 { listeners.by_ref().collect() } else { Vec::new() };
             let (end, end_received) = oneshot::channel();
             ended.push(end_received);
@@ -165,12 +165,12 @@ impl Server {
         Ok(Self { addresses, gateway, handover, workers, drain_timeout: settings.drain_timeout.get() })
     }
 
-    /// Where it listens; the real ports, if 0 was asked for.
+    /// The addresses it listens on; the real ports, if 0 was set.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// Its sockets, for the one that takes over.
+    /// Its sockets, for the successor.
     pub fn handover(&self) -> &Handover {
         &self.handover
     }
@@ -180,8 +180,8 @@ impl Server {
         self.gateway.stopping.token()
     }
 
-    /// Accepts no more, answers what is in flight (saying that the connection ends), and returns when all connections
-    /// have ended, however long that takes.
+    /// Stops accepting, answers what is in flight (announcing that the connection closes), and returns when
+    /// all connections have ended, however long that takes.
     pub async fn drain(&self) {
         self.gateway.stopping.begin();
         self.handover.close();
@@ -192,10 +192,10 @@ impl Server {
         }
     }
 
-    /// The same, but what is still in flight after the drain timeout is cut off.
+    /// The same, but requests in flight are cut off after the drain timeout.
     pub async fn stop(self) {
         self.gateway.stopping.hurry();
-        // The threads keep the time themselves; this one is for threads that hang.
+        // The threads keep the time themselves; this timeout is for threads that hang.
         let _ = tokio::time::timeout(self.drain_timeout + Duration::from_secs(2), self.drain()).await;
     }
 }
@@ -215,7 +215,7 @@ fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-/// One thread's part.
+/// The work of one thread.
 struct Serving {
     protocols: Protocols,
     gateway: Arc<Gateway>,
@@ -235,14 +235,14 @@ impl Serving {
             for listener in listeners {
                 match TcpListener::from_std(listener) {
                     Ok(listener) => drop(tokio::spawn(door.clone().accept(listener))),
-                    Err(error) => tracing::error!(%error, "a listener could not be watched"),
+                    Err(error) => tracing::error!(%error, "a listener could not be registered"),
                 }
             }
         }
         tokio::spawn(self.turns.clone().give());
         let serving = Arc::new(self);
         let tracker = TaskTracker::new();
-        // Ends when all who accept have ended, after the last connection that they took.
+        // Ends when all acceptors have ended, after the last connection that they accepted.
         while let Some((tcp, address, place)) = connections.recv().await {
             let serving = serving.clone();
             tracker.spawn(async move {
@@ -273,7 +273,7 @@ impl Serving {
 }
 
 impl Door {
-    /// Accepts until it is told to stop, and then what the system accepted for us already.
+    /// Accepts until it is stopped, and then what the system has already accepted.
     async fn accept(self: Arc<Self>, listener: TcpListener) {
         loop {
             tokio::select! {
@@ -281,16 +281,16 @@ impl Door {
                 () = self.stop.cancelled() => break,
                 accepted = listener.accept() => match accepted {
                     Ok((tcp, address)) => self.hand_over(tcp, address),
-                    // The client was gone before it was accepted.
+                    // The client disconnected before it was accepted.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     Err(error) => {
-                        tracing::warn!(%error, "no connection can be accepted for now");
+                        tracing::warn!(%error, "connections cannot be accepted at the moment");
                         tokio::time::sleep(REST).await;
                     }
                 }
             }
         }
-        // Asked of the system itself: the runtime may not have heard yet of what waits there.
+        // Directly from the system: the runtime may not know yet what is waiting.
         let Ok(listener) = listener.into_std() else { return };
         while let Ok((tcp, address)) = listener.accept() {
             if tcp.set_nonblocking(true).is_ok()
@@ -305,7 +305,7 @@ impl Door {
         let load = |worker: &Worker| worker.load.load(Ordering::Relaxed);
         let Ok(place) = self.places.take(Holder::Address(network(address.ip()))) else {
             let _ = tcp.try_write(&plain(busy()));
-            // Detached and short: it must not hold up the next.
+            // Detached and short: it must not delay the next one.
             if let Ok(one) = self.lingering.clone().try_acquire_owned() {
                 tokio::spawn(async move {
                     linger(tcp).await;

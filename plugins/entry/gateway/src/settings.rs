@@ -1,4 +1,4 @@
-//! What an operator can set for the gateway. Never resolves a name or opens a socket.
+//! The operator's settings of the gateway. Never resolves a name or opens a socket.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -150,7 +150,7 @@ impl JsonSchema for Listen {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        // `format` speaks of strings and `items` of lists, so that both may stand side by side.
+        // `format` applies to strings and `items` to lists, so both can be present.
         json_schema!({
             "type": ["string", "array"],
             "format": "listen-address",
@@ -194,14 +194,14 @@ impl Settings {
         self.listen.0.iter().filter_map(|address| parse_address(address)).collect()
     }
 
-    /// What is wrong beyond types.
+    /// Problems beyond types.
     pub(crate) fn problems(&self) -> Vec<SettingsProblem> {
         let bytes = self.max_header_bytes;
         let mut problems: Vec<_> = outside("max_headers", self.max_headers, 1, 100).into_iter().collect();
         problems.extend(outside("max_header_bytes", bytes, ByteSize::kib(1), ByteSize::kib(256)));
         let mut problem = |key: &str, text: String| problems.push(SettingsProblem::new(key, text));
         if self.listen.0.is_empty() {
-            problem("listen", "names no address; give one such as \"127.0.0.1:8080\"".into());
+            problem("listen", "contains no address; set one such as \"127.0.0.1:8080\"".into());
         }
         for address in self.listen.0.iter().filter(|address| parse_address(address).is_none()) {
             problem(
@@ -210,7 +210,7 @@ impl Settings {
             );
         }
         if self.max_connections == 0 {
-            problem("max_connections", "is 0, which lets nobody in".into());
+            problem("max_connections", "is 0, which refuses every connection".into());
         }
         for (key, value) in [
             ("header_timeout", self.header_timeout),
@@ -221,7 +221,7 @@ impl Settings {
             ("filter_timeout", self.filter_timeout),
         ] {
             if value.is_zero() {
-                problem(key, "is 0, which cuts every connection; give a time such as \"30s\"".into());
+                problem(key, "is 0, which closes every connection; set a duration such as \"30s\"".into());
             }
         }
         for (key, prefixes) in
@@ -236,7 +236,7 @@ impl Settings {
         {
             problem(
                 "own_authentication",
-                "\"/\" is every path, so that nobody would be asked anything".into(),
+                "\"/\" matches every path, so no request would be authenticated".into(),
             );
         }
         for (place, stage) in self.filters.iter().enumerate() {
@@ -245,7 +245,10 @@ impl Settings {
             }
         }
         if self.filters.contains(&Stage::Authorize) && !self.filters.contains(&Stage::Authenticate) {
-            problem("filters", "\"authorize\" without \"authenticate\" would know nobody; list both".into());
+            problem(
+                "filters",
+                "\"authorize\" needs the caller that \"authenticate\" identifies; list both".into(),
+            );
         }
         for proxy in self.trusted_proxies.iter().filter(|proxy| Network::parse(proxy).is_none()) {
             problem(

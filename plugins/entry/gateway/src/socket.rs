@@ -1,5 +1,5 @@
-//! One connection's socket: tells its watch what passes, bounds what the system may hold of responses, and knows whether
-//! the client has sent its last. Never decides what becomes of the connection.
+//! One connection's socket: reports traffic to its watch, limits how much of a response the system buffers,
+//! and knows whether the client has closed its sending side. Never decides when the connection ends.
 
 use std::future::Future;
 use std::io;
@@ -15,18 +15,18 @@ use tokio::net::TcpStream;
 use crate::frames::Frames;
 use crate::watch::Watch;
 
-/// Bytes that the system may hold and has not sent (TCP_NOTSENT_LOWAT). It takes more once half of them are sent, and
-/// only then tells that a client reads: without a bound it holds megabytes, and a client that takes 25 kB each second
-/// would seem to take nothing for a minute.
+/// Bytes that the system may hold unsent (TCP_NOTSENT_LOWAT). It accepts more once half of them are sent, and
+/// only then shows that a client reads: without a limit it holds megabytes, and a client that reads 25 kB per
+/// second would seem to read nothing for a minute.
 const UNSENT: u32 = 128 << 10;
-/// The same for a client that makes room at once: waking for each 64 KiB would cost it throughput.
+/// The same for a client that reads at once: waking for each 64 KiB would cost throughput.
 const UNSENT_TO_BRISK: u32 = 1 << 20;
-/// A client that makes room sooner is brisk.
+/// A client that makes room sooner is fast.
 const BRISK: Duration = Duration::from_millis(250);
-/// A client that takes longer is brisk no more.
+/// A client that takes longer is no longer fast.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// A socket that is asked about while hyper owns it. Only one task ever locks it.
+/// A socket that can be inspected while hyper owns it. Only one task ever locks it.
 #[derive(Debug, Clone)]
 pub(crate) struct Socket(Arc<Mutex<TcpStream>>);
 
@@ -39,8 +39,8 @@ impl Socket {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the client has closed its sending side. It may still read: the system does not tell who is gone from who
-    /// only has no more to say.
+    /// Whether the client has closed its sending side. It may still read: the system does not distinguish a
+    /// client that is gone from one that only has nothing more to send.
     pub(crate) fn is_half_closed(&self) -> bool {
         let tcp = self.lock();
         let mut readiness = pin!(tcp.ready(Interest::READABLE));
@@ -48,7 +48,7 @@ impl Socket {
         matches!(polled, Poll::Ready(Ok(ready)) if ready.is_read_closed())
     }
 
-    /// The socket, if nobody else has it any more.
+    /// The socket, if it is not shared any more.
     pub(crate) fn into_inner(self) -> Option<TcpStream> {
         Some(Arc::into_inner(self.0)?.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
@@ -65,19 +65,20 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    /// Of a connection of HTTP/1.1: whole responses go to the system at once until the client turns out to be slow.
+    /// For an HTTP/1.1 connection: whole responses go to the system at once until the client turns out to be
+    /// slow.
     pub(crate) fn new(socket: Socket, watch: Arc<Watch>) -> Self {
         Self { socket, watch, frames: None, unsent: UNSENT_TO_BRISK }.bounded()
     }
 
-    /// The same for a connection of HTTP/2, whose frames are counted. Each of its streams has a clock, and waits behind
-    /// what the system holds of the others.
+    /// For an HTTP/2 connection, whose frames are counted. Each of its streams has a clock, and waits behind
+    /// what the system holds for the others.
     pub(crate) fn with_frames(socket: Socket, watch: Arc<Watch>) -> Self {
         Self { socket, watch, frames: Some(Frames::new()), unsent: UNSENT }.bounded()
     }
 
     fn bounded(self) -> Self {
-        // Where the system does not know it, slow clients are only seen later.
+        // Where the system does not support it, slow clients are only noticed later.
         let _ = SockRef::from(&*self.socket.lock()).set_tcp_notsent_lowat(self.unsent);
         self
     }
@@ -132,7 +133,7 @@ impl AsyncRead for Watched {
             if let Some(frames) = &mut this.frames
                 && !frames.received(&buf.filled()[before..])
             {
-                // Nothing more is read. The connection looks at the flag and says goodbye.
+                // Nothing more is read. The connection checks the flag and closes.
                 this.watch.was_flooded();
                 buf.set_filled(before);
                 cx.waker().wake_by_ref();

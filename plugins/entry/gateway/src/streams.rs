@@ -1,5 +1,5 @@
-//! Streams of HTTP/2 whose client gives no window: the connection lives, and its PINGs are answered, while a response
-//! waits for ever. Each stream has a clock of its own, and ends alone.
+//! HTTP/2 streams whose client grants no window: the connection lives, and its PINGs are answered, while a
+//! response waits forever. Each stream has its own clock, and ends alone.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -11,25 +11,26 @@ use streamgate_plugin_api::fair::Place;
 
 use crate::watch::Watch;
 
-/// Streams that share a connection, at most: as few as RFC 9113 §6.5.2 advises, as each costs memory.
+/// Maximum streams of one connection: as few as RFC 9113 §6.5.2 advises, because each costs memory.
 pub(crate) const MAX_STREAMS: u32 = 100;
-/// What a connection that moves carries at least while a stream waits; more than the PINGs that it may be sent.
+/// Minimum traffic of an active connection while a stream waits; more than the PINGs that the server may
+/// send.
 const MOVES: u64 = 32 << 10;
-/// Of a stream, the least that is sent at its turn.
+/// The least that is sent of a stream at its turn.
 const FRAME: u64 = 16 << 10;
 
-/// One stream: its place among all, and since when its response waits for the client.
+/// One stream: its slot, and since when its response waits for the client.
 #[derive(Debug)]
 pub(crate) struct Progress {
     watch: Arc<Watch>,
-    /// Bytes that it has for the client.
+    /// Bytes waiting for the client.
     size: AtomicU64,
-    /// What the connection had carried before.
+    /// Traffic of the connection before.
     carried: AtomicU64,
     began: Instant,
-    /// In milliseconds since it began, plus one; 0: it does not wait.
+    /// Milliseconds since its start, plus one; 0: it does not wait.
     waits_since: AtomicU64,
-    /// None for a trusted proxy, behind which are many clients.
+    /// `None` for a trusted proxy, which serves many clients.
     place: Option<Place>,
 }
 
@@ -45,7 +46,7 @@ impl Progress {
         }
     }
 
-    /// There are bytes for the client. hyper asks for no more before the client has room for them.
+    /// There are bytes for the client. hyper polls for more only when the client has room for them.
     pub(crate) fn offered(&self, bytes: usize) {
         self.size.store(bytes as u64, Relaxed);
         self.carried.store(self.watch.written(), Relaxed);
@@ -57,7 +58,7 @@ impl Progress {
         self.waits_since.store(0, Relaxed);
     }
 
-    /// Comes when somebody else has its place.
+    /// Resolves when its slot was given to another stream.
     async fn displaced(&self) {
         match &self.place {
             Some(place) => place.displaced().await,
@@ -65,15 +66,16 @@ impl Progress {
         }
     }
 
-    /// Whether the connection, which had carried `seen` at the last look, moves and has not come to this stream yet: it
-    /// is slow for all its streams together, and it is not this one's client that gives no window.
+    /// Whether the connection, which had carried `seen` at the last check, is active and has not reached this
+    /// stream yet: it is slow for all its streams together, so the client does not withhold this one's
+    /// window.
     fn waits_for_its_turn(&self, seen: u64) -> bool {
         let (now, began) = (self.watch.written(), self.carried.load(Relaxed));
         let turn = u64::from(MAX_STREAMS) * self.size.load(Relaxed).max(FRAME);
         now - began.max(seen) >= MOVES && now - began < turn
     }
 
-    /// Comes when the client took nothing for as long as `patience`.
+    /// Resolves when the client read nothing for `patience`.
     async fn stalled(&self, patience: Duration) {
         let mut seen = 0;
         loop {
@@ -94,13 +96,13 @@ impl Progress {
     }
 }
 
-/// Runs the streams of one connection, each for as long as its client takes something of it. Dropping a stream's future
-/// resets the stream (RFC 9113 §7, CANCEL).
+/// Runs the streams of one connection, each for as long as its client reads some of it. Dropping a stream's
+/// future resets the stream (RFC 9113 §7, CANCEL).
 #[derive(Debug, Clone)]
 pub(crate) struct Streams {
     patience: Duration,
     watch: Arc<Watch>,
-    /// Of the request that was taken last: hyper hands its future over in the same breath.
+    /// Of the last accepted request: hyper returns its future immediately after.
     next: Arc<Mutex<Option<Arc<Progress>>>>,
 }
 
@@ -109,7 +111,7 @@ impl Streams {
         Self { patience, watch, next: Arc::default() }
     }
 
-    /// A request was taken; its future comes next.
+    /// A request was accepted; its future comes next.
     pub(crate) fn begin(&self, place: Option<Place>) -> Arc<Progress> {
         let progress = Arc::new(Progress::new(self.watch.clone(), place));
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress.clone());
@@ -131,7 +133,7 @@ where
                 biased;
                 _ = stream => {}
                 () = progress.displaced() => tracing::debug!("a stream was ended for one of another client"),
-                () = progress.stalled(patience) => tracing::debug!(seconds = patience.as_secs(), "a client took nothing of a response"),
+                () = progress.stalled(patience) => tracing::debug!(seconds = patience.as_secs(), "a client read nothing of a response"),
             }
         });
     }

@@ -1,16 +1,16 @@
-//! Which plugin answers which path: longest prefix first, by whole path segments. Read without locks.
+//! Routing: longest prefix first, by whole path segments. Read without locks.
 
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use streamgate_plugin_api::Client;
 
-/// One prefix and what answers there.
+/// One prefix and its service.
 #[derive(Debug, Clone)]
 pub struct Route {
-    /// `/files` takes `/files` and all below; `/` takes what no other prefix does.
+    /// `/files` matches `/files` and everything below; `/` matches what no other prefix does.
     pub prefix: String,
-    /// What answers.
+    /// The service.
     pub service: Client,
 }
 
@@ -22,7 +22,7 @@ pub(crate) struct Entry {
     pub(crate) unlimited: bool,
 }
 
-/// The table, which changes while requests go on.
+/// The table, which can change while requests are in progress.
 #[derive(Debug)]
 pub struct Table {
     entries: ArcSwap<Vec<Arc<Entry>>>,
@@ -35,7 +35,7 @@ impl Table {
         Self { entries: ArcSwap::default(), unlimited }
     }
 
-    /// Replaces all routes at once; requests in flight go on with those they found.
+    /// Replaces all routes at once; requests in flight keep the routes they found.
     pub fn replace(&self, routes: impl IntoIterator<Item = Route>) {
         let mut entries: Vec<_> = routes
             .into_iter()
@@ -50,7 +50,7 @@ impl Table {
         self.entries.store(Arc::new(entries));
     }
 
-    /// What answers at `path`.
+    /// The service at `path`.
     pub(crate) fn find(&self, path: &str) -> Option<Found> {
         let entries = self.entries.load();
         let index = entries.iter().position(|entry| is_below(path, &entry.prefix))?;
@@ -58,7 +58,7 @@ impl Table {
     }
 }
 
-/// An entry that was found, without a count touched.
+/// A found entry, without touching a reference count.
 pub(crate) struct Found {
     entries: Guard<Arc<Vec<Arc<Entry>>>>,
     index: usize,

@@ -1,6 +1,6 @@
-//! Turns of requests that came several at once on one connection: pipelined, or as streams of HTTP/2. The thread begins
-//! few of them before it looks after everything else, and takes the addresses in turn: whoever sends a thousand requests
-//! at once waits behind its own, and nobody else does.
+//! Turns of requests that arrive together on one connection: pipelined, or as HTTP/2 streams. The thread
+//! begins a few of them before it handles other work, and serves the addresses in turn: a client that sends a
+//! thousand requests at once delays only its own.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
 
-/// So many begin before everything else has its turn.
+/// Requests that begin before other work has its turn.
 const AT_ONCE: usize = 8;
 
-/// The turns of one thread; clones share them. How many wait is bounded by the streams and connections that there are.
+/// The turns of one thread; clones share them. Waiting requests are bounded by the limits on streams and
+/// connections.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Turns(Arc<Shared>);
 
@@ -21,11 +22,11 @@ struct Shared {
     came: Notify,
 }
 
-/// Who waits.
+/// The waiting requests.
 #[derive(Debug, Default)]
 struct Line {
     waiting: HashMap<IpAddr, VecDeque<oneshot::Sender<()>>>,
-    /// Addresses with somebody waiting; the first is the next.
+    /// Addresses with waiting requests; the first is the next.
     order: VecDeque<IpAddr>,
 }
 
@@ -40,7 +41,7 @@ impl Line {
         taken
     }
 
-    /// Gives the next turn to somebody who still waits; false when nobody does.
+    /// Gives the next turn to a request that still waits; false if there is none.
     fn give(&mut self) -> bool {
         while let Some(address) = self.order.pop_front() {
             let Some(own) = self.waiting.get_mut(&address) else { continue };
@@ -63,11 +64,11 @@ impl Turns {
     pub(crate) async fn take(&self, address: IpAddr) {
         let turn = self.line().join(address);
         self.0.came.notify_one();
-        // Without a thread that gives turns there is nobody to wait for.
+        // Without a thread that gives turns there is nothing to wait for.
         let _ = turn.await;
     }
 
-    /// Gives turns for as long as the thread serves.
+    /// Gives turns while the thread serves.
     pub(crate) async fn give(self) {
         loop {
             let given = {
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn who_went_away_costs_no_turn_and_nothing_is_kept_of_it() {
+    fn a_dropped_request_takes_no_turn_and_leaves_no_state() {
         let mut line = Line::default();
         drop((0..1000).map(|_| line.join(address(1))).collect::<Vec<_>>());
         let mut waiting = line.join(address(2));

@@ -1,4 +1,5 @@
-//! Which requests are refused at the door, and which method one has. Pure decisions, made before any filter judges.
+//! Which requests are refused at once, and the effective method of each. Pure decisions, made before any
+//! filter.
 
 use http::header::{EXPECT, HOST};
 use http::request::Parts;
@@ -7,8 +8,7 @@ use streamgate_plugin_api::{Problem, problems};
 
 use crate::head::Survey;
 
-/// Fields that ask for another method than the one that was sent. The first is that of tus 1.0 §Requests; frameworks
-/// obey the others.
+/// Method override fields. The first is that of tus 1.0 §Requests; frameworks obey the others.
 const METHOD_OVERRIDES: [HeaderName; 3] = [
     HeaderName::from_static("x-http-method-override"),
     HeaderName::from_static("x-http-method"),
@@ -22,8 +22,8 @@ pub(crate) struct HeadLimits {
     pub(crate) bytes: usize,
 }
 
-/// Settles the method of a request before anything judges it, and takes the fields off that asked for another one: what
-/// is judged is what is done. Only POST may become another method, and only PATCH, DELETE or HEAD.
+/// Sets the effective method of a request before any check, and removes the override fields: what is checked
+/// is what is executed. Only POST may become another method, and only PATCH, DELETE or HEAD.
 pub(crate) fn settle_method(parts: &mut Parts, survey: &Survey) -> Result<(), Box<Problem>> {
     if !survey.overrides {
         return Ok(());
@@ -63,16 +63,17 @@ pub(crate) fn vet(parts: &Parts, survey: &Survey, limits: &HeadLimits) -> Result
     let headers = &parts.headers;
     let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if headers.len() > limits.fields || target + survey.bytes > limits.bytes {
-        let text = format!("At most {} fields of {} bytes in all are taken.", limits.fields, limits.bytes);
+        let text =
+            format!("At most {} fields with {} bytes in total are accepted.", limits.fields, limits.bytes);
         return refused(problems::HEADER_TOO_LARGE, text);
     }
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
-        let text = format!("{} is not served here.", parts.method);
+        let text = format!("The method {} is not supported.", parts.method);
         return refused(problems::METHOD_NOT_IMPLEMENTED, text);
     }
     let nameless = survey.hosts == 0 && parts.uri.authority().is_none() && parts.version == Version::HTTP_11;
     if survey.hosts > 1 || nameless {
-        return malformed(problems::INVALID_HOST, "A request names its host exactly once.");
+        return malformed(problems::INVALID_HOST, "A request must name its host exactly once.");
     }
     if parts.version == Version::HTTP_2
         && let (Some(host), Some(authority)) = (headers.get(HOST), parts.uri.authority())
@@ -94,18 +95,19 @@ pub(crate) fn vet(parts: &Parts, survey: &Survey, limits: &HeadLimits) -> Result
         return malformed(problems::INVALID_PATH, "The path does not begin with '/'.");
     }
     if hostile(path) {
-        let text = "The path has '.' or '..' as a segment, encoded or not, or an encoded NUL.";
+        let text = "The path contains '.' or '..' as a segment, encoded or not, or an encoded NUL.";
         return malformed(problems::INVALID_PATH, text);
     }
     let unmet = |expect: &HeaderValue| !expect.as_bytes().eq_ignore_ascii_case(b"100-continue");
     if survey.expect && headers.get_all(EXPECT).iter().any(unmet) {
-        let text = "Only 100-continue can be expected.".to_owned();
+        let text = "The only supported expectation is 100-continue.".to_owned();
         return refused(problems::UNKNOWN_EXPECTATION, text);
     }
     Ok(())
 }
 
-/// RFC 9112 §3.2: a field that is no `uri-host [ ":" port ]` is refused, and so is userinfo (RFC 9110 §4.2.4).
+/// RFC 9112 §3.2: a field that is not `uri-host [ ":" port ]` is refused, and so is userinfo (RFC 9110
+/// §4.2.4).
 fn is_host(value: &[u8]) -> bool {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
     let is_port = |port: &[u8]| {
@@ -125,9 +127,9 @@ fn is_host(value: &[u8]) -> bool {
     }
 }
 
-/// Whether a path could mean another place to whoever reads it less carefully.
+/// Whether a less strict reader could take a path for another one.
 fn hostile(path: &str) -> bool {
-    // Most paths are not even suspect, and each is looked at: without a branch for each byte.
+    // Most paths are not suspect, and each is checked: no branch per byte.
     let suspect =
         |pair: &[u8]| (pair[0] == b'%') | ((pair[1] == b'.') & ((pair[0] == b'/') | (pair[0] == b'\\')));
     if !path.as_bytes().windows(2).fold(false, |found, pair| found | suspect(pair)) {

@@ -1,5 +1,5 @@
-//! Watches one connection's clock: slow heads, idle connections, clients that take nothing. The hot path pays a few
-//! relaxed atomics; a single lazy timer per connection asks for a verdict now and then.
+//! The timeouts of one connection: slow heads, idle connections, clients that do not read. The hot path costs
+//! a few relaxed atomics; a single lazy timer per connection checks them now and then.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -9,12 +9,13 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::streams::Progress;
 
-/// Written at once, so many bytes are of a response; fewer may be an answer to a PING, which anybody can ask for.
+/// A write of at least this size is part of a response; smaller ones may answer a PING, which any client can
+/// send.
 const OF_A_RESPONSE: usize = 1 << 10;
-/// A response may be silent for so long whose client has closed its sending side: then nobody may be there any more.
+/// How long a response may be silent if its client has closed its sending side: the client may be gone.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// How long a connection may do what.
+/// The time limits of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
     pub(crate) header: Duration,
@@ -23,7 +24,7 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// How long a response may be silent whose client has closed its sending side.
+    /// How long a response may be silent if its client has closed its sending side.
     pub(crate) fn silence(&self) -> Duration {
         SILENCE.min(self.write)
     }
@@ -32,13 +33,13 @@ impl Patience {
 /// What to do with a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// All is well; ask again after this time.
+    /// No timeout; check again after this time.
     AskAgain(Duration),
-    /// The head of a request takes too long. True if some of it came.
+    /// The head of a request takes too long. True if some of it arrived.
     SlowHead(bool),
     /// No request for too long.
     Idle,
-    /// The client takes nothing of what it is sent.
+    /// The client reads nothing of what it is sent.
     Stalled,
     /// The client has closed its side, and nothing is sent to it.
     Left,
@@ -46,28 +47,29 @@ pub(crate) enum Verdict {
     Flooded,
 }
 
-/// Milliseconds of the system's coarse clock: it is some milliseconds behind at most, and is looked at thrice a request.
+/// Milliseconds of the system's coarse clock: at most some milliseconds behind, and read three times a
+/// request.
 fn milliseconds() -> u64 {
     let now = clock_gettime(ClockId::MonotonicCoarse);
     now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
 }
 
-/// What happens on one connection. Times are milliseconds since it began, plus one; 0 is never.
+/// The state of one connection. Times are milliseconds since it began, plus one; 0 is never.
 #[derive(Debug)]
 pub(crate) struct Watch {
     began: u64,
     in_flight: AtomicU32,
-    /// When the first bytes of a head came that is not whole yet.
+    /// When the first bytes of an incomplete head arrived.
     head_since: AtomicU64,
     idle_since: AtomicU64,
-    /// Since when the client takes nothing.
+    /// Since when the client reads nothing.
     stalled_since: AtomicU64,
-    /// Bytes that the system took.
+    /// Bytes accepted by the system.
     written: AtomicU64,
-    /// The request that began last has an answer, of HTTP/1.1.
+    /// The last request has been answered, with HTTP/1.1.
     answered: AtomicBool,
     requests: AtomicU64,
-    /// Bytes came since the last request began.
+    /// Bytes arrived since the last request began.
     read: AtomicBool,
     flooded: AtomicBool,
 }
@@ -113,33 +115,34 @@ impl Watch {
         }
     }
 
-    /// Whether the system took nothing when it was last asked.
+    /// Whether the last write was blocked.
     pub(crate) fn is_refused(&self) -> bool {
         self.stalled_since.load(Relaxed) != 0
     }
 
-    /// The system takes more: the client has read. How long it did not.
+    /// The system accepts more: the client has read. Returns how long it did not.
     pub(crate) fn has_room(&self) -> Duration {
         let since = self.stalled_since.swap(0, Relaxed);
         Duration::from_millis(self.now().saturating_sub(since))
     }
 
-    /// Bytes that the system took in all.
+    /// Total bytes accepted by the system.
     pub(crate) fn written(&self) -> u64 {
         self.written.load(Relaxed)
     }
 
-    /// Whether a response of HTTP/1.1 is under way.
+    /// Whether an HTTP/1.1 response is in progress.
     pub(crate) fn is_answering(&self) -> bool {
         self.is_busy() && self.answered.load(Relaxed)
     }
 
-    /// Whether a response of HTTP/1.1 is under way that had nothing to send since so much was written.
+    /// Whether an HTTP/1.1 response is in progress that has had nothing to send since this many bytes were
+    /// written.
     pub(crate) fn is_silent_since(&self, written: u64) -> bool {
         self.is_answering() && !self.is_refused() && self.written() == written
     }
 
-    /// A request began; it ends with the drop.
+    /// A request began; it ends on drop.
     pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
         let others = self.in_flight.fetch_add(1, Relaxed);
         self.head_since.store(0, Relaxed);
@@ -149,12 +152,12 @@ impl Watch {
         InFlight { watch: self.clone(), progress: None, alone }
     }
 
-    /// The client sent too many frames that belong to no request.
+    /// The client sent too many frames beside its requests.
     pub(crate) fn was_flooded(&self) {
         self.flooded.store(true, Relaxed);
     }
 
-    /// Whether the client sent too many frames that belong to no request.
+    /// Whether the client sent too many frames beside its requests.
     pub(crate) fn is_flooded(&self) -> bool {
         self.flooded.load(Relaxed)
     }
@@ -164,7 +167,7 @@ impl Watch {
         self.in_flight.load(Relaxed) > 0
     }
 
-    /// Judges the connection. HTTP/2 has frames that belong to no request: `heads` is false there.
+    /// Checks the timeouts. HTTP/2 has frames that belong to no request: `heads` is false there.
     pub(crate) fn judge(&self, patience: &Patience, heads: bool) -> Verdict {
         let now = self.now();
         let overdue = |since: u64, allowed: Duration| {
@@ -205,7 +208,7 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
-    /// Whether its client sent it after the answer to the one before, as clients do that wait.
+    /// Whether its client sent it after the previous response, as clients without pipelining do.
     pub(crate) fn is_alone(&self) -> bool {
         self.alone
     }

@@ -1,4 +1,4 @@
-//! Bodies of requests that come slowly, or wrongly framed.
+//! Request bodies that arrive slowly, or wrongly framed.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
@@ -14,7 +14,7 @@ use streamgate_plugin_api::settings::{ByteSize, Duration as Time};
 use support::{Gateway, Raw, settings, start};
 use tokio::io::AsyncWriteExt;
 
-/// Reads a body to its end and says how much came; a plugin that calls every failure "too large".
+/// Reads a body to its end and returns how much arrived; a plugin that reports every failure as "too large".
 fn counts(settings: &Settings) -> Gateway {
     let count = async |request: Request| {
         let mut body = request.into_body().into_data_stream();
@@ -33,7 +33,7 @@ fn problem(answer: &support::Answer) -> String {
     problem["type"].as_str().unwrap().trim_start_matches("urn:streamgate:problem:").to_owned()
 }
 
-/// Sends a byte every 20 ms, as `many` as there are, or until the server has answered.
+/// Sends a byte every 20 ms, `many` in total, or until the server has answered.
 async fn dribble(client: &mut Raw, many: usize) -> bool {
     for _ in 0..many {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -54,7 +54,7 @@ async fn a_body_that_only_dribbles_is_cut_and_a_short_one_is_not() {
     assert!(dribble(&mut client, 1000).await, "a byte each 20 ms is never still, and never fast enough");
     let answer = client.answer().await;
     assert_eq!((answer.status, problem(&answer)), (408, "request-timeout".into()));
-    assert!(answer.text().contains("500 bytes a second"), "{}", answer.text());
+    assert!(answer.text().contains("500 bytes per second"), "{}", answer.text());
 
     let mut client = gateway.connect().await;
     client.send(head).await;

@@ -1,5 +1,5 @@
-//! Filters in front of plugins, over real TCP: what they are asked, what becomes of their answers, and that nothing
-//! passes without them.
+//! Filters in front of plugins, over real TCP: what they receive, what happens with their responses, and that
+//! no request passes without them.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
@@ -22,15 +22,15 @@ fn filtered(filters: &[Stage]) -> Settings {
     Settings { filters: filters.to_vec(), ..settings() }
 }
 
-/// What a stage was asked: its name, method, path, and who the request is of.
+/// What a stage received: its name, method, path, and the principal.
 type Asked = Arc<Mutex<Vec<String>>>;
 
 fn field(headers: &HeaderMap, name: &str) -> String {
     headers.get(name).map_or(String::new(), |value| value.to_str().unwrap().to_owned())
 }
 
-/// `authenticate` believes whatever follows `Bearer`, `authorize` lets nobody else change anything, and `limit`
-/// refuses requests that say so.
+/// `authenticate` accepts whatever follows `Bearer`, `authorize` refuses changes without a principal, and
+/// `limit` refuses requests that say so.
 fn judge(stage: &str, headers: &HeaderMap) -> Response {
     let problem = |status, slug| Problem::new(status, slug, "Refused").detail("by the test");
     match stage {
@@ -84,7 +84,7 @@ fn stage(name: &str, asked: &Asked) -> Client {
     }))
 }
 
-/// Answers with the fields it was sent and the length of the body.
+/// Answers with the received fields and the length of the body.
 fn echo() -> Router {
     Router::new().fallback(|request: Request| async move {
         let fields: Vec<_> = request
@@ -121,7 +121,7 @@ fn code(answer: &support::Answer) -> String {
 }
 
 #[tokio::test]
-async fn nobody_can_say_himself_who_he_is_with_or_without_filters() {
+async fn a_client_cannot_set_its_own_principal_with_or_without_filters() {
     for filters in [&[][..], &[Stage::Authenticate, Stage::Authorize]] {
         let (gateway, _) = start(&filtered(filters));
         let mut client = gateway.connect().await;
@@ -139,7 +139,7 @@ async fn nobody_can_say_himself_who_he_is_with_or_without_filters() {
             assert_eq!(named, ["x-streamgate-client: 127.0.0.1"]);
         }
     }
-    // A change that claims to be of somebody is one of nobody.
+    // A change that claims a principal has none.
     let (gateway, asked) = start(&filtered(&[Stage::Authorize, Stage::Authenticate]));
     let mut client = gateway.connect().await;
     client
@@ -150,7 +150,7 @@ async fn nobody_can_say_himself_who_he_is_with_or_without_filters() {
 }
 
 #[tokio::test]
-async fn stages_are_asked_in_their_order_and_what_they_find_out_goes_along() {
+async fn stages_are_called_in_their_order_and_their_results_are_passed_on() {
     let (gateway, asked) = start(&filtered(&[Stage::Limit, Stage::Authorize, Stage::Authenticate]));
     let mut client = gateway.connect().await;
     client
@@ -188,12 +188,12 @@ async fn a_refusal_is_the_clients_answer_as_it_is_and_the_plugin_hears_of_nothin
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     assert_eq!(code(&answer), "invalid-token");
     assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "a page may read why");
-    assert_eq!(take(&asked), ["authenticate GET /a "], "nobody else is asked");
+    assert_eq!(take(&asked), ["authenticate GET /a "], "no other filter is called");
     client.send("GET /a HTTP/1.1\r\nhost: h\r\nx-too-many: 1\r\n\r\n").await;
     let answer = client.answer().await;
     assert_eq!((answer.status, answer.header("retry-after")), (429, Some("7")));
     assert_eq!(code(&answer), "too-many");
-    // A body that nobody reads any more ends the connection, and is not asked for.
+    // A body that is not read ends the connection, and is not requested.
     client.send("POST /a HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n").await;
     let answer = client.answer().await;
     assert_eq!((answer.status, answer.header("connection")), (403, Some("close")));
@@ -220,7 +220,7 @@ async fn what_a_stage_that_is_missing_or_broken_would_judge_does_not_pass() {
         assert_eq!((answer.status, code(&answer)), (503, "filter-unavailable".into()));
         assert_eq!(answer.header("retry-after"), Some("1"));
         assert!(answer.text().contains("`authorize`") && answer.text().contains("plugins.gateway.filters"));
-        // Whether it is alive is said all the same.
+        // The liveness check still answers.
         client.send("GET /health/live HTTP/1.1\r\nhost: h\r\n\r\n").await;
         assert_eq!(client.answer().await.status, 200);
     }
@@ -237,7 +237,7 @@ async fn what_a_stage_that_is_missing_or_broken_would_judge_does_not_pass() {
 }
 
 #[tokio::test]
-async fn who_is_not_asked_costs_nothing() {
+async fn a_filter_that_is_not_needed_is_not_called() {
     let (gateway, asked) = start(&filtered(&Stage::ALL[..2]));
     let mut client = gateway.connect().await;
     let mut get = async |method: &str, path: &str, fields: &str| {
@@ -245,19 +245,19 @@ async fn who_is_not_asked_costs_nothing() {
         let answer = client.answer_to(method).await;
         (answer.status, take(&asked))
     };
-    // Without credentials there is nobody to find out about.
+    // Without credentials there is no caller to identify.
     assert_eq!(get("GET", "/a", "").await, (200, vec!["authorize GET /a ".into()]));
     assert_eq!(get("HEAD", "/a", "").await, (200, vec!["authorize HEAD /a ".into()]));
     let cookie = get("GET", "/a", "cookie: a=b\r\n").await.1;
     assert_eq!(cookie, ["authenticate GET /a ", "authorize GET /a "]);
-    // Some plugins look at credentials themselves.
+    // Some plugins check credentials themselves.
     for path in ["/v", "/v/1/master.m3u8", "/api/v1/auth/sign-in", "/.well-known/jwks.json"] {
         assert_eq!(get("GET", path, "authorization: Bearer bad\r\n").await, (200, vec![]), "{path}");
     }
     for path in ["/video", "/api/v1/authx", "/a/v", "//v", "/V"] {
         assert_eq!(get("GET", path, "authorization: Bearer bad\r\n").await.0, 401, "{path}");
     }
-    // A preflight has no credentials, and is for the plugin to answer.
+    // A preflight has no credentials, and the plugin answers it.
     let preflight = "origin: https://a.example\r\naccess-control-request-method: PATCH\r\n";
     assert_eq!(get("OPTIONS", "/files", preflight).await, (200, vec!["authorize OPTIONS /files ".into()]));
     assert_eq!(get("POST", "/files", "content-length: 0\r\n").await.0, 403);
@@ -270,7 +270,7 @@ async fn who_is_not_asked_costs_nothing() {
 /// What a request is of: its method, path and principal.
 type Seen = Arc<Mutex<Vec<[String; 3]>>>;
 
-/// Notes what it is handed; a filter is told of a request by fields.
+/// Records what it receives; a filter gets a request as fields.
 fn witness(seen: &Seen, is_filter: bool) -> Client {
     let seen = seen.clone();
     Client::from_service(Router::new().fallback(move |request: Request| {
@@ -278,7 +278,7 @@ fn witness(seen: &Seen, is_filter: bool) -> Client {
         let principal = Principal::of(headers).unwrap_or_default().id;
         let request = match is_filter {
             true => [field(headers, "x-filter-method"), field(headers, "x-filter-path"), principal],
-            // It obeys what asks for another method, as frameworks do.
+            // It obeys method overrides, as frameworks do.
             false => {
                 let overrides = ["x-http-method-override", "x-http-method", "x-method-override"];
                 let method =
@@ -383,7 +383,7 @@ async fn bodies_stream_past_the_filters_untouched() {
         client.send(&piece).await;
         client.send("\r\n").await;
     }
-    assert_eq!(take(&asked).len(), 3, "all were asked long before the body ended");
+    assert_eq!(take(&asked).len(), 3, "all were called long before the body ended");
     client.send("0\r\n\r\n").await;
     let answer = client.answer().await;
     assert!(answer.text().ends_with(&format!("length {}", 8 << 20)), "{}", answer.text());

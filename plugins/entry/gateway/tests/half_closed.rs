@@ -1,4 +1,4 @@
-//! Clients that close their sending side, or go away: for the system both look the same.
+//! Clients that close their sending side, or disconnect: for the system both look the same.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
@@ -15,7 +15,7 @@ use streamgate_plugin_api::settings::Duration as Time;
 use support::{Count, Raw, settings, start};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// Streams that say one thing and then nothing more, and how many are open.
+/// Streams that send one event and then nothing more, and how many are open.
 fn events() -> (Router, Count) {
     let count = Count::default();
     let counted = count.clone();
@@ -32,8 +32,8 @@ fn events() -> (Router, Count) {
     (router, count)
 }
 
-/// Reads until it has heard the event. Whoever goes away with something unread would reset the connection, and not close
-/// it.
+/// Reads until the event arrived. Disconnecting with unread bytes would reset the connection instead of
+/// closing it.
 async fn hears(client: &mut Raw) {
     let mut heard = Vec::new();
     while !heard.windows(7).any(|window| window == b"data: 1") {
@@ -70,7 +70,7 @@ async fn a_silent_stream_lives_as_long_as_its_client_stays() {
     let (mut stays, mut goes) = (gateway.connect().await, gateway.connect().await);
     stays.send("GET /events HTTP/1.1\r\nhost: h\r\n\r\n").await;
     open.reaches(1).await;
-    // Each of these is ended for its silence, and the one that came before them is not.
+    // Each of these is ended for its silence, and the earlier one is not.
     for _ in 0..3 {
         goes.send("GET /events HTTP/1.1\r\nhost: h\r\n\r\n").await;
         hears(&mut goes).await;

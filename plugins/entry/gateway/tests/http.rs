@@ -214,7 +214,7 @@ async fn http2_with_prior_knowledge_carries_many_requests_at_once() {
 }
 
 #[tokio::test]
-async fn who_asks_and_which_request_it_is_reaches_the_plugin_and_comes_back() {
+async fn the_peer_and_the_ids_of_a_request_reach_the_plugin_and_the_id_comes_back() {
     let gateway = start(&settings(), [("/v", media())]);
     let mut client = gateway.connect().await;
     let forged =
@@ -375,7 +375,7 @@ async fn slow_heads_and_silent_connections_are_ended() {
 }
 
 #[tokio::test]
-async fn a_slowloris_of_many_keeps_nobody_else_out() {
+async fn many_slowloris_connections_keep_no_other_client_out() {
     let gateway = start(&settings(), [("/v", media())]);
     let mut slow = Vec::new();
     for _ in 0..200 {
@@ -420,7 +420,7 @@ async fn a_plugin_that_does_not_begin_its_answer_is_504_and_one_that_still_reads
     let answer = waiting.answer().await;
     assert_eq!(answer.status, 504);
     assert!(answer.text().contains("within 400ms"), "{}", answer.text());
-    // The connection is as good as before.
+    // The connection is still usable.
     waiting.send("GET /health/live HTTP/1.1\r\nhost: h\r\n\r\n").await;
     assert_eq!(waiting.answer().await.status, 200);
     let mut moving = gateway.connect().await;
@@ -483,7 +483,7 @@ async fn too_many_connections_are_told_so() {
     assert!(third.ended().await);
 }
 
-/// A service whose requests wait until they are let go.
+/// A service whose requests wait until they are released.
 fn gate() -> (Router, tokio::sync::watch::Sender<bool>, Arc<AtomicUsize>) {
     let (open, opened) = tokio::sync::watch::channel(false);
     let waiting = Arc::new(AtomicUsize::new(0));
@@ -531,7 +531,7 @@ async fn draining_cuts_no_request_in_flight_and_takes_no_new_connection() {
     let address = gateway.address;
     let drained = tokio::spawn(gateway.server.stop());
     assert!(idle.ended().await, "an idle connection is ended soon");
-    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody new is let in");
+    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "new connections are refused");
     open.send(true).unwrap();
     for mut client in clients {
         client.send("cd").await;
@@ -664,7 +664,7 @@ async fn an_address_that_is_taken_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_panics_is_a_500_and_the_connection_goes_on() {
+async fn a_plugin_that_panics_is_a_500_and_the_connection_continues() {
     let router = Router::new().route(
         "/panic",
         get(|| async {

@@ -1,4 +1,4 @@
-//! HTTP/2 from clients that want to hold what they were given: frames are written by hand, since no library would.
+//! HTTP/2 clients that hold their streams: frames are written by hand, because no library would.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
@@ -23,7 +23,7 @@ const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 
-/// A frame as it came: its kind, flags, stream and payload (RFC 9113 §4.1).
+/// A received frame: its kind, flags, stream and payload (RFC 9113 §4.1).
 #[derive(Debug)]
 struct Frame {
     kind: u8,
@@ -40,7 +40,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A client that sends what it is told.
+/// A client that sends exactly what the test writes.
 struct Client(TcpStream);
 
 impl Client {
@@ -105,7 +105,7 @@ async fn a_stream_without_a_window_is_reset_and_its_connection_lives() {
         client.0.write_all(&frame(PING, 0, 0, b"12345678")).await.unwrap();
         let frame = client.until(PING).await;
         pings += u32::from(frame.flags == 1);
-        // As often as the greediest client would, and no flood.
+        // As often as the busiest client would, and no flood.
         tokio::time::sleep(Duration::from_millis(20)).await;
         if began.elapsed() > Duration::from_millis(400) {
             reset = Some(client.until(RST_STREAM).await);
@@ -114,7 +114,7 @@ async fn a_stream_without_a_window_is_reset_and_its_connection_lives() {
     let reset = reset.unwrap();
     assert_eq!((reset.stream, &reset.payload[..]), (1, &8_u32.to_be_bytes()[..]), "CANCEL");
     assert!(pings > 0, "the connection itself is alive");
-    // A stream whose client gives its window late, but gives it, is served to its end.
+    // A stream whose client grants its window late is served to its end.
     client.get(3).await;
     client.until(HEADERS).await;
     let mut left = 100_000_u32;
@@ -166,7 +166,7 @@ async fn a_flood_of_control_frames_ends_with_goaway() {
         client.0.write_all(&flood).await.unwrap();
         client.until(GOAWAY).await;
     }
-    // A client that downloads much says often that it has room.
+    // A client that downloads much sends many window updates.
     let mut client = Client::with_window(&gateway, 100_000).await;
     for request in 0..60 {
         client.get(1 + 2 * request).await;
@@ -181,7 +181,7 @@ async fn a_flood_of_control_frames_ends_with_goaway() {
     }
 }
 
-/// A connection from an address of its own.
+/// A connection from its own address.
 async fn from(gateway: &Gateway, last: u8) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from(([127, 0, 1, last], 0))).unwrap();
@@ -200,14 +200,15 @@ async fn a_crowd_that_takes_all_streams_keeps_no_newcomer_out() {
         }
         crowd.push(client);
     }
-    // One of the crowd gets no eleventh stream. `:status: 503` is a literal, 200 is field 8 of HPACK's static table.
+    // One of the many gets no eleventh stream. `:status: 503` is a literal, 200 is field 8 of HPACK's static
+    // table.
     crowd[0].get(21).await;
     assert_ne!(crowd[0].until(HEADERS).await.payload[0], 0x88);
     let mut newcomer = Client::over(from(&gateway, 101).await, 0).await;
     newcomer.get(1).await;
     assert_eq!(newcomer.until(HEADERS).await.payload[0], 0x88, "200");
     let last = crowd.last_mut().unwrap();
-    assert_eq!(last.until(RST_STREAM).await.stream, 1, "the oldest of whoever has the most");
+    assert_eq!(last.until(RST_STREAM).await.stream, 1, "the oldest of the client with the most");
 }
 
 #[tokio::test]
@@ -226,7 +227,7 @@ async fn a_crowd_that_takes_all_connections_keeps_no_newcomer_out() {
             crowd.push(client);
         }
     }
-    // One of the crowd gets no third place, and who comes anew always gets a first.
+    // One of the many gets no third slot, and a new address always gets a first.
     assert_eq!(asks(&mut from(1).await).await, 503);
     let mut newcomers = Vec::new();
     for one in 101..=110 {

@@ -1,4 +1,4 @@
-//! A flood of connections beyond the limit, in a process of its own: its descriptors are counted.
+//! A flood of connections beyond the limit, in its own process, because its descriptors are counted.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
 const FLOOD: usize = 400;
-/// Clients that are waited for until they have read why they were turned away.
+/// Refused clients that are given time to read the reason.
 const LINGERING: usize = 64;
 
 fn descriptors() -> usize {
@@ -38,7 +38,7 @@ async fn clients_that_are_turned_away_and_do_not_leave_hold_few_descriptors() {
     assert!(of_the_gateway <= LINGERING, "{of_the_gateway} connections are held for clients without a place");
     let told = flood.iter().filter(|(_, answer)| answer.starts_with(b"HTTP/1.1 503 ")).count();
     assert!(told >= LINGERING, "only {told} clients were told why");
-    // Who has a place keeps it.
+    // A connection with a slot keeps it.
     for one in &mut held {
         one.send("GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n").await;
         assert_eq!(one.answer().await.status, 200);

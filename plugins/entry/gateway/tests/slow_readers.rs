@@ -1,4 +1,4 @@
-//! Clients that take little at a time: one that goes on is served, and one that only pretends to is not.
+//! Clients that read slowly: one that keeps reading is served, and one that only pretends is not.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
@@ -35,7 +35,7 @@ fn segments() -> (Gateway, Count) {
     (start(&patience, [("/", Router::new().route("/", get(segment)))]), count)
 }
 
-/// Takes so much every 50 ms, `bytes` in all unless the connection ends before. How much it got.
+/// Reads this much every 50 ms, `bytes` in total unless the connection ends before. Returns how much it got.
 async fn takes(tcp: &mut TcpStream, at_once: usize, bytes: usize) -> usize {
     let mut buffer = vec![0; at_once];
     let mut beats = tokio::time::interval(Duration::from_millis(50));
@@ -54,7 +54,7 @@ async fn takes(tcp: &mut TcpStream, at_once: usize, bytes: usize) -> usize {
     taken
 }
 
-/// More than the system would hold of them, so that it is the gateway that waits.
+/// More than the system would buffer, so that the gateway waits.
 const PIPELINED: usize = 40;
 /// At 400 kB a second, this takes more than twice the patience.
 const TAKEN: usize = 2_400_000;

@@ -1,4 +1,4 @@
-//! What a decision costs through the boundary, over a real database and a chain that answers at once:
+//! The cost of a decision through the boundary, over a real database and a chain that answers at once:
 //! `cargo run --release -p streamgate-access --example cost`.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 

@@ -1,9 +1,8 @@
-//! [`Access`]: decisions, how they are remembered, and how nothing that happens meanwhile is lost.
+//! [`Access`]: decisions, their caching, and concurrent changes.
 //!
-//! A decision takes note of the [`Epochs`] of what it is about before it looks at anything, and is
-//! entered into [`Grants`] before it looks whether they still hold. Whoever has news raises the
-//! epochs first and looks for grants then. So either the decision sees the news and is made anew, or
-//! the news finds the grant.
+//! A decision records the [`Epochs`] of its inputs before it reads anything, and is entered into [`Grants`]
+//! before it checks whether they are still current. An event raises the epochs first and searches the grants
+//! then. So either the decision notices the event and is repeated, or the event finds the grant.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -38,19 +37,19 @@ use crate::tree::Leaf;
 use crate::truth::Truth;
 use crate::viewer::Viewer;
 
-/// How often a decision is begun anew when something happens meanwhile.
+/// How often a decision is restarted after a concurrent event.
 const ATTEMPTS: usize = 4;
-/// How long a refusal is not looked at again. News ends it at once.
+/// How long a refusal is cached. Events end it at once.
 const REFUSAL_MS: i64 = 5_000;
-/// How long something is not asked again that nobody knew.
+/// How long an unknown result is cached.
 const UNKNOWN_MS: i64 = 1_000;
-/// How long a decision holds when nobody tells of transfers of the token, as on Solana: so much longer
-/// than the chain's own delay may somebody play what they sold.
+/// Lifetime of a decision without transfer events for the token, as on Solana: beyond the chain's own delay,
+/// a seller can play for this long.
 const UNWATCHED_MS: i64 = 2_000;
 /// Policies that are kept in memory.
 const POLICIES: usize = 10_000;
 
-/// The access control without a kernel around it: what the plugin wires, and what tests drive.
+/// The access control without a kernel: the parts that the plugin wires, and that tests drive.
 #[derive(Clone)]
 pub struct Access {
     pub(crate) shared: Arc<Shared>,
@@ -66,9 +65,9 @@ pub struct Dependencies {
     pub solana: Client,
     /// The `auth` capability, for the audit log and the roles of a principal.
     pub auth: Client,
-    /// The `catalogue` capability, which knows what was deleted.
+    /// The `catalogue` capability, for deletions.
     pub catalogue: Client,
-    /// Where events go.
+    /// The destination of events.
     pub bus: Bus,
 }
 
@@ -85,10 +84,10 @@ pub(crate) struct Shared {
     pub(crate) standings: Standings,
     pub(crate) people: People,
     pub(crate) grants: Mutex<Grants>,
-    /// Grants that have to be looked at again. There are no more than grants.
+    /// Grants that have to be checked again. Bounded by the number of grants.
     pub(crate) invalidated: Mutex<BTreeSet<Key>>,
     pub(crate) recheck: Notify,
-    /// What was undone, and when what it touched is looked at once more.
+    /// Undone transfers, and when the affected grants are checked once more.
     pub(crate) settling: Mutex<VecDeque<(i64, Undone)>>,
     policies: Cache<String, (Snapshot, Arc<Policy>)>,
     decisions: Cache<Key, Arc<Decision>>,
@@ -103,17 +102,16 @@ impl std::fmt::Debug for Access {
 }
 
 impl Access {
-    /// Opens the namespace `access`, and takes up again whoever was let in. [`Access::run`] has to run
-    /// beside it.
+    /// Opens the namespace `access`, and restores the current grants. [`Access::run`] has to run beside it.
     ///
     /// # Errors
-    /// When the database does not answer, or does not fit this version.
+    /// If the database does not answer, or does not match this version.
     pub async fn open(dependencies: Dependencies, settings: Settings, clock: Clock) -> Result<Self, DbError> {
         let db = Db::open(dependencies.database, "access", store::migrations()).await?;
         let (timeout, watch_for) = (settings.chain_timeout.get(), settings.watch_lease.get());
         let chains = Chains::new(dependencies.chain, dependencies.solana, timeout, watch_for);
         let epochs = Arc::new(Epochs::default());
-        // Whoever hears of it and asks again is not answered with what was decided before.
+        // A caller that reacts to the event must not get the earlier decision.
         let raised = epochs.clone();
         let bus = dependencies.bus.seen_by(move |event| raised.on_event(event));
         let access = Self {
@@ -156,7 +154,7 @@ impl Access {
         Ok(self.keep(content, snapshot, rows.remove(content)))
     }
 
-    /// The policies of some contents, by content. Those that are not in memory are read at once.
+    /// The policies of some contents, by content. Uncached ones are read at once.
     pub(crate) async fn policies<'a>(
         &self,
         contents: &'a [String],
@@ -191,7 +189,7 @@ impl Access {
         policy
     }
 
-    /// Whether a viewer may play a content. It always answers: what fails is not known.
+    /// Whether a viewer may play a content. It always answers: a failure is an unknown result.
     pub(crate) async fn decide(&self, content: &str, viewer: Viewer) -> Arc<Decision> {
         let key = Key::of(content, &viewer);
         if let Some(known) = self.shared.decisions.get(&key)
@@ -204,7 +202,7 @@ impl Access {
         self.flight(key, viewer).await
     }
 
-    /// The decision that is under way already, or a new one. It goes on when nobody waits any more.
+    /// The decision in progress, or a new one. It continues even if no caller waits any more.
     async fn flight(&self, key: Key, viewer: Viewer) -> Arc<Decision> {
         let (access, asker) = (self.clone(), viewer.clone());
         let name = (key.content.clone(), viewer.clone());
@@ -215,7 +213,7 @@ impl Access {
         decision.unwrap_or_else(|| Arc::new(failed()))
     }
 
-    /// A place among the decisions that are made at the same time; none if it takes too long.
+    /// A slot for a concurrent decision; `None` if it takes too long.
     pub(crate) async fn slot(&self) -> Option<SemaphorePermit<'_>> {
         let wait = self.shared.settings.chain_timeout.get();
         tokio::time::timeout(wait, self.shared.slots.acquire()).await.ok()?.ok()
@@ -224,15 +222,15 @@ impl Access {
     async fn make(&self, key: &Key, viewer: Viewer) -> Decision {
         let mut generation = self.shared.decisions.get(key).map_or(0, |known| known.generation);
         let Some(_slot) = self.slot().await else {
-            let ruling = Ruling::unknown("Too many decisions are being made. Try again in a moment.");
+            let ruling = Ruling::unknown("Too many concurrent decisions. Try again in a moment.");
             return unkept(viewer, ruling, generation, self.now_ms());
         };
         for _ in 0..ATTEMPTS {
             let decision = match self.attempt(key, &viewer).await {
                 Ok(decision) => decision,
                 Err(error) => {
-                    tracing::warn!(content = key.content, %error, "a decision was not made");
-                    let ruling = Ruling::unknown("The database cannot be asked now. Try again in a moment.");
+                    tracing::warn!(content = key.content, %error, "a decision failed");
+                    let ruling = Ruling::unknown("The database is unavailable. Try again in a moment.");
                     return unkept(viewer, ruling, generation, self.now_ms());
                 }
             };
@@ -242,12 +240,11 @@ impl Access {
             }
             generation = decision.generation;
         }
-        let ruling =
-            Ruling::unknown("What the decision rests on changes all the time. Try again in a moment.");
+        let ruling = Ruling::unknown("The inputs of the decision keep changing. Try again in a moment.");
         unkept(viewer, ruling, generation, self.now_ms())
     }
 
-    /// One decision, kept in the database and among the grants.
+    /// One decision, stored in the database and among the grants.
     async fn attempt(&self, key: &Key, viewer: &Viewer) -> Result<Decision, DbError> {
         let shared = &self.shared;
         let mut snapshot = Snapshot::default();
@@ -260,7 +257,7 @@ impl Access {
         let known = shared.store.known(key).await?;
         let now_ms = self.now_ms();
         let open = matches!(policy.openness, Openness::Public | Openness::Unlisted);
-        // Of what everybody may play it does not matter whose it is.
+        // For a public content the owner does not matter.
         let right = match open && known.bar.is_empty() {
             true => Ok(Right::None),
             false => shared.standings.of(&key.content, viewer).await,
@@ -268,7 +265,7 @@ impl Access {
         let (mut ruling, findings) = match (known.bar.as_str(), right) {
             (_, Ok(Right::Own)) => (Ruling::allowed("The viewer owns this content, or is an admin."), None),
             (bar, _) if !bar.is_empty() => {
-                (Ruling::denied("revoked", format!("Access was taken back: {bar}")), None)
+                (Ruling::denied("revoked", format!("Access was revoked: {bar}")), None)
             }
             (_, Ok(right)) if right >= Right::View => {
                 (Ruling::allowed("This content is shared with the viewer."), None)
@@ -310,8 +307,8 @@ impl Access {
         if allowed && self.is_full(key) {
             return Ok(unkept(viewer.clone(), too_many(ruling.revision), known.generation, now_ms));
         }
-        // What one credential may not says nothing of the principal's others: the generation grows only
-        // when none of them is let in any more.
+        // A credential with fewer rights says nothing about the principal's others: the generation grows only
+        // when none of them is granted access any more.
         let (gone, is_last) = match ruling.verdict {
             Verdict::Denied => shared.grants.lock().leave(key),
             _ => (None, false),
@@ -360,7 +357,7 @@ impl Access {
             let reason = because(cause.as_deref(), &ruling.reason);
             match key.principal.is_empty() {
                 false => self.notify_revoked(&key.content, &key.principal, generation, &reason).await,
-                // Who is not signed in has no name that could be told.
+                // A viewer who is not signed in has no name for an event.
                 true => drop(self.revoke_all(&key.content, &reason, &By::default()).await?),
             }
         }
@@ -381,8 +378,8 @@ impl Access {
         grants.len() >= self.shared.settings.max_grants && grants.get(key).is_none()
     }
 
-    /// What a policy says of a viewer. `preview`: every leaf is asked for, needed or not, and nobody is
-    /// let in by it.
+    /// The result of a policy for a viewer. `preview`: every leaf is evaluated, needed or not, and no access
+    /// is granted.
     pub(crate) async fn rule(
         &self,
         policy: &Policy,
@@ -426,21 +423,21 @@ impl Access {
         let truths: Vec<Truth> = found.leaves.iter().map(|(truth, _)| *truth).collect();
         let missing = || cut(&tree.root.missing(&found.leaves).unwrap_or_default());
         let mut ruling = match tree.root.truth(&truths) {
-            Truth::Yes => Ruling::allowed("The rule of this content is fulfilled."),
+            Truth::Yes => Ruling::allowed("The rule of this content is met."),
             _ if !viewer.is_signed_in() && viewer.wallets.is_empty() => Ruling::denied(
                 "not-signed-in",
-                format!("Sign in to play this content. It asks for: {}", missing()),
+                format!("Sign in to play this content. It requires: {}", missing()),
             ),
-            Truth::No => Ruling::denied("not-entitled", format!("This content asks for: {}", missing())),
-            Truth::Unknown => Ruling::unknown(format!("It is not known now: {}", missing())),
+            Truth::No => Ruling::denied("not-entitled", format!("This content requires: {}", missing())),
+            Truth::Unknown => Ruling::unknown(format!("Access could not be verified: {}", missing())),
         };
         ruling.finding = tree.root.finding(&found.leaves);
         ruling.evidence.clone_from(&found.evidence);
         Ok((ruling, Some(found)))
     }
 
-    /// Takes back what a principal was granted, by whatever credential, durably, and tells everyone. `bar`: why they are kept
-    /// out from now on, or empty to let them in again.
+    /// Revokes a principal's access, by whatever credential, durably, and publishes it. `bar`: why they are
+    /// blocked from now on, or empty to unblock them.
     pub(crate) async fn revoke(
         &self,
         content: &str,
@@ -462,8 +459,8 @@ impl Access {
         Ok(generation)
     }
 
-    /// Whether a bar keeps a principal out, with the most that their roles give them. The roles are those
-    /// last seen while `auth` does not answer.
+    /// Whether a principal is blocked, with the most that their roles give them. If `auth` does not answer,
+    /// the roles are the last known ones.
     pub(crate) async fn can_be_barred(&self, content: &str, principal: &str) -> Result<bool, ApiError> {
         let roles = match self.shared.people.roles(principal).await {
             Some(roles) => roles,
@@ -494,10 +491,10 @@ impl Access {
         }
     }
 
-    /// What was granted to a principal below this generation holds no more; without a name, to anybody.
-    /// The bus is told of it, if it takes that soon, before the caller goes on.
+    /// Access granted to a principal below this generation is revoked; without a name, everyone's. It is
+    /// published, if the bus is quick, before the caller continues.
     async fn notify_revoked(&self, content: &str, principal: &str, generation: u64, reason: &str) {
-        tracing::info!(content, principal, generation, reason, "access was taken back");
+        tracing::info!(content, principal, generation, reason, "access was revoked");
         self.shared.outbox.soon().await;
     }
 
@@ -512,19 +509,19 @@ impl Access {
         self.shared.audit.tell(entry);
     }
 
-    /// How long a decision holds at most.
+    /// Maximum lifetime of a decision.
     pub(crate) fn max_age(&self) -> Duration {
         self.shared.settings.decision_max_age.get()
     }
 }
 
-/// Nobody is let in whom nothing could be taken back from.
+/// No access without a grant that can be revoked.
 fn too_many(revision: u64) -> Ruling {
-    let reason = "There are as many viewers as the server can follow. Try again later.";
+    let reason = "The limit of viewers (`max_grants`) is reached. Try again later.";
     Ruling { revision, ..Ruling::unknown(reason) }
 }
 
-/// A decision that nothing rests on.
+/// A decision without a grant.
 fn unkept(viewer: Viewer, ruling: Ruling, generation: u64, now_ms: i64) -> Decision {
     Decision {
         viewer,
@@ -537,7 +534,7 @@ fn unkept(viewer: Viewer, ruling: Ruling, generation: u64, now_ms: i64) -> Decis
     }
 }
 
-/// Why somebody is let in no more: what happened, and what is missing now.
+/// Why access has ended: the event, and what is missing now.
 pub(crate) fn because(cause: Option<&str>, reason: &str) -> String {
     match cause {
         Some(cause) => format!("{cause}. {reason}"),

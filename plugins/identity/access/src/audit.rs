@@ -1,5 +1,5 @@
-//! What goes into the audit log, which `auth` keeps. A change is noted with what it changes, and sent
-//! until it is taken; grants and refusals are sent as they come, and some may be lost in a flood.
+//! Entries for the audit log, which `auth` keeps. A change is stored with its entry, which is sent until it
+//! is acknowledged; grants and refusals are sent as they occur, and some may be lost under load.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,18 +11,18 @@ use streamgate_contracts::db::Db;
 use streamgate_plugin_api::Client;
 use tokio::sync::{Notify, mpsc};
 
-/// Grants and refusals that wait to be sent.
+/// Grants and refusals waiting to be sent.
 const QUEUE: usize = 1_024;
 /// How long `auth` may take for one.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// How often what was not taken is sent again.
+/// How often unacknowledged entries are sent again.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// What sends them.
+/// The sender.
 pub(crate) struct Audit {
     sender: mpsc::Sender<Entry>,
     receiver: tokio::sync::Mutex<mpsc::Receiver<Entry>>,
-    /// A change was noted.
+    /// A change was stored.
     noted: Notify,
     lost: AtomicU64,
     client: AuthClient<Client>,
@@ -49,7 +49,7 @@ impl Audit {
         }
     }
 
-    /// There are changes to be sent.
+    /// There are changes to send.
     pub(crate) fn noted(&self) {
         self.noted.notify_one();
     }
@@ -77,7 +77,7 @@ impl Audit {
         if lost > 0 {
             tracing::warn!(
                 lost,
-                "grants and refusals are missing in the audit log; is auth there and fast enough?"
+                "grants and refusals are missing in the audit log; check that auth is running and fast enough"
             );
         }
         if let Err(error) = self.changes.send().await {

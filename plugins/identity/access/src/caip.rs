@@ -1,5 +1,5 @@
-//! Names of wallets, contracts and assets (CAIP-2, CAIP-10, CAIP-19), brought into one spelling, so
-//! that what is equal compares equal: addresses of EVM chains are in lower case.
+//! Names of wallets, contracts and assets (CAIP-2, CAIP-10, CAIP-19) in canonical form, so that equal ones
+//! compare equal: addresses of EVM chains are in lower case.
 
 use std::fmt;
 
@@ -29,12 +29,12 @@ pub(crate) fn number(text: &str) -> Option<U256> {
     caip::decimal(text)
 }
 
-/// An address of an EVM chain in lower case. A mixed-case one needs the checksum of EIP-55.
+/// An EVM address in lower case. A mixed-case one needs the checksum of EIP-55.
 fn evm_address(text: &str) -> Option<String> {
     Address::parse_checked(text).map(|address| format!("{address:#}"))
 }
 
-/// An address of Solana: 32 bytes in base58.
+/// A Solana address: 32 bytes in base58.
 fn solana_address(text: &str) -> Option<String> {
     ((32..=44).contains(&text.len()) && solana::is_base58(text)).then(|| text.to_owned())
 }
@@ -47,9 +47,8 @@ fn address(kind: &str, text: &str) -> Option<String> {
     }
 }
 
-/// A wallet: of whoever has its key, on all chains of its kind, CAIP-10 without the chain
-/// (`eip155:0x…`, `solana:…`). A contract is named with its chain (`eip155:1:0x…`): elsewhere another
-/// one may stand at its address.
+/// A wallet: of the holder of its key, on all chains of its kind, CAIP-10 without the chain (`eip155:0x…`,
+/// `solana:…`). A contract includes its chain (`eip155:1:0x…`): another one may have its address elsewhere.
 pub(crate) fn wallet(text: &str) -> Option<String> {
     let (kind, rest) = text.split_once(':')?;
     match kind {
@@ -58,20 +57,20 @@ pub(crate) fn wallet(text: &str) -> Option<String> {
     }
 }
 
-/// The key's wallet at the address of a contract; none for one that is a key's.
+/// The key's wallet at the address of a contract; `None` if it is a key's.
 pub(crate) fn namesake(wallet: &str) -> Option<String> {
     let (chain, rest) = wallet.rsplit_once(':')?;
     Some(format!("{}:{rest}", chain.split_once(':')?.0))
 }
 
-/// The wallet as an account of this chain (CAIP-10); none if it is none there.
+/// The wallet as an account of this chain (CAIP-10); `None` if it does not exist there.
 pub(crate) fn account_of(wallet: &str, chain: &str) -> Option<String> {
     let (of, rest) = wallet.rsplit_once(':')?;
     let kind = chain.split_once(':')?.0;
     (of == kind || of == chain).then(|| format!("{chain}:{rest}"))
 }
 
-/// The wallets that an account (CAIP-10) may be: that of a key, and that of a contract.
+/// The possible wallets of an account (CAIP-10): that of a key, and that of a contract.
 pub(crate) fn wallets_of(account: &str) -> Option<[String; 2]> {
     let account = Contract::parse(account)?.to_string();
     Some([namesake(&account)?, account])
@@ -144,14 +143,14 @@ impl Asset {
         Self { chain, kind: kind.into(), reference, id: None }
     }
 
-    /// All tokens of its contract, as transfers are watched; none for a native coin, whose transfers
-    /// nobody tells of.
+    /// All tokens of its contract, as transfers are watched; `None` for a native coin, which has no transfer
+    /// events.
     pub(crate) fn watched(&self) -> Option<String> {
         let whole = Self { id: None, ..self.clone() };
         (self.kind != "slip44").then(|| whole.to_string())
     }
 
-    /// The same, under each kind of token that a rule may take its contract for.
+    /// The same, under each kind of token that a rule may use for its contract.
     pub(crate) fn watched_alike(&self) -> Vec<String> {
         if !self.chain.starts_with("eip155:") {
             return self.watched().into_iter().collect();

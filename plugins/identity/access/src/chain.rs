@@ -1,5 +1,5 @@
-//! What is asked of the `chain` and `chain-solana` capabilities: questions, and to be told of transfers. What cannot be
-//! asked is unknown; this never guesses.
+//! Calls of the `chain` and `chain-solana` capabilities: queries, and watches of transfers. A failed query is
+//! unknown; this never guesses.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
@@ -15,18 +15,18 @@ use streamgate_plugin_api::Client;
 use streamgate_plugin_api::time::millis;
 use tonic::Code;
 
-/// Questions of one call.
+/// Maximum queries of one call.
 const IN_ONE: usize = 256;
-/// Watches that are renewed at the same time.
+/// Watches that are renewed concurrently.
 const RENEWED_AT_ONCE: usize = 16;
-/// Contracts that are followed at once.
+/// Maximum contracts that are watched at once.
 const MAX_FOLLOWED: usize = 4_096;
-/// Blocks that are gone, as far as is remembered.
+/// Number of undone blocks that are remembered.
 const MAX_GONE: usize = 1_024;
-/// Chains of which the last told block is remembered.
+/// Chains whose last reported block is remembered.
 const MAX_CHAINS: usize = 256;
 
-/// The capabilities, and what they told.
+/// The capabilities, and their reports.
 pub(crate) struct Chains {
     evm: ChainClient<Client>,
     solana: ChainClient<Client>,
@@ -36,18 +36,18 @@ pub(crate) struct Chains {
     reported: Mutex<Reported>,
 }
 
-/// A contract whose transfers are told.
+/// A watched contract.
 #[derive(Debug, Clone, Copy)]
 struct Followed {
     until_ms: i64,
     asked_ms: i64,
-    /// Those in blocks above this one are told.
+    /// Transfers in blocks above this one are reported.
     above: u64,
 }
 
 #[derive(Default)]
 struct Reported {
-    /// By chain: the last block that a transfer was told of, and whether that chain is read so far.
+    /// By chain: the last block with a reported transfer, and whether that chain is read up to there.
     floors: HashMap<String, Floor>,
     /// Hashes of blocks that are no longer part of their chain.
     gone: VecDeque<String>,
@@ -56,7 +56,7 @@ struct Reported {
 #[derive(Default, Clone, Copy)]
 struct Floor {
     block: u64,
-    /// Whether the chain is read at older blocks than its last one; none before the first answer.
+    /// Whether the chain is read at older blocks than its last one; `None` before the first answer.
     settled: Option<bool>,
 }
 
@@ -64,18 +64,18 @@ struct Floor {
 #[derive(Debug)]
 pub(crate) enum Undone {
     Transfer(ChainTransfer),
-    /// All above a block, of which nothing may have been told.
+    /// Everything above a block, even without earlier reports.
     Above(ChainReorganised),
 }
 
-/// Whether transfers of something are told.
+/// Whether transfers of something are reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Watched {
     /// Those in blocks above this one.
     Above(u64),
-    /// Nobody tells; it has to be looked at again soon.
+    /// No reports; it has to be checked again soon.
     No,
-    /// The chain was reorganised too deep: nothing about it is known.
+    /// The chain was reorganised too deeply: nothing about it is known.
     Broken(String),
 }
 
@@ -93,12 +93,12 @@ impl Chains {
         Self { evm, solana, timeout, watch_for, followed: Mutex::default(), reported: Mutex::default() }
     }
 
-    /// All who know chains, by the name of their capability.
+    /// The chain plugins, by the name of their capability.
     pub(crate) fn providers(&self) -> [(&'static str, ChainClient<Client>); 2] {
         [("chain", self.evm.clone()), ("chain-solana", self.solana.clone())]
     }
 
-    /// The capability that knows a chain, by its CAIP-2 namespace.
+    /// The capability for a chain, by its CAIP-2 namespace.
     pub(crate) fn provider(chain: &str) -> &'static str {
         if chain.starts_with("solana:") { "chain-solana" } else { "chain" }
     }
@@ -108,13 +108,13 @@ impl Chains {
         self.timeout
     }
 
-    /// Who knows a chain, or an asset on it, by its CAIP-2 namespace.
+    /// The plugin for a chain, or an asset on it, by its CAIP-2 namespace.
     pub(crate) fn client(&self, chain: &str) -> ChainClient<Client> {
         if chain.starts_with("solana:") { self.solana.clone() } else { self.evm.clone() }
     }
 
-    /// One answer for each question, in order. Each chain is asked by itself, so that one that is
-    /// not there leaves the others alone.
+    /// One answer for each query, in order. Each chain is called separately, so that an unavailable one does
+    /// not affect the others.
     pub(crate) async fn ask(
         &self,
         questions: &[(String, About)],
@@ -133,7 +133,7 @@ impl Chains {
                 (part, answers)
             })
         });
-        let mut answers = vec![unknown("nobody was asked"); questions.len()];
+        let mut answers = vec![unknown("no chain was queried"); questions.len()];
         for (part, some) in join_all(asked).await {
             for (index, answer) in part.into_iter().zip(some) {
                 answers[index] = answer;
@@ -142,8 +142,8 @@ impl Chains {
         answers
     }
 
-    /// Answers from blocks that are not older than `least` and than what was told, unless the chain
-    /// is read at settled blocks only.
+    /// Answers from blocks that are not older than `least` and than reported ones, unless the chain is read
+    /// at settled blocks only.
     async fn part(&self, chain: &str, about: &[&About], least: u64) -> Vec<Answer> {
         let questions = |min_block: u64| -> Vec<Question> {
             let finality = Finality::Unspecified.into();
@@ -159,7 +159,7 @@ impl Chains {
             Some(false) => return self.batch(chain, questions(min_block)).await,
             None => {}
         }
-        // The first answer says how the chain is read.
+        // The first answer states how the chain is read.
         let answers = self.batch(chain, questions(0)).await;
         let old = answers.iter().any(|answer| answer.at.as_ref().is_some_and(|at| at.block < min_block));
         match self.floor(chain).settled {
@@ -177,7 +177,7 @@ impl Chains {
         let answers = match tokio::time::timeout(self.timeout, call).await {
             Ok(Ok(response)) => response.into_inner().answers,
             Ok(Err(status)) => {
-                return all(format!("{chain} cannot be asked: {}", status.message()));
+                return all(format!("{chain} cannot be queried: {}", status.message()));
             }
             Err(_) => return all(format!("{chain} did not answer within {:?}", self.timeout)),
         };
@@ -192,7 +192,7 @@ impl Chains {
             Some(at) if at.block < least => {
                 unknown(format!("{chain} answered from block {}, and block {least} is known", at.block))
             }
-            // A yes or no that names no block rests on nothing.
+            // A yes or no without a block is unsupported.
             None if answer.verdict() != Verdict::Unknown => unknown(format!("{chain} named no block")),
             _ => answer,
         });
@@ -206,12 +206,12 @@ impl Chains {
         checked
     }
 
-    /// No answer counts from a block below this one: a transfer was told of it.
+    /// Answers from blocks below this one do not count: it had a reported transfer.
     fn floor(&self, chain: &str) -> Floor {
         self.reported.lock().floors.get(chain).copied().unwrap_or_default()
     }
 
-    /// Remembers how far a chain is, or that a block is gone.
+    /// Records the height of a chain, or an undone block.
     pub(crate) fn on_transfer(&self, transfer: &ChainTransfer) {
         let mut reported = self.reported.lock();
         if transfer.removed {
@@ -222,7 +222,7 @@ impl Chains {
                 reported.gone.pop_front();
             }
         } else {
-            // The same transaction may come back in the same block.
+            // The same transaction may be included in the same block again.
             reported.gone.retain(|hash| *hash != transfer.block_hash);
         }
         if reported.floors.len() >= MAX_CHAINS && !reported.floors.contains_key(&transfer.chain) {
@@ -235,8 +235,8 @@ impl Chains {
         };
     }
 
-    /// A chain went another way: what was told above this block is no bound any more, since the chain
-    /// may be shorter for a while.
+    /// A chain was reorganised: reports above this block are no lower bound any more, because the chain may
+    /// be shorter for a while.
     pub(crate) fn reorganised(&self, reorganised: &ChainReorganised) {
         if let Some(floor) = self.reported.lock().floors.get_mut(&reorganised.chain) {
             floor.block = floor.block.min(reorganised.block);
@@ -248,7 +248,7 @@ impl Chains {
         }
     }
 
-    /// Has transfers of these contracts told, before anything is read of them.
+    /// Watches transfers of these contracts, before anything is read about them.
     pub(crate) async fn follow(&self, assets: &BTreeSet<String>, now_ms: i64) -> HashMap<String, Watched> {
         let mut states = HashMap::new();
         let mut missing = Vec::new();
@@ -269,7 +269,7 @@ impl Chains {
         states
     }
 
-    /// The same of those that are told already; of others nothing is said.
+    /// The same for watched ones; others are left out.
     pub(crate) fn followed(&self, assets: &BTreeSet<String>, now_ms: i64) -> HashMap<String, Watched> {
         let followed = self.followed.lock();
         let known = assets.iter().filter_map(|asset| Some((asset, followed.get(asset)?)));
@@ -278,7 +278,7 @@ impl Chains {
     }
 
     async fn watch(&self, asset: &str, asked_ms: i64, now_ms: i64) -> Watched {
-        // It outlives what is noted here, so that nothing is lost in between.
+        // It is longer than the recorded time, so that nothing is lost in between.
         let watch_ms = u32::try_from((self.watch_for + self.timeout).as_millis()).unwrap_or(u32::MAX);
         let mut client = self.client(asset);
         let call =
@@ -290,7 +290,7 @@ impl Chains {
                 return Watched::Broken(status.message().to_owned());
             }
             Ok(Err(status)) => {
-                tracing::debug!(asset, %status, "transfers are not told");
+                tracing::debug!(asset, %status, "transfers are not reported");
                 return Watched::No;
             }
             Err(_) => return Watched::No,
@@ -312,7 +312,7 @@ impl Chains {
         Watched::Above(above)
     }
 
-    /// Asks again for what somebody asked for lately, and says which contracts are told no more.
+    /// Renews recently used watches, and returns the contracts that are no longer watched.
     pub(crate) async fn renew(&self, now_ms: i64, needed_since_ms: i64) -> Vec<(String, Watched)> {
         let due: Vec<(String, i64)> = {
             let mut followed = self.followed.lock();

@@ -18,18 +18,18 @@ pub(crate) struct Decision {
     pub(crate) generation: u64,
     pub(crate) decided_at_ms: i64,
     pub(crate) valid_until_ms: i64,
-    /// It is out of date once something of this happened.
+    /// It is out of date after any of these events.
     pub(crate) snapshot: Snapshot,
 }
 
-/// What it says.
+/// The verdict.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ruling {
     pub(crate) verdict: Verdict,
     /// The last part of a problem's type; empty when it is allowed.
     pub(crate) kind: &'static str,
     pub(crate) reason: String,
-    /// The rule with what was found.
+    /// The rule with its findings.
     pub(crate) finding: Value,
     pub(crate) evidence: Vec<Evidence>,
     /// Of the policy.
@@ -59,12 +59,12 @@ impl Ruling {
         }
     }
 
-    /// What makes it the same as another one.
+    /// The fields that identify an equal decision.
     pub(crate) fn outcome(&self) -> String {
         format!("{} {} {}", self.name(), self.kind, self.revision)
     }
 
-    /// By chain: the highest block that it rests on.
+    /// By chain: the highest block that it depends on.
     pub(crate) fn blocks(&self) -> BTreeMap<String, u64> {
         let mut blocks = BTreeMap::new();
         for found in &self.evidence {
@@ -87,7 +87,7 @@ impl Ruling {
     }
 }
 
-/// What was read on chains, as JSON.
+/// The reads on chains, as JSON.
 pub(crate) fn evidence_view(evidence: &[Evidence]) -> Value {
     let one = |found: &Evidence| {
         json!({
@@ -119,8 +119,8 @@ impl Decision {
         }
     }
 
-    /// Whether it may be given out again without looking. One that lets somebody in is made anew in
-    /// the second half of its time, so that who asks early gets one that holds longer.
+    /// Whether it may be reused without checking. One that grants access is renewed in the second half of its
+    /// lifetime, so that an early caller gets a longer one.
     pub(crate) fn is_fresh(&self, now_ms: i64) -> bool {
         let spare = if self.is_allowed() { (self.valid_until_ms - self.decided_at_ms) / 2 } else { 0 };
         now_ms >= self.decided_at_ms && now_ms < self.valid_until_ms - spare

@@ -1,9 +1,9 @@
-//! Leaves that may hold by what others have delegated to a wallet of the viewer (delegate.xyz v2).
+//! Leaves that may hold through delegations to a wallet of the viewer (delegate.xyz v2).
 //!
-//! Anybody may delegate to anybody, for nothing but gas: what the registry lists may be mostly of strangers. So first
-//! everybody listed is asked what they hold, which strangers do not, and only then whether they have delegated. What is
-//! listed beyond a bound is not looked at and makes the leaf unknown, never a no; a vault that the viewer has named is
-//! looked at first and whatever is listed.
+//! Anyone can delegate to anyone, for only the gas: most entries of the registry may be strangers'. So all
+//! listed wallets are first checked for the required holding, which strangers do not have, and only then for
+//! the delegation. Entries beyond a limit are not checked and make the leaf unknown, never a no; a vault
+//! named by the viewer is checked first, listed or not.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -19,29 +19,30 @@ use crate::evaluate::{
 use crate::tree::Leaf;
 use crate::truth::Truth;
 
-/// Of `Delegation { type, to, from, rights, contract, tokenId, amount }[]` as an answer: where the first `from`
-/// stands, and how far it is to the next one.
+/// Of `Delegation { type, to, from, rights, contract, tokenId, amount }[]` as an answer: the position of the
+/// first `from`, and the distance to the next one.
 const FIRST_FROM: u32 = 4;
 const WORDS_OF_ONE: u32 = 7;
-/// Delegations to one wallet that are looked at. Their words are all within what a chain plugin keeps of an answer.
+/// Maximum delegations to one wallet that are checked. Their words are all within what a chain plugin keeps
+/// of an answer.
 pub(crate) const MAX_LISTED: u32 = 128;
-/// Vaults that are looked at for one decision.
+/// Maximum vaults that are checked for one decision.
 const MAX_VAULTS: usize = 512;
-/// Vaults that are looked at together: when one of them fulfils a leaf, the next are not asked.
+/// Vaults that are checked together: when one of them meets a leaf, the next are not queried.
 const PAGE: usize = 128;
-/// Vaults that a viewer may name.
+/// Maximum vaults that a viewer may name.
 pub(crate) const MAX_NAMED: usize = 8;
 
-/// What a viewer can do about it.
-const NAME_IT: &str = "Name the wallet that holds the token as a vault, and it is looked at by itself";
+/// The remedy for a viewer.
+const NAME_IT: &str = "Name the wallet that holds the token as a vault, and it is checked directly";
 
-/// A leaf that its own wallets do not fulfil.
+/// A leaf that the viewer's own wallets do not meet.
 struct Open<'a> {
     asset: &'a Asset,
     at_least: &'a str,
-    /// Who may have delegated to whom, as accounts, in the order in which they are asked.
+    /// Possible delegators and delegates, as accounts, in the order of the checks.
     pairs: Vec<(String, String)>,
-    /// Why it is not known whether that is all, or whether it fulfils the leaf.
+    /// Why it is unknown whether that is complete, or whether it meets the leaf.
     unknown: Option<String>,
 }
 
@@ -57,7 +58,7 @@ impl Open<'_> {
 }
 
 impl<'t> Evaluation<'t> {
-    /// Looks at leaves that may hold by what others have delegated, where they do not by themselves.
+    /// Checks leaves for delegations, if they do not hold otherwise.
     pub(crate) async fn delegated(
         &mut self,
         found: &mut Findings,
@@ -79,12 +80,12 @@ impl<'t> Evaluation<'t> {
             let (truth, text) = &mut found.leaves[index];
             if let Some(why) = leaf.unknown.filter(|_| *truth == Truth::No) {
                 *truth = Truth::Unknown;
-                text.push_str(&format!("; whether it is delegated is not known: {why}"));
+                text.push_str(&format!("; whether it is delegated is unknown: {why}"));
             }
         }
     }
 
-    /// The leaves that are not fulfilled, with the vaults that the viewer has named.
+    /// The leaves that do not hold, with the vaults named by the viewer.
     fn open(&self, found: &Findings, watched: &HashMap<String, Watched>) -> BTreeMap<usize, Open<'t>> {
         let (mut open, tree) = (BTreeMap::new(), self.tree);
         for (index, leaf) in tree.leaves.iter().enumerate() {
@@ -107,7 +108,7 @@ impl<'t> Evaluation<'t> {
         self.viewer.wallets.iter().filter_map(|wallet| caip::account_of(wallet, &asset.chain)).collect()
     }
 
-    /// Adds who is listed: the owner of a token that has one, or all who have delegated to a wallet.
+    /// Adds the listed wallets: the owner of a token that has one, or all delegators of a wallet.
     async fn listed(
         &self,
         open: &mut BTreeMap<usize, Open<'_>>,
@@ -125,27 +126,27 @@ impl<'t> Evaluation<'t> {
                 Role::Owner => match number(answer).and_then(address) {
                     Some(owner) => {
                         let vault = format!("{chain}:{owner:#}");
-                        // Whoever is named and owns nothing need not be asked.
+                        // A named wallet that owns nothing need not be checked.
                         leaf.pairs.clear();
                         leaf.add(&vault, &self.accounts(leaf.asset));
                     }
-                    None => leaf.unknown = Some(format!("its owner is not known ({})", answer.reason)),
+                    None => leaf.unknown = Some(format!("its owner is unknown ({})", answer.reason)),
                 },
                 Role::Count(account) => {
                     let count = number(answer).and_then(|count| u32::try_from(count).ok());
                     let Some(count) = count else {
                         leaf.unknown =
-                            Some(format!("the registry does not say ({}). {NAME_IT}", answer.reason));
+                            Some(format!("the registry did not answer ({}). {NAME_IT}", answer.reason));
                         continue;
                     };
                     if count > MAX_LISTED {
                         leaf.unknown = Some(format!(
-                            "{count} delegations to {account} are more than the {MAX_LISTED} that are looked at. \
+                            "{count} delegations to {account} are more than the {MAX_LISTED} that are checked. \
                              {NAME_IT}"
                         ));
                     }
                     let (registry, data) = incoming(account, chain);
-                    // The newest first: who comes to be let in by their vault has just delegated from it.
+                    // The newest first: a viewer with a new vault has just delegated from it.
                     for place in (0..count.min(MAX_LISTED)).rev() {
                         let at = FIRST_FROM + WORDS_OF_ONE * place;
                         questions.push((chain.clone(), word(&registry, data.clone(), at)));
@@ -166,14 +167,14 @@ impl<'t> Evaluation<'t> {
                     leaf.add(&vault, &[account.to_owned()]);
                 }
                 None => {
-                    let why = || format!("the registry does not say who has delegated ({})", answer.reason);
+                    let why = || format!("the registry did not list the delegations ({})", answer.reason);
                     leaf.unknown.get_or_insert_with(why);
                 }
             }
         }
     }
 
-    /// Looks at some vaults: what they hold, and of those that hold enough whether they have delegated.
+    /// Checks some vaults: their holdings, and of those with enough the delegation.
     async fn look(
         &mut self,
         found: &mut Findings,
@@ -225,8 +226,8 @@ impl<'t> Evaluation<'t> {
     }
 }
 
-/// The next vaults of all leaves, `left` of which may still be looked at; none when all were. What is too many is not
-/// looked at, and said.
+/// The next vaults of all leaves, `left` of which may still be checked; `None` when all were. Further ones
+/// are not checked, and reported.
 fn next_page(open: &mut BTreeMap<usize, Open<'_>>, left: &mut usize) -> Option<Vec<(usize, String, String)>> {
     let mut page = Vec::new();
     for (index, leaf) in open.iter_mut() {
@@ -235,7 +236,7 @@ fn next_page(open: &mut BTreeMap<usize, Open<'_>>, left: &mut usize) -> Option<V
         page.extend(leaf.pairs.drain(..many).map(|(vault, account)| (*index, vault, account)));
         if *left == 0 && !leaf.pairs.is_empty() {
             leaf.pairs.clear();
-            let why = || format!("more than {MAX_VAULTS} vaults would have to be looked at. {NAME_IT}");
+            let why = || format!("more than {MAX_VAULTS} vaults would have to be checked. {NAME_IT}");
             leaf.unknown.get_or_insert_with(why);
         }
     }

@@ -1,4 +1,4 @@
-//! Which chains rules can be about, how each does, and what contracts on them say of themselves. It never takes long:
+//! The chains available for rules, their state, and the metadata of contracts on them. It is always quick:
 //! people wait for it while they write a rule.
 
 use std::time::Duration;
@@ -14,39 +14,39 @@ use tonic::Code;
 
 use crate::chain::Chains;
 
-/// How long a plugin may take to say what it knows already.
+/// How long a plugin may take for what it knows already.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long what a contract says of itself may take.
+/// How long a contract's metadata may take.
 pub(crate) const DESCRIBED_WITHIN: Duration = Duration::from_secs(3);
 
-/// The chains of all plugins that know some.
+/// The chains of all chain plugins.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Directory {
     pub(crate) chains: Vec<ChainEntry>,
-    /// Capabilities that did not say, and why.
+    /// Capabilities that did not answer, and why.
     pub(crate) silent: Vec<(&'static str, String)>,
 }
 
-/// What a contract, a mint or a collection says of itself.
+/// The metadata of a contract, a mint or a collection.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Described {
     name: String,
     symbol: String,
     decimals: Option<u32>,
-    /// Namespaces of CAIP-19; empty: it does not say.
+    /// Namespaces of CAIP-19; empty: none declared.
     pub(crate) kinds: Vec<String>,
 }
 
-/// Why nothing is known of a contract.
+/// Why nothing is known about a contract.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Undescribed {
-    /// There is none.
+    /// It does not exist.
     #[error("{0}")]
     Nothing(String),
-    /// There cannot be one.
+    /// It cannot exist.
     #[error("{0}")]
     Malformed(String),
-    /// It cannot be read now.
+    /// It cannot be read at the moment.
     #[error("{0}")]
     Unknown(String),
 }
@@ -56,7 +56,7 @@ pub(crate) enum Undescribed {
 pub(crate) struct ChainEntry(ChainState);
 
 impl Directory {
-    /// The chain of this name, or why it is not there: nobody knows it, or whoever might does not say.
+    /// The chain of this name, or why it is missing: it is unknown, or a plugin does not answer.
     pub(crate) fn chain(&self, chain: &str) -> Result<&ChainEntry, Option<&str>> {
         let capability = Chains::provider(chain);
         let known = self.chains.iter().find(|entry| entry.chain() == chain);
@@ -64,7 +64,7 @@ impl Directory {
         known.ok_or_else(silent)
     }
 
-    /// Asks all at once. It always answers.
+    /// Calls all concurrently. It always answers.
     pub(crate) async fn read(chains: &Chains) -> Self {
         let wait = PATIENCE.min(chains.timeout());
         let asked = chains.providers().map(|(capability, mut client)| async move {
@@ -88,10 +88,10 @@ impl Directory {
 }
 
 impl Described {
-    /// Asks a contract by its name, CAIP-10, until a moment.
+    /// Queries a contract by its name, CAIP-10, until a deadline.
     ///
     /// # Errors
-    /// Why it says nothing.
+    /// Why there is no answer.
     pub(crate) async fn read(chains: &Chains, contract: &str, until: Instant) -> Result<Self, Undescribed> {
         let mut client = chains.client(contract);
         let asked = client.describe(DescribeRequest { contract: contract.to_owned() });
@@ -112,12 +112,12 @@ impl Described {
         }
     }
 
-    /// The kinds in one text; empty: it does not say.
+    /// The kinds in one text; empty: none declared.
     pub(crate) fn kind(&self) -> String {
         self.kinds.join(", ")
     }
 
-    /// As the REST API says it.
+    /// In the form of the REST API.
     pub(crate) fn view(&self, contract: &str) -> Value {
         let Self { name, symbol, decimals, kinds } = self;
         json!({
@@ -137,7 +137,7 @@ impl ChainEntry {
         &self.0.chain
     }
 
-    /// What people call it.
+    /// Its name for people.
     pub(crate) fn name(&self) -> &str {
         if self.0.name.is_empty() { &self.0.chain } else { &self.0.name }
     }
@@ -147,7 +147,7 @@ impl ChainEntry {
         self.0.endpoints == 0
     }
 
-    /// Why nothing can be judged by it now; none if it can.
+    /// Why it cannot be queried now; `None` if it can.
     pub(crate) fn trouble(&self) -> Option<String> {
         let ChainState { endpoints_up: up, endpoints: all, quorum, .. } = &self.0;
         match (*all, *up) {
@@ -159,7 +159,7 @@ impl ChainEntry {
         }
     }
 
-    /// As the REST API says it.
+    /// In the form of the REST API.
     pub(crate) fn view(&self) -> Value {
         let ChainState { chain, endpoints_up, endpoints, quorum, latest, .. } = &self.0;
         let trouble = self.trouble();

@@ -1,6 +1,5 @@
-//! What happened since: counters that events raise, so that a decision made before an event is not
-//! kept after it. Many names share a counter; that costs a decision made anew, never one kept too
-//! long.
+//! Counters that events raise, so that a decision made before an event is not kept after it. Many names share
+//! a counter; that costs an extra decision, never one that is kept too long.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -10,14 +9,14 @@ use streamgate_plugin_api::Event;
 
 const COUNTERS: usize = 1 << 16;
 
-/// What an event is about.
+/// The subject of an event.
 #[derive(Debug, Clone, Copy, Hash)]
 pub(crate) enum Subject<'a> {
     Content(&'a str),
     Principal(&'a str),
     /// `eip155:0x…`, whatever it holds.
     Wallet(&'a str),
-    /// `eip155:1`: it has gone another way.
+    /// `eip155:1`: it was reorganised.
     Chain(&'a str),
 }
 
@@ -27,7 +26,7 @@ pub(crate) struct Epochs {
     hasher: RandomState,
 }
 
-/// The counters of some names at some moment.
+/// The counters of some names at a point in time.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Snapshot(Vec<(usize, u64)>);
 
@@ -42,12 +41,12 @@ impl Epochs {
         self.hasher.hash_one(about) as usize % COUNTERS
     }
 
-    /// Something happened.
+    /// Records an event.
     pub(crate) fn raise(&self, about: Subject<'_>) {
         self.counters[self.index(about)].fetch_add(1, SeqCst);
     }
 
-    /// What this server decided, in this run or another, and tells: decisions before that do not hold.
+    /// A decision of this server, in this run or another, that was published: earlier decisions are invalid.
     pub(crate) fn on_event(&self, event: &Event) {
         let read = match event.r#type.as_str() {
             TYPE_ACCESS_CHANGED => event.parse::<AccessChanged>().map(|changed| {
@@ -62,17 +61,17 @@ impl Epochs {
             _ => Ok(()),
         };
         if let Err(error) = read {
-            tracing::warn!(subject = event.subject, %error, "an event was not understood");
+            tracing::warn!(subject = event.subject, %error, "an event cannot be read");
         }
     }
 
-    /// Remembers how this one stands now.
+    /// Records the current counter.
     pub(crate) fn note(&self, snapshot: &mut Snapshot, about: Subject<'_>) {
         let index = self.index(about);
         snapshot.0.push((index, self.counters[index].load(SeqCst)));
     }
 
-    /// How this one alone stands now.
+    /// The current counter of this one alone.
     pub(crate) fn snapshot(&self, subject: Subject<'_>) -> Snapshot {
         let mut snapshot = Snapshot::default();
         self.note(&mut snapshot, subject);

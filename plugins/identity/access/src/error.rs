@@ -1,4 +1,4 @@
-//! What is wrong with a request of the REST API, as problems.
+//! Errors of the REST API, as problems.
 
 use axum::response::{IntoResponse, Response};
 use http::header;
@@ -8,14 +8,14 @@ use streamgate_plugin_api::{Problem, problems};
 use crate::rule::RuleError;
 use crate::standing::Unsaid;
 
-/// Why a request was not answered with what it asked for.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
-    #[error("nobody is signed in")]
+    #[error("not signed in")]
     NotSignedIn,
-    #[error("it needs the scope `{0}`")]
+    #[error("this requires the scope `{0}`")]
     Forbidden(&'static str),
-    #[error("the content belongs to somebody else")]
+    #[error("the content belongs to another user")]
     NotYours,
     #[error("the principal owns the content, or is an admin")]
     NotBarrable,
@@ -33,12 +33,12 @@ pub(crate) enum ApiError {
     Chain(String),
     #[error("the policy is no longer at revision {0}")]
     Changed(u64),
-    /// The body could not be read, as the problem says.
+    /// The body could not be read; the problem states why.
     #[error("the body could not be read")]
     Unread(Box<Problem>),
-    #[error("the field Allow names the methods that there are")]
+    #[error("the field Allow lists the allowed methods")]
     Method,
-    #[error("too many decisions are being made")]
+    #[error("too many concurrent decisions")]
     Busy,
     #[error(transparent)]
     Db(#[from] DbError),
@@ -50,7 +50,7 @@ impl IntoResponse for ApiError {
             Self::NotSignedIn => Problem::not_signed_in(),
             Self::Forbidden(scope) => Problem::needs_scope(scope),
             Self::NotYours => Problem::of(problems::FORBIDDEN)
-                .detail("It belongs to somebody else: its owner or an admin may do this."),
+                .detail("It belongs to another user: only its owner or an admin can do this."),
             Self::NotBarrable => Problem::of(problems::NOT_BARRABLE)
                 .detail("The principal owns the content, or is an admin. Nothing was revoked."),
             Self::Unsaid(unsaid) => Problem::unavailable(format!("{unsaid}.")),
@@ -63,8 +63,9 @@ impl IntoResponse for ApiError {
             Self::Chain(detail) => {
                 Problem::of(problems::CHAIN_UNAVAILABLE).detail(detail).header(header::RETRY_AFTER, "1")
             }
-            Self::Changed(expected) => Problem::of(problems::CHANGED_MEANWHILE)
-                .detail(format!("It is no longer at revision {expected}. Read it again, and decide anew.")),
+            Self::Changed(expected) => Problem::of(problems::CHANGED_MEANWHILE).detail(format!(
+                "It is no longer at revision {expected}. Read the resource again, and retry."
+            )),
             Self::Unread(problem) => *problem,
             Self::Method => Problem::method_not_allowed(),
             Self::Busy => Problem::unavailable("The server is busy. Try again in a moment."),

@@ -1,5 +1,5 @@
-//! What the leaves of a rule say of a viewer. A leaf about tokens holds when any one of the viewer's
-//! wallets fulfils it. What the verdict does not need is not asked of chains.
+//! Evaluates the leaves of a rule for a viewer. A leaf about tokens holds if any one of the viewer's wallets
+//! meets it. Chains are not queried for leaves that the verdict does not need.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -17,34 +17,34 @@ use crate::tree::{Leaf, Operand, Tree};
 use crate::truth::Truth;
 use crate::viewer::Viewer;
 
-/// The registry of delegate.xyz v2, at the same address on all chains where there is one.
+/// The registry of delegate.xyz v2, at the same address on all chains that have one.
 const REGISTRY: &str = "0x00000000000000447e69651d841bd8d104bed493";
-/// Where the length of what it lists stands in its answer.
+/// The position of the list's length in its answer.
 const LENGTH_WORD: u32 = 1;
 
-/// What is known without a chain.
+/// The inputs known without a chain.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Facts {
     pub(crate) now_ms: i64,
     /// Plans of the principal, and when they end.
     pub(crate) plans: BTreeMap<String, i64>,
-    /// Wallets that the principal has named, which may have delegated to one of theirs.
+    /// Wallets named by the principal, which may have delegated to one of theirs.
     pub(crate) vaults: Vec<String>,
 }
 
-/// What was found.
+/// The findings.
 #[derive(Debug, Clone)]
 pub(crate) struct Findings {
-    /// One for each leaf: whether it holds, and what that rests on, for people.
+    /// One for each leaf: whether it holds, and why, for people.
     pub(crate) leaves: Vec<(Truth, String)>,
     pub(crate) evidence: Vec<Evidence>,
-    /// When a leaf changes by itself.
+    /// When a leaf changes with time.
     pub(crate) until_ms: Option<i64>,
     /// Contracts whose transfers may change it.
     pub(crate) assets: BTreeSet<String>,
-    /// Wallets of others that it rests on.
+    /// Wallets of others that it depends on.
     pub(crate) vaults: BTreeSet<String>,
-    /// Nobody tells of transfers of something that it rests on.
+    /// It depends on something without transfer events.
     pub(crate) unwatched: bool,
 }
 
@@ -61,26 +61,26 @@ pub(crate) struct Evaluation<'a> {
     pub(crate) facts: &'a Facts,
     pub(crate) chains: &'a Chains,
     pub(crate) epochs: &'a epochs::Epochs,
-    /// Takes up the wallets of others before anything is read of them.
+    /// Registers the wallets of others before anything is read about them.
     pub(crate) snapshot: &'a mut epochs::Snapshot,
-    /// Nobody is let in by it: everything is asked for, whether the verdict needs it or not, and
-    /// nothing is followed.
+    /// No access is granted by it: everything is evaluated, whether the verdict needs it or not, and nothing
+    /// is watched.
     pub(crate) preview: bool,
 }
 
-/// A question of a leaf.
+/// A query of a leaf.
 pub(crate) struct Asked {
     pub(crate) leaf: usize,
     pub(crate) role: Role,
 }
 
-/// What a question is for.
+/// The purpose of a query.
 pub(crate) enum Role {
-    /// A yes fulfils the leaf.
+    /// A yes meets the leaf.
     Own,
     /// Its number is the owner of the token.
     Owner,
-    /// Its number is how many delegate to the wallet.
+    /// Its number is the number of delegations to the wallet.
     Count(String),
 }
 
@@ -106,14 +106,12 @@ impl Evaluation<'_> {
         found
     }
 
-    /// What is known without a chain, and until when.
+    /// The result known without a chain, and until when.
     fn local(&self, leaf: &Leaf) -> (Truth, String, Option<i64>) {
         let (wanted, now_ms) = (leaf.wanted(), self.facts.now_ms);
         let who = |holds: bool| match holds {
             true => (Truth::Yes, format!("{wanted}: yes")),
-            false if !self.viewer.is_signed_in() => {
-                (Truth::Unknown, format!("{wanted}: nobody is signed in"))
-            }
+            false if !self.viewer.is_signed_in() => (Truth::Unknown, format!("{wanted}: not signed in")),
             false => (Truth::No, format!("{wanted}: missing")),
         };
         match leaf {
@@ -124,7 +122,7 @@ impl Evaluation<'_> {
                 let own = &self.viewer.wallets;
                 let named = principals.contains(&self.viewer.principal);
                 let (truth, text) = who(named || own.iter().any(|wallet| wallets.contains(wallet)));
-                // Whether the list means the contract at a listed address, nobody knows.
+                // Whether the list means the contract at a listed address is unknown.
                 let mut alike = own.iter().filter_map(|wallet| caip::namesake(wallet));
                 match alike.find(|name| wallets.contains(name)) {
                     Some(name) if truth == Truth::No => {
@@ -201,12 +199,12 @@ impl Evaluation<'_> {
         self.delegated(found, &watched, &least, &asked, &answers).await;
     }
 
-    /// A leaf that no wallet of the viewer can be asked about.
+    /// A leaf that no wallet of the viewer can be queried for.
     fn without_wallet(&self, leaf: &Leaf) -> (Truth, String) {
         let wanted = leaf.wanted();
         let nobody = !self.viewer.is_signed_in() && self.viewer.wallets.is_empty();
         match nobody {
-            true => (Truth::Unknown, format!("{wanted}: nobody is signed in")),
+            true => (Truth::Unknown, format!("{wanted}: not signed in")),
             false => (Truth::No, format!("{wanted}: no wallet of this kind of chain is linked")),
         }
     }
@@ -273,7 +271,7 @@ impl Evaluation<'_> {
         }
     }
 
-    /// What the answers say of each leaf: yes if any says so, no if all do.
+    /// The result of each leaf: yes if any answer is yes, no if all are no.
     fn judge(
         &self,
         found: &mut Findings,
@@ -306,7 +304,7 @@ impl Evaluation<'_> {
                 }
                 _ => None,
             };
-            // An address is no number to people.
+            // An address is not a number for people.
             let reason = named.map_or(answer.reason.clone(), |named| format!("the contract says {named:#}"));
             let text = format!("{}: {reason}", leaf.wanted());
             found.evidence.extend(evidence(answer, &text));
@@ -315,7 +313,7 @@ impl Evaluation<'_> {
     }
 }
 
-/// Whether transfers of an asset are told.
+/// Whether transfers of an asset are reported.
 pub(crate) fn state<'a>(asset: &Asset, watched: &'a HashMap<String, Watched>) -> Option<&'a Watched> {
     watched.get(&asset.watched()?)
 }
@@ -324,7 +322,7 @@ pub(crate) fn holding(account: &str, asset: &Asset, at_least: &str) -> About {
     About::Holding(Holding { account: account.into(), asset: asset.to_string(), at_least: at_least.into() })
 }
 
-/// Asks for a word of an answer, whatever it is.
+/// Requests a word of an answer, whatever it is.
 pub(crate) fn word(contract: &str, data: Vec<u8>, word: u32) -> About {
     let comparison = Comparison::AtLeast.into();
     About::Call(ContractCall {
@@ -336,7 +334,7 @@ pub(crate) fn word(contract: &str, data: Vec<u8>, word: u32) -> About {
     })
 }
 
-/// What lists everything that is delegated to an account: the contract, and what it is called with.
+/// The query for all delegations to an account: the contract, and its call data.
 pub(crate) fn incoming(account: &str, chain: &str) -> (String, Vec<u8>) {
     let address = account.rsplit_once(':').and_then(|(_, text)| Address::parse(text));
     let argument = address.unwrap_or_default().word();
@@ -353,7 +351,7 @@ pub(crate) fn number(answer: &Answer) -> Option<U256> {
     answer.amount.as_deref().filter(|_| known).and_then(caip::number)
 }
 
-/// The address that a word is, unless it is none or zero.
+/// The address in a word, unless it is none or zero.
 pub(crate) fn address(number: U256) -> Option<Address> {
     Address::of_word(&number.to_be_bytes()).filter(|_| !number.is_zero())
 }

@@ -1,6 +1,5 @@
-//! What happens outside, and what that takes back: transfers, reorganisations, policies, deletions,
-//! and time. Nothing here waits for a decision where an event comes in, so that the bus never waits
-//! for itself.
+//! Revocation by events: transfers, reorganisations, policies, deletions, and time. Nothing here waits for a
+//! decision while handling an event, so that the bus never waits for itself.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -23,31 +22,30 @@ use crate::chain::{Undone, Watched};
 use crate::epochs::Subject;
 use crate::grants::{Grant, Key};
 
-/// Grants that are looked at again at the same time.
+/// Grants that are checked concurrently.
 const AT_ONCE: usize = 32;
-/// How often the clock is looked at.
+/// How often expiry is checked.
 const TICK: Duration = Duration::from_millis(200);
-/// How often watches are renewed and what is old is removed.
+/// How often watches are renewed and old data is removed.
 const TIDY: Duration = Duration::from_secs(60);
-/// After a reorganisation a chain may answer from a block that is gone for a moment; so what it
-/// touched is looked at once more, this much later.
+/// After a reorganisation a chain may briefly answer from an undone block; so the affected grants are checked
+/// once more, this much later.
 const SETTLING_MS: i64 = 1_000;
 /// Undone transfers and reorganisations that wait for that.
 const MAX_SETTLING: usize = 65_536;
-/// Grants that are taken up at once.
+/// Grants that are restored at once.
 const PAGE: u32 = 1_000;
-/// How often the catalogue is asked which of all contents were deleted: an event may not have come.
+/// How often deletions of all contents are looked up in the catalogue, in case an event was lost.
 const RECONCILE: Duration = Duration::from_secs(3_600);
-/// The same after it did not answer, and what could not be removed is tried again after.
+/// The same after a failure, and the pause before another removal is tried.
 const RECONCILE_AGAIN: Duration = Duration::from_secs(60);
 const FORGET_AGAIN: Duration = Duration::from_secs(1);
-/// How often a decision is asked for that is out of date when it comes.
+/// How often a decision is repeated that is out of date when it arrives.
 const ATTEMPTS: usize = 3;
 
 impl Access {
-    /// Does all that goes on by itself, until it is dropped: looks again at what is in doubt, at what
-    /// ends with time, renews what is followed, and sends what belongs into the audit log. `report`
-    /// takes what is wrong, or that nothing is.
+    /// The background work, until it is dropped: checks doubtful grants and expired ones, renews watches, and
+    /// sends audit entries. `report` receives the current problem, or none.
     pub async fn run(&self, report: impl Fn(Option<&str>) + Send + Sync) {
         tokio::join!(
             self.look_again(),
@@ -60,7 +58,7 @@ impl Access {
         );
     }
 
-    /// Takes an event of the bus: a transfer, a deleted content, another owner, or what another run decided.
+    /// Handles an event of the bus: a transfer, a deleted content, another owner, or another run's decision.
     pub async fn on_event(&self, event: &Event) {
         let done = match event.r#type.as_str() {
             TYPE_CHAIN_TRANSFER => event.parse::<ChainTransfer>().map(|transfer| {
@@ -75,14 +73,14 @@ impl Access {
                 self.reorganised(&reorganised);
                 self.settle(Undone::Above(reorganised));
             }),
-            // Anybody may have said so: nothing goes before the catalogue says it, too.
+            // Anyone may have published it: nothing is removed before the catalogue confirms it.
             TYPE_CONTENT_DELETED => event.parse::<ContentDeleted>().map(|deleted| {
                 self.shared.deletions.on_deleted(&deleted.id);
             }),
             TYPE_CONTENT_STANDING => event.parse::<ContentStanding>().map(|changed| {
                 self.shared.epochs.raise(Subject::Content(&changed.id));
                 let keys = self.shared.grants.lock().of_content(&changed.id);
-                self.invalidate(keys, "Whose the content is, or with whom it is shared, was changed");
+                self.invalidate(keys, "The content's owner or its shares were changed");
             }),
             _ => {
                 self.shared.epochs.on_event(event);
@@ -90,12 +88,12 @@ impl Access {
             }
         };
         if let Err(error) = done {
-            tracing::warn!(subject = event.subject, %error, "an event was not understood");
+            tracing::warn!(subject = event.subject, %error, "an event cannot be read");
         }
     }
 
     fn transferred(&self, transfer: &ChainTransfer) {
-        // A movement concerns its contract, whatever kind of token a rule says it is of.
+        // A transfer concerns its contract, whatever kind of token a rule uses for it.
         let Some(asset) = Asset::parse(&transfer.asset) else { return };
         let alike = asset.watched_alike();
         let cause = match transfer.removed {
@@ -112,15 +110,15 @@ impl Access {
         }
     }
 
-    /// Has everything looked at again that was read in a block that may be gone, whether anything was
-    /// told of that block or not.
+    /// Has everything checked again that was read in a block that may be undone, whether anything was
+    /// reported about that block or not.
     fn reorganised(&self, reorganised: &ChainReorganised) {
         let ChainReorganised { chain, block, .. } = reorganised;
         self.shared.epochs.raise(Subject::Chain(chain));
         let above = self.shared.grants.lock().above(chain, *block);
-        let cause = format!("{chain} went another way after block {block}");
+        let cause = format!("{chain} was reorganised after block {block}");
         for key in above {
-            // What is known of it already, such as which transfer was undone, says more.
+            // Existing reports, such as which transfer was undone, are more specific.
             let known = self.shared.grants.lock().get(&key).and_then(|grant| grant.cause.clone());
             self.invalidate([key], known.as_deref().unwrap_or(&cause));
         }
@@ -133,7 +131,7 @@ impl Access {
         }
     }
 
-    /// Has grants looked at again.
+    /// Has grants checked again.
     pub(crate) fn invalidate(&self, keys: impl IntoIterator<Item = Key>, cause: &str) {
         for key in keys {
             if self.shared.grants.lock().invalidate(&key, cause) {
@@ -161,7 +159,7 @@ impl Access {
         }
     }
 
-    /// Looks at one grant again. Who is not let in for sure is not let in.
+    /// Checks one grant again. Access is only kept with a certain yes.
     async fn look_at(&self, key: Key) {
         let Some(Grant { viewer, cause, .. }) = self.shared.grants.lock().get(&key).cloned() else { return };
         let mut decision = self.decide(&key.content, viewer.clone()).await;
@@ -169,18 +167,18 @@ impl Access {
             if self.shared.epochs.hold(&decision.snapshot) {
                 break;
             }
-            // It was under way before the news came.
+            // It was in progress before the event.
             decision = self.decide(&key.content, viewer.clone()).await;
         }
         if decision.is_allowed() {
             return;
         }
-        // A refusal has taken it back already. What is not known has not, and does unless another
-        // credential of the principal is let in.
+        // A refusal has revoked it already. An unknown result has not, and does unless another credential of
+        // the principal has access.
         let (Some(grant), true) = self.shared.grants.lock().leave(&key) else { return };
         let reason = because(cause.as_deref(), &decision.ruling.reason);
         if let Err(error) = self.revoke(&key.content, &key.principal, None, &reason, &By::default()).await {
-            tracing::error!(content = key.content, %error, "access could not be taken back; it is tried again");
+            tracing::error!(content = key.content, %error, "access could not be revoked; will retry");
             self.shared.grants.lock().put(key.clone(), grant, usize::MAX);
             tokio::time::sleep(TICK).await;
             self.invalidate([key], cause.as_deref().unwrap_or_default());
@@ -195,7 +193,7 @@ impl Access {
             let now_ms = self.now_ms();
             let over = self.shared.grants.lock().over(now_ms);
             if !over.is_empty() {
-                self.invalidate(over, "Its time is over");
+                self.invalidate(over, "It has expired");
             }
             loop {
                 let settled = {
@@ -220,7 +218,7 @@ impl Access {
             let needed_ms = 2 * millis(self.max_age()).max(millis(self.shared.settings.watch_lease.get()));
             let lost = self.shared.chains.renew(now_ms, now_ms - needed_ms).await;
             for (asset, state) in &lost {
-                // Without it a grant runs out by itself, and the next one is short.
+                // Without it a grant expires, and the next one is short.
                 let Watched::Broken(reason) = state else { continue };
                 let resting = self.shared.grants.lock().resting_on(asset);
                 for key in &resting {
@@ -231,7 +229,7 @@ impl Access {
             let before_ms = now_ms - millis(self.shared.settings.decision_retention.get());
             match self.shared.store.sweep(before_ms).await {
                 Ok(()) if lost.is_empty() => report(None),
-                Ok(()) => report(Some(&format!("transfers of {} contracts are not told", lost.len()))),
+                Ok(()) => report(Some(&format!("transfers of {} contracts are not reported", lost.len()))),
                 Err(error) => report(Some(&error.to_string())),
             }
         }
@@ -245,13 +243,13 @@ impl Access {
         }
     }
 
-    /// Asks of all contents that have a policy whether they were deleted: whoever told of it may have been
-    /// told when nobody listened.
+    /// Asks about the deletion of all contents that have a policy: an event may have been published while
+    /// this plugin was not running.
     async fn look_for_deleted(&self) {
         loop {
             let looked = self.look_at_contents().await;
             if let Err(reason) = &looked {
-                tracing::warn!(reason, "policies of deleted contents may still be there; it is looked again");
+                tracing::warn!(reason, "policies of deleted contents may still exist; will retry");
             }
             tokio::time::sleep(if looked.is_ok() { RECONCILE } else { RECONCILE_AGAIN }).await;
         }
@@ -271,7 +269,7 @@ impl Access {
         }
     }
 
-    /// A content is gone for certain, and all that was said of it goes.
+    /// A deletion is confirmed: removes everything about the content.
     async fn deleted(&self, content: &str) {
         self.shared.epochs.raise(Subject::Content(content));
         self.drop_grants(content);
@@ -280,16 +278,16 @@ impl Access {
                 self.shared.epochs.raise(Subject::Content(content));
                 tracing::info!(content, "the content was deleted, and with it its policy");
             }
-            // Nobody plays what the catalogue does not know; the rows are all that is left.
+            // A content unknown to the catalogue is not played; only the rows are left.
             Err(error) => {
-                tracing::error!(content, %error, "what was said of a deleted content is still there");
+                tracing::error!(content, %error, "the policy of a deleted content could not be removed");
                 self.shared.deletions.on_deleted(content);
                 tokio::time::sleep(FORGET_AGAIN).await;
             }
         }
     }
 
-    /// A policy was changed, or taken back.
+    /// A policy was changed, or removed.
     pub(crate) async fn policy_changed(&self, content: &str) {
         self.shared.epochs.raise(Subject::Content(content));
         self.shared.outbox.soon().await;
@@ -297,8 +295,8 @@ impl Access {
         self.invalidate(keys, "The policy of the content was changed");
     }
 
-    /// Sets until when somebody has a plan; `None` ends it. `false`: it was not there, or there are
-    /// too many.
+    /// Sets until when a principal has a plan; `None` ends it. `false`: it did not exist, or there are too
+    /// many.
     pub(crate) async fn subscribe(
         &self,
         principal: &str,
@@ -314,7 +312,7 @@ impl Access {
         Ok(done)
     }
 
-    /// Sets which wallets of others may have delegated to somebody.
+    /// Sets which wallets of others may have delegated to a principal.
     pub(crate) async fn name_vaults(
         &self,
         principal: &str,
@@ -329,8 +327,8 @@ impl Access {
         Ok(())
     }
 
-    /// Takes up again whoever was let in before a restart, and looks at all of them: something may
-    /// have happened meanwhile.
+    /// Restores the grants from before a restart, and checks all of them: something may have happened
+    /// meanwhile.
     pub(crate) async fn load(&self) -> Result<(), DbError> {
         let now_ms = self.now_ms();
         let mut after = Key::default();
@@ -350,7 +348,7 @@ impl Access {
                 }
             }
             drop(grants);
-            self.invalidate(keys, "The server was started anew");
+            self.invalidate(keys, "The server was restarted");
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Entries for the fuzz targets, not an API: bytes as a client may send them, and what must hold whatever they are.
+//! Entries for the fuzz targets, not an API: bytes from a client, and what must hold for all of them.
 
 use crate::caip::{Asset, wallet};
 use crate::rule::{MAX_BYTES, Rule};
 use crate::truth::Truth;
 
-/// The rule of a policy: what is read is written and read the same, and lets nobody in while nothing
-/// is known.
+/// The rule of a policy: a parsed one is written and parsed the same, and grants no access while nothing is
+/// known.
 pub fn rule(data: &[u8]) {
     if let Ok((rule, tree)) = Rule::parse(data) {
         assert!(data.len() <= MAX_BYTES && (1..=64).contains(&tree.leaves.len()));

@@ -1,11 +1,11 @@
-//! Who is let in at this moment, and what that depends on: whose wallets, which contracts, what time.
-//! It is in memory, and made anew from the database at the start.
+//! The current grants, and their dependencies: wallets, contracts, time. It is in memory, and rebuilt from
+//! the database at the start.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::viewer::Viewer;
 
-/// A content, a principal, and the rights of the credential that they come with.
+/// A content, a principal, and the rights of the credential used.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) content: String,
@@ -20,7 +20,7 @@ impl Key {
     }
 }
 
-/// Somebody who is let in.
+/// A granted access.
 #[derive(Debug, Clone)]
 pub(crate) struct Grant {
     pub(crate) viewer: Viewer,
@@ -31,9 +31,9 @@ pub(crate) struct Grant {
     /// By chain: the highest block that it was read at.
     pub(crate) blocks: BTreeMap<String, u64>,
     pub(crate) valid_until_ms: i64,
-    /// What it rests on ends by itself at that time: it is looked at again then.
+    /// Its inputs change at that time: it is checked again then.
     pub(crate) ends: bool,
-    /// What happened that may have ended it; it is looked at again.
+    /// The event that may have ended it; it is checked again.
     pub(crate) cause: Option<String>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Grants {
 }
 
 impl Grants {
-    /// Notes a grant, in place of an earlier one; `false` if there are `most` already.
+    /// Adds a grant, replacing an earlier one; `false` if there are `most` already.
     pub(crate) fn put(&mut self, key: Key, grant: Grant, most: usize) -> bool {
         self.remove(&key);
         if self.by_key.len() >= most {
@@ -74,15 +74,15 @@ impl Grants {
         Some(grant)
     }
 
-    /// Removes a grant; says too whether it was the principal's last one to the content. Of several
-    /// that go at the same time exactly one is the last.
+    /// Removes a grant; also returns whether it was the principal's last one for the content. Of several
+    /// concurrent removals exactly one is the last.
     pub(crate) fn leave(&mut self, key: &Key) -> (Option<Grant>, bool) {
         let gone = self.remove(key);
         let is_last = gone.is_some() && self.of_viewer(&key.content, &key.principal).next().is_none();
         (gone, is_last)
     }
 
-    /// Removes all of a principal's to a content.
+    /// Removes all grants of a principal for a content.
     pub(crate) fn remove_viewer(&mut self, content: &str, principal: &str) {
         let keys: Vec<Key> = self.of_viewer(content, principal).cloned().collect();
         for key in keys {
@@ -101,7 +101,7 @@ impl Grants {
         self.by_key.get(key)
     }
 
-    /// Notes why it has to be looked at again; `false`: it is gone.
+    /// Records why it has to be checked again; `false`: it is gone.
     pub(crate) fn invalidate(&mut self, key: &Key, cause: &str) -> bool {
         let grant = self.by_key.get_mut(key);
         grant.map(|grant| grant.cause = Some(cause.to_owned())).is_some()
@@ -136,14 +136,13 @@ impl Grants {
         rest.map(|(key, _)| key.clone()).collect()
     }
 
-    /// Those that were read of this chain in a block above this one.
+    /// Those that were read on this chain in a block above this one.
     pub(crate) fn above(&self, chain: &str, block: u64) -> Vec<Key> {
         let names = |grant: &Grant| grant.blocks.get(chain).is_some_and(|read| *read > block);
         self.by_key.iter().filter(|(_, grant)| names(grant)).map(|(key, _)| key.clone()).collect()
     }
 
-    /// Those whose time is over. What ended by itself is handed out to be looked at again, once; the
-    /// rest is gone.
+    /// Expired ones. One with changing inputs is returned to be checked again, once; the rest is removed.
     pub(crate) fn over(&mut self, now_ms: i64) -> Vec<Key> {
         let mut again = Vec::new();
         while let Some((_, key)) = self.due.first().filter(|(time, _)| *time <= now_ms).cloned() {
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transfer_touches_those_who_have_the_wallet_and_need_the_token() {
+    fn a_transfer_affects_the_grants_with_the_wallet_and_the_token() {
         let mut grants = Grants::default();
         assert!(grants.put(key("c", "a"), grant(&["w1", "w2"], &["t"], 9, false), 10));
         assert!(grants.put(key("c", "b"), grant(&["w2"], &["u"], 9, false), 10));
@@ -199,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_is_gone_and_what_ended_by_itself_is_handed_out_once() {
+    fn expired_grants_are_removed_and_those_with_changed_inputs_are_returned_once() {
         let mut grants = Grants::default();
         grants.put(key("c", "a"), grant(&[], &[], 5, false), 10);
         grants.put(key("c", "b"), grant(&["w"], &["t"], 5, true), 10);
@@ -212,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_a_principals_grants_is_known_when_it_goes() {
+    fn the_last_of_a_principals_grants_is_recognized_on_removal() {
         let mut grants = Grants::default();
         let with = |rights: &str| Key { rights: rights.into(), ..key("c", "a") };
         for key in [with("r"), with("s"), key("c", "b"), key("d", "a")] {

@@ -1,8 +1,8 @@
-//! Who may play which content: policies as rule trees over tokens, lists, roles, time and
-//! subscriptions; decisions with what was read on which block; and revocation when it changes.
+//! Access control of contents: policies as rule trees over tokens, lists, roles, time and subscriptions;
+//! decisions with the reads and blocks they depend on; and revocation when those change.
 //!
-//! It decides and remembers, and tells when something that it granted holds no more. It serves no
-//! media, knows no credentials, and reads no chain itself.
+//! It decides, stores, and publishes revocations. It serves no media, knows no credentials, and reads no
+//! chain itself.
 
 mod access;
 mod audit;
@@ -47,7 +47,7 @@ pub use tree::Comparison;
 
 /// Events that wait here before their publishers do.
 const CAPACITY: usize = 4_096;
-/// What it follows.
+/// The events that it follows.
 const SUBJECTS: [&str; 5] =
     [CHAIN_TRANSFER_ANY, CHAIN_REORGANISED_ANY, CONTENT_DELETED_ANY, CONTENT_STANDING_ANY, ACCESS_ANY];
 
@@ -99,7 +99,7 @@ impl Plugin for Running {
     }
 
     async fn stop(self) {
-        // What is granted is in the database, and looked at again after the next start.
+        // Grants are in the database, and checked again after the next start.
         for task in self.tasks {
             task.abort();
         }
@@ -109,7 +109,7 @@ impl Plugin for Running {
 export_plugin! {
     Running {
         name: "access",
-        description: "Who may play which content: policies, decisions with their evidence, revocation",
+        description: "Access control: policies, decisions with their evidence, revocation",
         provides: ["access"],
         requires: ["database"],
         uses: ["chain", "chain-solana", "auth", "catalogue"],

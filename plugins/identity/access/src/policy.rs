@@ -1,4 +1,4 @@
-//! What a content asks of its viewers, and how it is said.
+//! The requirements of a content, and their text.
 
 use std::sync::Arc;
 
@@ -12,27 +12,27 @@ use crate::settings::Default as DefaultAccess;
 use crate::store::PolicyRow;
 use crate::tree::Tree;
 
-/// Who may play a content.
+/// The openness of a content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Openness {
     /// Everyone, signed in or not.
     Public,
-    /// Who fulfils the rule.
+    /// Viewers who meet the rule.
     Gated,
-    /// Nobody but its owner and admins.
+    /// Only its owner and admins.
     Private,
     /// Everyone who has its address; no list and no search shows it.
     Unlisted,
 }
 
-/// A policy as it is put.
+/// A policy in the form of a request.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Written {
-    /// Who may play the content.
+    /// The openness of the content.
     pub openness: Openness,
-    /// What its viewers have to fulfil, if it is gated.
+    /// The requirements for viewers, if it is gated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<Rule>,
 }
@@ -41,21 +41,21 @@ pub struct Written {
 #[derive(Debug, Clone)]
 pub(crate) struct Policy {
     pub(crate) openness: Openness,
-    /// 0: the default, nobody has said anything.
+    /// 0: the default, no policy was set.
     pub(crate) revision: u64,
-    /// JSON of the rule, and what it says.
+    /// JSON of the rule, and its parsed form.
     pub(crate) rule: Option<(String, Arc<Tree>)>,
-    /// Nobody has said anything, or it was taken back.
+    /// No policy was set, or it was removed.
     pub(crate) is_default: bool,
     pub(crate) changed_at_ms: Option<i64>,
 }
 
 impl Written {
-    /// Reads a policy: as it is written, the rule as it is kept, and what it says; of one that is not gated an empty
-    /// rule, and none.
+    /// Parses a policy: the stored form of the rule, and its parsed form; an empty rule and `None` if it is
+    /// not gated.
     ///
     /// # Errors
-    /// What is wrong with it, and where.
+    /// The problem, and its place.
     pub(crate) fn parse(json: &[u8]) -> Result<(Self, String, Option<Tree>), RuleError> {
         let wrong = |pointer: &str, detail: String| RuleError { pointer: pointer.into(), detail };
         let written: Self = serde_json::from_slice(json).map_err(|error| wrong("", error.to_string()))?;
@@ -97,14 +97,14 @@ impl From<Openness> for WireOpenness {
 }
 
 impl Policy {
-    /// In the words of the audit log: what it becomes, and what it was.
+    /// For the audit log: the new state, and the previous one.
     pub(crate) fn change_to(&self, openness: &str, rule: &str) -> String {
         let before = if self.is_default { "default" } else { self.openness.name() };
         let rule_before = self.rule.as_ref().filter(|_| !self.is_default).map_or("", |(text, _)| text);
         format!("{}; before: {}", in_words(openness, rule), in_words(before, rule_before))
     }
 
-    /// What a policy with this rule would be, read as if it was put, and kept nowhere.
+    /// The policy with this rule, parsed as in a request, and not stored.
     ///
     /// # Errors
     /// As [`Written::parse`].
@@ -114,7 +114,7 @@ impl Policy {
         Ok(Self { openness: Openness::Gated, revision: 0, rule, is_default: false, changed_at_ms: None })
     }
 
-    /// From what is stored. What this version does not understand lets nobody in.
+    /// From the stored form. An unknown form of a newer version grants no access.
     pub(crate) fn read(row: Option<PolicyRow>, default: DefaultAccess, content: &str) -> Self {
         let default = match default {
             DefaultAccess::Private => Openness::Private,
@@ -144,7 +144,7 @@ impl Policy {
             },
             "default" => (default, None),
             other => {
-                tracing::error!(content, other, "nobody knows how open the content is; it is private");
+                tracing::error!(content, other, "the content's openness is unknown; it is private");
                 (Openness::Private, None)
             }
         };
@@ -153,7 +153,7 @@ impl Policy {
     }
 }
 
-/// A policy in the words of the audit log, where an entry has a thousand characters.
+/// A policy as text for the audit log, where an entry has at most a thousand characters.
 fn in_words(openness: &str, rule: &str) -> String {
     const MAX_CHARS: usize = 450;
     match (rule.is_empty(), rule.char_indices().nth(MAX_CHARS)) {

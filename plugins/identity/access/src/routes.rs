@@ -1,6 +1,5 @@
-//! The REST API under `/api/v1/access`. Who may play a content in general, and what one may do
-//! oneself, anybody may read. The rule, and what is known of others, is for the owner of a content and for
-//! admins; subscriptions need `admin`.
+//! The REST API under `/api/v1/access`. The openness of a content, and the caller's own access, are public.
+//! The rule, and other viewers, are for the owner of a content and for admins; subscriptions require `admin`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -40,7 +39,7 @@ pub(crate) use crate::error::ApiError;
 
 /// Every principal has it.
 const VIEWER: &str = "viewer";
-/// A rule and what is around it: the wallets and roles of a preview.
+/// A rule and the rest of the request: the wallets and roles of a preview.
 const MAX_BODY_BYTES: usize = MAX_BYTES + 8 * 1024;
 const MAX_REASON_CHARS: usize = 500;
 const DEFAULT_LIMIT: usize = 50;
@@ -70,42 +69,42 @@ fn router(access: Access) -> Router {
         .route("/api/v1/access/contracts/{contract}", get(contract))
         .route("/api/v1/access/vaults", get(vaults).put(name_vaults))
         .route("/api/v1/access/schema", get(schema))
-        .fallback(|| async { ApiError::NotFound("There is nothing at this path.".into()) })
+        .fallback(|| async { ApiError::NotFound("There is no resource at this path.".into()) })
         .method_not_allowed_fallback(|| async { ApiError::Method })
         .with_state(access)
 }
 
-/// Who asks, if they have the scope.
+/// The caller, if they have the scope.
 fn with_scope(headers: &HeaderMap, scope: &'static str) -> Result<By, ApiError> {
     let principal = Principal::of(headers).ok_or(ApiError::NotSignedIn)?;
     if principal.may(scope) { Ok(By::of(headers)) } else { Err(ApiError::Forbidden(scope)) }
 }
 
-/// Whether a content is theirs to change who ask.
+/// Whether the caller may change a content.
 async fn edits(access: &Access, headers: &HeaderMap, content: &str) -> Result<bool, ApiError> {
     Ok(access.shared.standings.of(content, &viewer(headers)?).await? >= Right::Edit)
 }
 
-/// Who asks, and the content of this id, if it is theirs to change.
+/// The caller, and the content of this id, if they may change it.
 async fn editor(access: &Access, headers: &HeaderMap, id: &str) -> Result<(By, String), ApiError> {
     let by = with_scope(headers, WRITE)?;
     let content = uuid(id, "content")?;
     if edits(access, headers, &content).await? {
         return Ok((by, content));
     }
-    // To whom a content is not to be known, it is not there.
+    // A content that is not visible to the caller does not exist for them.
     match access.policy(&content).await?.openness {
         Openness::Private => Err(ApiError::NotFound("There is no such content.".into())),
         Openness::Public | Openness::Gated | Openness::Unlisted => Err(ApiError::NotYours),
     }
 }
 
-/// A UUID in lower case with hyphens, as contents and principals have.
+/// A UUID in lower case with hyphens, the form of contents and principals.
 pub(crate) fn uuid(text: &str, what: &str) -> Result<String, ApiError> {
     let id = uuid::Uuid::try_parse(text).ok().filter(|_| text.len() == 36);
     id.map(|id| id.to_string()).ok_or_else(|| {
         let shown: String = text.chars().take(64).collect();
-        ApiError::Invalid(format!("`{shown}` is no id of a {what}, which is a UUID."))
+        ApiError::Invalid(format!("`{shown}` is not the id of a {what}, which is a UUID."))
     })
 }
 
@@ -120,7 +119,7 @@ async fn read<T: DeserializeOwned>(request: Request) -> Result<(Parts, T), ApiEr
     Ok((parts, json.map_err(|error| ApiError::Invalid(format!("The body: {error}.")))?))
 }
 
-/// The revision that a change is meant for: RFC 9110 §13.1.1.
+/// The revision that a change requires: RFC 9110 §13.1.1.
 fn if_match(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default().trim();
@@ -148,8 +147,8 @@ fn policy_view(content: &str, policy: &Policy, whole: bool) -> Value {
     view
 }
 
-/// A view of a policy, with its revision as a tag, and behind it whether it is the whole: one for both would let a
-/// browser in which somebody else signs in show what it kept of the one before.
+/// A view of a policy, with its revision as a tag, and whether it is complete: one tag for both would let a
+/// browser show another user what it cached for the previous one.
 fn policy_answer(view: &Value) -> Response {
     let mut response = answer(view);
     let whole = if view.get("rule").is_some() { ".whole" } else { "" };
@@ -180,7 +179,7 @@ async fn change(State(access): State<Access>, Path(id): Path<String>, request: R
     let (parts, bytes) = body(request).await?;
     let (written, rule, tree) = Written::parse(&bytes)?;
     let said = (written.openness.name(), rule.as_str());
-    // What it takes to look at the rule is no reason to save it later.
+    // A failed check of the rule must not delay saving it.
     let (saved, warnings) = tokio::join!(
         put_policy(&access, &content, said, &parts.headers, &by),
         Warning::about(tree.as_ref(), &access.shared.chains, access.now_ms()),
@@ -221,7 +220,7 @@ async fn put_policy(
     Ok(access.policy(content).await?)
 }
 
-/// Who asks, as a viewer.
+/// The caller, as a viewer.
 fn viewer(headers: &HeaderMap) -> Result<Viewer, ApiError> {
     let Principal { id, roles, scopes, wallets, .. } = Principal::of(headers).unwrap_or_default();
     Viewer::new(id, roles, scopes, wallets).map_err(ApiError::Invalid)
@@ -233,7 +232,7 @@ async fn me(State(access): State<Access>, Path(id): Path<String>, headers: Heade
     let mut view = decision.ruling.view();
     view["content"] = content.as_str().into();
     view["generation"] = decision.generation.into();
-    // A private content is not to be told from one that does not exist, unless the caller knows of it.
+    // A private content must look like a missing one, unless the caller may see it.
     let refused = decision.ruling.verdict == Verdict::Denied && decision.ruling.kind != "revoked";
     if refused && access.policy(&content).await?.openness == Openness::Private {
         view["generation"] = 0.into();
@@ -247,11 +246,11 @@ async fn me(State(access): State<Access>, Path(id): Path<String>, headers: Heade
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
 struct PreviewBody {
-    /// Whose wallets and roles to take, as they last were; those below come on top.
+    /// Whose last known wallets and roles to use; those below are added.
     principal: Option<String>,
     wallets: Vec<String>,
     roles: Vec<String>,
-    /// A rule to look by in the place of the policy's. It need not be saved, and is not by this.
+    /// A rule to use instead of the policy's. It need not be saved, and is not by this.
     rule: Option<Box<RawValue>>,
 }
 
@@ -269,7 +268,7 @@ async fn preview(State(access): State<Access>, Path(id): Path<String>, request: 
         wallets.extend(known.wallets);
         roles.extend(known.roles);
     }
-    // Whoever comes with these wallets has signed in with one, so they are somebody, and a viewer.
+    // A viewer with these wallets has signed in with one, so they are a principal, and a viewer.
     roles.push(VIEWER.into());
     let principal = principal.unwrap_or_else(|| uuid::Uuid::nil().to_string());
     let viewer = Viewer::new(principal, roles, Vec::new(), wallets).map_err(ApiError::Invalid)?;
@@ -299,11 +298,11 @@ async fn preview(State(access): State<Access>, Path(id): Path<String>, request: 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RevokeBody {
-    /// Without it: everybody's.
+    /// Default: everyone's.
     principal: Option<String>,
-    /// For people, the viewer among them.
+    /// For people, including the viewer.
     reason: String,
-    /// Keeps the principal out until it is lifted.
+    /// Blocks the principal until it is lifted.
     #[serde(default)]
     bar: bool,
 }
@@ -313,7 +312,7 @@ async fn revoke(State(access): State<Access>, Path(id): Path<String>, request: R
     let (_, RevokeBody { principal, reason, bar }) = read::<RevokeBody>(request).await?;
     let reason = reason.trim();
     if reason.is_empty() || reason.chars().count() > MAX_REASON_CHARS {
-        let detail = format!("`reason` has between 1 and {MAX_REASON_CHARS} characters.");
+        let detail = format!("`reason` must have 1 to {MAX_REASON_CHARS} characters.");
         return Err(ApiError::Invalid(detail));
     }
     let generation = match principal {
@@ -338,9 +337,9 @@ async fn lift(
     let (by, content) = editor(&access, &headers, &id).await?;
     let principal = uuid(&principal, "principal")?;
     if !access.shared.store.is_barred(&content, &principal).await? {
-        return Err(ApiError::NotFound("Nobody keeps this principal out of this content.".into()));
+        return Err(ApiError::NotFound("This principal is not blocked from this content.".into()));
     }
-    access.revoke(&content, &principal, Some(""), "They are let in again", &by).await?;
+    access.revoke(&content, &principal, Some(""), "The principal was unblocked", &by).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -351,14 +350,14 @@ fn asked<T>(query: Asked<T>) -> Result<T, ApiError> {
     Ok(query.0)
 }
 
-/// How many of a list.
+/// The page size of a list.
 fn limit(wanted: Option<usize>) -> Result<usize, ApiError> {
     let limit = wanted.unwrap_or(DEFAULT_LIMIT);
     let wrong = || ApiError::Invalid(format!("`limit` must be a whole number from 1 to {MAX_LIMIT}."));
     (1..=MAX_LIMIT).contains(&limit).then_some(limit).ok_or_else(wrong)
 }
 
-/// An id that may be missing, and is empty then.
+/// An optional id; empty if missing.
 fn id_or_none(text: Option<String>, what: &str) -> Result<String, ApiError> {
     text.filter(|text| !text.is_empty()).map_or(Ok(String::new()), |text| uuid(&text, what))
 }
@@ -367,7 +366,7 @@ fn id_or_none(text: Option<String>, what: &str) -> Result<String, ApiError> {
 #[serde(deny_unknown_fields)]
 struct BarsQuery {
     limit: Option<usize>,
-    /// The `next_cursor` of the page before: its last principal.
+    /// The `next_cursor` of the previous page: its last principal.
     cursor: Option<String>,
 }
 
@@ -394,7 +393,7 @@ struct DecisionsQuery {
     content: Option<String>,
     principal: Option<String>,
     limit: Option<usize>,
-    /// The `next_cursor` of the page before: the id of its last decision.
+    /// The `next_cursor` of the previous page: the id of its last decision.
     cursor: Option<String>,
 }
 
@@ -404,7 +403,7 @@ async fn decisions(State(access): State<Access>, query: Asked<DecisionsQuery>, h
     let limit = limit(query.limit)?;
     let content = id_or_none(query.content, "content")?;
     if content.is_empty() {
-        // Those about all contents are about the viewers of others too.
+        // Those about all contents include the viewers of others.
         with_scope(&headers, ADMIN)?;
     } else {
         editor(&access, &headers, &content).await?;
@@ -445,7 +444,7 @@ async fn subscribe(
     let by = with_scope(request.headers(), ADMIN)?;
     let principal = uuid(&principal, "principal")?;
     if !is_plan(&plan) {
-        return Err(ApiError::Invalid("A plan's name is `[a-z0-9_-]{1,64}`.".into()));
+        return Err(ApiError::Invalid("A plan's name must be `[a-z0-9_-]{1,64}`.".into()));
     }
     let (_, SubscriptionBody { ends_at }) = read::<SubscriptionBody>(request).await?;
     let ends_at_ms = parse_rfc3339(&ends_at)
@@ -454,7 +453,7 @@ async fn subscribe(
     let detail = format!("{plan} until {}", rfc3339(ends_at_ms));
     let entry = by.changed("access.subscription", &principal, detail);
     if !access.subscribe(&principal, &plan, Some(ends_at_ms), &entry).await? {
-        return Err(ApiError::Invalid("The principal has 1000 plans, and no more are kept.".into()));
+        return Err(ApiError::Invalid("The principal has 1000 plans, which is the limit.".into()));
     }
     Ok(answer(&json!({ "principal": principal, "plan": plan, "ends_at": rfc3339(ends_at_ms) })))
 }
@@ -473,7 +472,7 @@ async fn end_subscription(
     }
 }
 
-/// The chains that rules can be about. Somebody who does not answer leaves the others alone.
+/// The chains available for rules. An unavailable plugin does not affect the others.
 async fn chains(State(access): State<Access>, headers: HeaderMap) -> Answer {
     with_scope(&headers, WRITE)?;
     let Directory { chains, silent } = Directory::read(&access.shared.chains).await;
@@ -484,14 +483,14 @@ async fn chains(State(access): State<Access>, headers: HeaderMap) -> Answer {
     })))
 }
 
-/// What a contract says of itself.
+/// A contract's metadata.
 async fn contract(State(access): State<Access>, Path(name): Path<String>, headers: HeaderMap) -> Answer {
     with_scope(&headers, WRITE)?;
     let shown: String = name.chars().take(120).collect();
     let contract = Contract::parse(&name).map(|contract| contract.to_string());
     let contract = contract.ok_or_else(|| {
         ApiError::Invalid(format!(
-            "`{shown}` is no contract such as eip155:1:0x…; a mixed-case address needs the right checksum."
+            "`{shown}` is not a contract such as eip155:1:0x…; a mixed-case address needs the right checksum."
         ))
     })?;
     let _slot = access.slot().await.ok_or(ApiError::Busy)?;
@@ -504,7 +503,7 @@ async fn contract(State(access): State<Access>, Path(name): Path<String>, header
     }
 }
 
-/// Who asks, whatever they may do.
+/// The caller, whatever their scopes.
 fn signed_in(headers: &HeaderMap) -> Result<Principal, ApiError> {
     Principal::of(headers).ok_or(ApiError::NotSignedIn)
 }
@@ -514,7 +513,7 @@ async fn vaults(State(access): State<Access>, headers: HeaderMap) -> Answer {
     Ok(answer(&json!({ "vaults": access.shared.store.vaults(&me.id).await? })))
 }
 
-/// Wallets that may have delegated to one of mine: of all, and no more than these.
+/// Wallets that may have delegated to one of the caller's: the complete list.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct VaultsBody {
@@ -531,7 +530,7 @@ async fn name_vaults(State(access): State<Access>, request: Request) -> Answer {
     let wallet = |text: &String| {
         let shown: String = text.chars().take(120).collect();
         let wallet = caip::wallet(text).filter(|wallet| wallet.starts_with("eip155:"));
-        wallet.ok_or_else(|| ApiError::Invalid(format!("`{shown}` is no wallet such as eip155:0x….")))
+        wallet.ok_or_else(|| ApiError::Invalid(format!("`{shown}` is not a wallet such as eip155:0x….")))
     };
     // A wallet that was named twice is one.
     let vaults: BTreeSet<String> = vaults.iter().map(wallet).collect::<Result<_, _>>()?;
@@ -541,7 +540,7 @@ async fn name_vaults(State(access): State<Access>, request: Request) -> Answer {
     Ok(answer(&json!({ "vaults": vaults })))
 }
 
-/// JSON Schema (2020-12) of what a policy may say.
+/// JSON Schema (2020-12) of policies.
 async fn schema() -> Response {
     let mut response = answer(&schemars::schema_for!(Written).to_value());
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/schema+json"));

@@ -1,4 +1,4 @@
-//! The rule of a gated content as people write it, in JSON, and what may not stand in it.
+//! The rule of a gated content as JSON from people, and its limits.
 
 use std::collections::BTreeSet;
 
@@ -18,12 +18,11 @@ const MAX_LEAVES: usize = 64;
 const MAX_LISTED: usize = 1_000;
 /// Bytes that a contract may be called with.
 const MAX_CALL: usize = 4096;
-/// Words of an answer that may be compared.
+/// Maximum size of call data, in bytes.
 const MAX_WORDS: u32 = 32;
 
-/// What a viewer has to fulfil: an object with one key. A leaf about tokens holds when any one of the
-/// viewer's wallets fulfils it by itself; what several wallets hold is not added up. At most 8
-/// levels, 64 leaves and 64 KiB.
+/// What a viewer has to meet: an object with one key. A leaf about tokens holds when any one of the viewer's
+/// wallets meets it; holdings of several wallets are not added up. At most 8 levels, 64 leaves and 64 KiB.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
@@ -31,11 +30,11 @@ pub enum Rule {
     All(#[schemars(length(min = 1, max = 64))] Vec<Rule>),
     /// One of these or more.
     Any(#[schemars(length(min = 1, max = 64))] Vec<Rule>),
-    /// So many of these.
+    /// This many of these.
     AtLeast(AtLeast),
-    /// Not this. What is not known holds neither way.
+    /// Not this. If it is unknown, so is the negation.
     Not(Box<Rule>),
-    /// Tokens of which each is one of a kind.
+    /// Unique tokens.
     Erc721(Token),
     /// Tokens that have a number and an amount.
     Erc1155(Token),
@@ -43,7 +42,7 @@ pub enum Rule {
     Erc20(Token),
     /// The native coin of a chain.
     Native(Native),
-    /// What a contract answers to a call.
+    /// What a contract returns from a call.
     ContractCall(ContractCall),
     /// A token of Solana (SPL or Token-2022).
     SolanaMint(SolanaAsset),
@@ -81,12 +80,12 @@ pub struct Token {
     /// ERC-721 without one means any token of the contract.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// How many, decimal, in the smallest unit. Without it: 1.
+    /// How many, decimal, in the smallest unit. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_least: Option<String>,
-    /// Whether tokens count whose owner has delegated them to a wallet of the viewer (delegate.xyz
-    /// v2). Of what is delegated to a wallet, 128 delegations are looked at, and the vaults that the
-    /// viewer has named; with more it is not known.
+    /// Whether tokens count whose owner has delegated them to a wallet of the viewer (delegate.xyz v2). Of
+    /// the delegations to a wallet, 128 are checked, and the vaults that the viewer has named; beyond that
+    /// the result is unknown.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub delegated: bool,
 }
@@ -101,14 +100,14 @@ pub struct Native {
     pub at_least: String,
 }
 
-/// Compares a word of what a contract answers with a number.
+/// Compares a word of a contract's answer with a number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ContractCall {
     /// CAIP-10, `eip155:1:0x…`.
     pub contract: String,
-    /// `0x` and hex digits: selector and arguments, at most 4 KiB. `{wallet}` in it stands for the
-    /// viewer's wallet as an argument of 32 bytes; then each wallet is asked about.
+    /// `0x` and hex digits: selector and arguments, at most 4 KiB. `{wallet}` in it stands for the viewer's
+    /// wallet as an argument of 32 bytes; then each wallet is queried.
     pub data: String,
     /// Which 32-byte word of the answer, from 0.
     #[serde(default)]
@@ -116,9 +115,9 @@ pub struct ContractCall {
     pub word: u32,
     /// How the word compares to `operand`.
     pub comparison: Comparison,
-    /// Decimal, unsigned, 256 bits; or `{wallet}`, the viewer's wallet as a contract answers with one
-    /// (`userOf`, `punkIndexToAddress`, `owner`): then each wallet is asked about, and only `equal`
-    /// and `not_equal` mean anything.
+    /// Decimal, unsigned, 256 bits; or `{wallet}`, the viewer's wallet as returned by a contract (`userOf`,
+    /// `punkIndexToAddress`, `owner`): then each wallet is compared, and only `equal` and `not_equal` are
+    /// allowed.
     pub operand: String,
 }
 
@@ -129,12 +128,12 @@ pub struct SolanaAsset {
     /// CAIP-19, `solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp/token:…` for a mint, `…/nft:…` for a collection,
     /// `…/cnft:…` for one of compressed tokens.
     pub asset: String,
-    /// Decimal, in the smallest unit. Without it: 1.
+    /// Decimal, in the smallest unit. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_least: Option<String>,
 }
 
-/// Who is let in by name; at most 1,000.
+/// Allowed names; at most 1,000.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AllowList {
@@ -146,7 +145,7 @@ pub struct AllowList {
     pub wallets: Vec<String>,
 }
 
-/// From a time on, until a time, or both; RFC 3339.
+/// A start time, an end time, or both; RFC 3339.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TimeWindow {
@@ -158,7 +157,7 @@ pub struct TimeWindow {
     pub until: Option<String>,
 }
 
-/// A plan that the principal has subscribed to, until its end.
+/// An active subscription of the principal to a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Subscription {
@@ -167,21 +166,21 @@ pub struct Subscription {
     pub plan: String,
 }
 
-/// What is wrong with a rule.
+/// A problem of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}{detail}", if pointer.is_empty() { String::new() } else { format!("{pointer}: ") })]
 pub struct RuleError {
-    /// Where, as a JSON pointer (RFC 6901) into the rule.
+    /// The place, as a JSON pointer (RFC 6901) into the rule.
     pub pointer: String,
-    /// What, with the value, and what would do.
+    /// The problem, with the value, and what would be valid.
     pub detail: String,
 }
 
 impl Rule {
-    /// Reads a rule and all that is in it.
+    /// Parses a rule completely.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first problem.
     pub(crate) fn parse(json: &[u8]) -> Result<(Self, Tree), RuleError> {
         let wrong = |detail: String| RuleError { pointer: String::new(), detail };
         if json.len() > MAX_BYTES {
@@ -192,7 +191,7 @@ impl Rule {
         Ok((rule, tree))
     }
 
-    /// The rule with all its names and numbers read.
+    /// The rule with all its names and numbers parsed.
     pub(crate) fn compile(&self) -> Result<Tree, RuleError> {
         let mut leaves = Vec::new();
         let root = self.node(&mut leaves, "", 1)?;
@@ -260,14 +259,14 @@ impl Rule {
     fn leaf(&self) -> Result<Leaf, (&'static str, String)> {
         match self {
             Self::All(_) | Self::Any(_) | Self::AtLeast(_) | Self::Not(_) => {
-                Err(("", "this is no leaf".into()))
+                Err(("", "this is not a leaf".into()))
             }
             Self::Erc721(token) => token.leaf("erc721").map_err(|detail| ("erc721", detail)),
             Self::Erc1155(token) => token.leaf("erc1155").map_err(|detail| ("erc1155", detail)),
             Self::Erc20(token) => token.leaf("erc20").map_err(|detail| ("erc20", detail)),
             Self::Native(Native { chain, at_least }) => {
                 let asset = Asset::native(chain)
-                    .ok_or_else(|| ("native/chain", format!("`{chain}` is no chain such as eip155:1")))?;
+                    .ok_or_else(|| ("native/chain", format!("`{chain}` is not a chain such as eip155:1")))?;
                 let at_least = amount(Some(at_least)).map_err(|detail| ("native/at_least", detail))?;
                 Ok(Leaf::Holds { asset, at_least, delegated: false })
             }
@@ -284,7 +283,7 @@ impl Rule {
             Self::TimeWindow(window) => window.leaf().map_err(|detail| ("time_window", detail)),
             Self::Subscription(Subscription { plan }) if is_plan(plan) => Ok(Leaf::Subscribed(plan.clone())),
             Self::Subscription(Subscription { plan }) => {
-                Err(("subscription/plan", format!("`{}` is no name such as gold-2026", cut(plan))))
+                Err(("subscription/plan", format!("`{}` is not a name such as gold-2026", cut(plan))))
             }
         }
     }
@@ -296,12 +295,12 @@ pub(crate) fn is_plan(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(plain)
 }
 
-/// A value of somebody's, short enough to be said back.
+/// A value of the caller, shortened for a message.
 fn cut(text: &str) -> String {
     text.chars().take(120).collect()
 }
 
-/// How much of a token, at least 1.
+/// An amount of a token, at least 1.
 fn amount(text: Option<&String>) -> Result<String, String> {
     let text = text.map_or("1", String::as_str);
     let some = caip::number(text).is_some_and(|number| !number.is_zero());
@@ -317,14 +316,14 @@ impl Token {
         let Some(mut asset) = asset else {
             let given = cut(&self.asset);
             return Err(format!(
-                "`asset`: `{given}` is no contract such as eip155:1:0x… and no asset such as eip155:1/{kind}:0x…; \
+                "`asset`: `{given}` is not a contract such as eip155:1:0x… and no asset such as eip155:1/{kind}:0x…; \
                  a mixed-case address needs the right checksum"
             ));
         };
         match (&self.token, &asset.id) {
             (Some(given), None) if caip::number(given).is_some() => asset.id = Some(given.clone()),
             (Some(given), None) => {
-                return Err(format!("`token`: `{}` is no decimal number in quotes", cut(given)));
+                return Err(format!("`token`: `{}` is not a decimal number in quotes", cut(given)));
             }
             (Some(_), Some(_)) => return Err("`token`: the asset names the token already".into()),
             (None, _) => {}
@@ -346,7 +345,9 @@ impl SolanaAsset {
         let asset = Asset::parse(&self.asset).filter(|asset| kinds.contains(&asset.kind.as_str()));
         let asset = asset.ok_or_else(|| {
             let (given, kind) = (cut(&self.asset), kinds[0]);
-            format!("`asset`: `{given}` is no asset such as solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp/{kind}:…")
+            format!(
+                "`asset`: `{given}` is not an asset such as solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp/{kind}:…"
+            )
         })?;
         let at_least = amount(self.at_least.as_ref())?;
         Ok(Leaf::Holds { asset, at_least, delegated: false })
@@ -358,7 +359,7 @@ impl ContractCall {
         let contract = Contract::parse(&self.contract).filter(|found| found.chain.starts_with("eip155:"));
         let contract = contract.ok_or_else(|| {
             let given = cut(&self.contract);
-            ("contract_call/contract", format!("`{given}` is no contract such as eip155:1:0x…"))
+            ("contract_call/contract", format!("`{given}` is not a contract such as eip155:1:0x…"))
         })?;
         let data = CallData::parse(&self.data).filter(|data| (4..=MAX_CALL).contains(&data.len()));
         let data = data.ok_or_else(|| {
@@ -371,12 +372,12 @@ impl ContractCall {
         let operand = Operand::parse(&self.operand).ok_or_else(|| {
             let given = cut(&self.operand);
             let detail =
-                format!("`{given}` is no decimal number of 256 bits in quotes, and not `{{wallet}}`");
+                format!("`{given}` is neither a decimal number of 256 bits in quotes nor `{{wallet}}`");
             ("contract_call/operand", detail)
         })?;
         let (word, comparison) = (self.word, self.comparison);
         if operand == Operand::Wallet && !comparison.is_of_equality() {
-            let detail = "no wallet is less or greater than another; use equal or not_equal with `{wallet}`";
+            let detail = "wallets have no order; use equal or not_equal with `{wallet}`";
             return Err(("contract_call/comparison", detail.into()));
         }
         Ok(Leaf::Call { contract, data, word, comparison, operand })
@@ -391,11 +392,11 @@ impl AllowList {
         }
         let id = |text: &String| {
             let id = uuid::Uuid::try_parse(text).map(|id| id.to_string());
-            id.map_err(|_| format!("`principals`: `{}` is no id of a principal", cut(text)))
+            id.map_err(|_| format!("`principals`: `{}` is not the id of a principal", cut(text)))
         };
         let wallet = |text: &String| {
             let wallet = caip::wallet(text);
-            wallet.ok_or_else(|| format!("`wallets`: `{}` is no wallet such as eip155:0x…", cut(text)))
+            wallet.ok_or_else(|| format!("`wallets`: `{}` is not a wallet such as eip155:0x…", cut(text)))
         };
         Ok(Leaf::Listed {
             principals: self.principals.iter().map(id).collect::<Result<BTreeSet<_>, _>>()?,
@@ -409,7 +410,9 @@ impl TimeWindow {
         let time = |text: &Option<String>| -> Result<Option<i64>, String> {
             let Some(text) = text else { return Ok(None) };
             let parsed = parse_rfc3339(text).filter(|ms| *ms >= 0);
-            parsed.map(Some).ok_or_else(|| format!("`{}` is no time such as 2026-12-24T18:00:00Z", cut(text)))
+            parsed
+                .map(Some)
+                .ok_or_else(|| format!("`{}` is not a time such as 2026-12-24T18:00:00Z", cut(text)))
         };
         let (from_ms, until_ms) = (time(&self.from)?, time(&self.until)?);
         match (from_ms, until_ms) {
@@ -465,7 +468,7 @@ mod tests {
         ] } });
         let tree = parse(&rule).unwrap();
         assert_eq!(tree.leaves.len(), 13);
-        // Each place is where the leaf stands in what was written.
+        // Each place is where the leaf was in the input.
         for place in &tree.places {
             assert!(rule.pointer(place).is_some(), "{place}");
         }

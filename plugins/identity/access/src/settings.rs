@@ -1,4 +1,4 @@
-//! The settings of the access control, as `[plugins.access]` in `plugins.toml`.
+//! The settings of the access control, `[plugins.access]` in `plugins.toml`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ pub struct Settings {
     pub decision_retention: Duration,
 }
 
-/// Who may play a content without a policy.
+/// The openness of a content without a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Default {
@@ -54,7 +54,7 @@ impl std::default::Default for Settings {
     }
 }
 
-/// All that is wrong with these settings beyond their types.
+/// All problems of these settings beyond their types.
 pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
     let hours = |hours: u64| Duration::secs(hours * 3600);
     let problems = [

@@ -1,5 +1,5 @@
-//! What somebody may do with a content because of whose it is and with whom it is shared: the catalogue says
-//! so. What it does not say is not known, and never a yes.
+//! A viewer's rights on a content because of its owner and its shares, from the catalogue. If it does not
+//! answer, the rights are unknown, never granted.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use crate::viewer::Viewer;
 /// How long the catalogue may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Why it is not known.
+/// Why it is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`catalogue` does not say whose the content is: {0}; try again")]
+#[error("the content's owner is unknown: `catalogue` failed: {0}; try again")]
 pub(crate) struct Unsaid(String);
 
-/// Asks the `catalogue` capability.
+/// Calls the `catalogue` capability.
 #[derive(Debug, Clone)]
 pub(crate) struct Standings(CatalogueClient<Client>);
 
@@ -28,8 +28,7 @@ impl Standings {
         Self(CatalogueClient::new(catalogue))
     }
 
-    /// What a viewer may do with a content. Nobody has to be asked about admins, and about those who are
-    /// not signed in.
+    /// A viewer's rights on a content. No call is needed for admins, and for viewers who are not signed in.
     pub(crate) async fn of(&self, content: &str, viewer: &Viewer) -> Result<Right, Unsaid> {
         if !viewer.is_signed_in() {
             return Ok(Right::None);

@@ -1,5 +1,5 @@
-//! The SQL of the access control. What is changed is in one transaction with its entry for the audit
-//! log and what the bus is told of it; a generation only ever grows.
+//! The SQL of the access control. A change is in one transaction with its audit entry and its event; a
+//! generation only ever grows.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,7 +14,7 @@ use crate::viewer::Viewer;
 
 /// Characters of a reason.
 pub(crate) const REASON_CHARS: usize = 1_000;
-/// Rows that a sweep removes at once.
+/// Rows that one sweep removes.
 const SWEEP: u32 = 1_000;
 /// The next generation of a row, in a statement whose `$3` is the time.
 const NEXT: &str = "CASE WHEN grants.generation < $3 THEN $3 ELSE grants.generation + 1 END";
@@ -44,7 +44,7 @@ pub(crate) struct PolicyRow {
     pub(crate) changed_at_ms: i64,
 }
 
-/// What is known before a decision.
+/// The inputs of a decision.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Known {
     pub(crate) generation: u64,
@@ -53,7 +53,7 @@ pub(crate) struct Known {
     pub(crate) outcome: String,
 }
 
-/// A decision to be kept.
+/// A decision to be stored.
 #[derive(Debug, Clone)]
 pub(crate) struct DecisionRow {
     pub(crate) id: String,
@@ -66,12 +66,12 @@ pub(crate) struct DecisionRow {
     pub(crate) evidence: String,
     pub(crate) now_ms: i64,
     pub(crate) valid_until_ms: i64,
-    /// What makes it the same as the last one.
+    /// The key that makes it equal to the last one.
     pub(crate) outcome: String,
     pub(crate) viewer: String,
-    /// What was granted before holds no more.
+    /// Earlier grants are revoked.
     pub(crate) revokes: bool,
-    /// Why, if the bus is told.
+    /// The reason for the event, if one is published.
     pub(crate) notice: Option<String>,
 }
 
@@ -83,7 +83,7 @@ pub(crate) struct RecordedDecision {
 }
 
 impl Store {
-    /// The rows of the contents that have one, by content.
+    /// The rows of contents that have one, by content.
     pub(crate) async fn policies(&self, contents: &[&str]) -> Result<HashMap<String, PolicyRow>, DbError> {
         let sql = format!(
             "SELECT content, openness, rule, revision, changed_at_ms FROM policies WHERE content IN ({})",
@@ -102,8 +102,8 @@ impl Store {
         self.db.query(&sql, values).await?.into_iter().map(read).collect()
     }
 
-    /// Changes a policy, if it is at the revision `expected` (0: nobody has said anything yet); says
-    /// the new one. [`DbError::Conflict`]: it is not.
+    /// Changes a policy, if it is at the revision `expected` (0: none was set yet); returns the new one.
+    /// Otherwise [`DbError::Conflict`].
     pub(crate) async fn put_policy(
         &self,
         content: &str,
@@ -155,17 +155,17 @@ impl Store {
         Ok(row.map(read).transpose()?.unwrap_or_default())
     }
 
-    /// JSON of the viewer as whom a principal was last seen; empty: never.
+    /// JSON of the last known viewer of a principal; empty: none.
     pub(crate) async fn last_viewer(&self, principal: &str) -> Result<String, DbError> {
         let sql = "SELECT viewer FROM viewers WHERE principal = $1 ORDER BY seen_at_ms DESC LIMIT 1";
         let row = self.db.query_opt(sql, params![principal]).await?;
         row.map_or(Ok(String::new()), |row| row.get("viewer"))
     }
 
-    /// Keeps a decision; says the generation that it has.
+    /// Stores a decision; returns its generation.
     pub(crate) async fn keep(&self, row: &DecisionRow) -> Result<u64, DbError> {
         let (now_ms, live) = (row.now_ms, row.verdict == "allowed");
-        // What a decision that is not known takes from a grant is nothing: it runs out by itself.
+        // An unknown decision takes nothing from a grant, which expires on its own.
         let next = if row.revokes { NEXT } else { "grants.generation" };
         let live_sql = match (row.revokes, row.verdict) {
             (false, "unknown") => "live = viewers.live, valid_until_ms = viewers.valid_until_ms",
@@ -234,8 +234,8 @@ impl Store {
         row.ok_or(DbError::NotFound)?.get("generation")
     }
 
-    /// Takes back what was granted to a principal, and keeps them out or lets them in again if a bar
-    /// is given; says the new generation.
+    /// Revokes a principal's grants, and blocks or unblocks them if a bar is given; returns the new
+    /// generation.
     pub(crate) async fn revoke(
         &self,
         (content, principal): (&str, &str),
@@ -265,7 +265,7 @@ impl Store {
         row.ok_or(DbError::NotFound)?.get("generation")
     }
 
-    /// Takes back what was granted to anybody; says a generation that nobody's is below any more.
+    /// Revokes everyone's grants; returns a generation that no current grant is below.
     pub(crate) async fn revoke_all(
         &self,
         content: &str,
@@ -294,9 +294,9 @@ impl Store {
         Ok(last.unwrap_or(u64::try_from(now_ms).unwrap_or(0)))
     }
 
-    /// Forgets a content, and tells a generation above everybody's.
+    /// Removes a content, and publishes a generation above all others.
     pub(crate) async fn forget(&self, content: &str, now_ms: i64) -> Result<(), DbError> {
-        // Nothing is told of a content of which nothing is known: it may have been forgotten before.
+        // No event for an unknown content: it may have been removed before.
         let above = "(SELECT COALESCE(MAX(generation), $3) + 1 AS generation FROM grants WHERE content = $1) AS last \
                      WHERE EXISTS (SELECT 1 FROM grants WHERE content = $1) \
                      OR EXISTS (SELECT 1 FROM policies WHERE content = $1)";
@@ -318,7 +318,7 @@ impl Store {
         rows.into_iter().map(|row| row.get("content")).collect()
     }
 
-    /// Who is let in at this time, from after a key on, in order.
+    /// Current grants at this time, from after a key on, in order.
     pub(crate) async fn live(
         &self,
         after: &Key,
@@ -342,13 +342,13 @@ impl Store {
         Ok(live)
     }
 
-    /// Whether a principal is kept out of a content.
+    /// Whether a principal is blocked from a content.
     pub(crate) async fn is_barred(&self, content: &str, principal: &str) -> Result<bool, DbError> {
         let sql = "SELECT 1 FROM grants WHERE content = $1 AND principal = $2 AND bar <> ''";
         Ok(self.db.query_opt(sql, params![content, principal]).await?.is_some())
     }
 
-    /// Principals who are kept out of a content and why, in order, from after one on.
+    /// Principals blocked from a content and why, in order, from after one on.
     pub(crate) async fn bars(
         &self,
         content: &str,
@@ -368,8 +368,8 @@ impl Store {
         rows.into_iter().map(|row| Ok((row.get("plan")?, row.get("ends_at_ms")?))).collect()
     }
 
-    /// Sets until when a principal has a plan; `None` ends it. `false`: there is none, or the
-    /// principal has as many as there may be.
+    /// Sets until when a principal has a plan; `None` ends it. `false`: there is none, or the principal has
+    /// reached the limit.
     pub(crate) async fn put_plan(
         &self,
         principal: &str,
@@ -399,7 +399,7 @@ impl Store {
         }
     }
 
-    /// Wallets that a principal has named as vaults, in order.
+    /// Vaults named by a principal, in order.
     pub(crate) async fn vaults(&self, principal: &str) -> Result<Vec<String>, DbError> {
         let sql = "SELECT vault FROM vaults WHERE principal = $1 ORDER BY vault LIMIT 100";
         let rows = self.db.query(sql, params![principal]).await?;
@@ -421,7 +421,7 @@ impl Store {
         entry.push(batch).run().await.map(drop)
     }
 
-    /// Decisions, the newest first, from before an id on. Empty texts ask for all.
+    /// Decisions, the newest first, from before an id on. Empty texts match all.
     pub(crate) async fn decisions(
         &self,
         content: &str,
@@ -443,7 +443,7 @@ impl Store {
         rows.into_iter().map(|row| decision_of(&row)).collect()
     }
 
-    /// Removes what is older than may be.
+    /// Removes data past its retention.
     pub(crate) async fn sweep(&self, before_ms: i64) -> Result<(), DbError> {
         self.db
             .batch()
@@ -461,7 +461,7 @@ impl Store {
     }
 }
 
-/// Tells that what a principal was granted below their generation holds no more.
+/// Publishes that a principal's grants below their generation are revoked.
 fn revoked(batch: Batch, content: &str, principal: &str, reason: &str) -> Result<Batch, DbError> {
     let said = json!({ "content": content, "principal": principal, "reason": cut(reason) });
     Ok(batch.tell_each(Each {
@@ -474,7 +474,8 @@ fn revoked(batch: Batch, content: &str, principal: &str, reason: &str) -> Result
     }))
 }
 
-/// The same of everybody, below the `generation` of `last`: SQL over the content `$1` and the time `$3`.
+/// The same for all principals, below the `generation` of `last`: SQL over the content `$1` and the time
+/// `$3`.
 fn all_revoked(batch: Batch, content: &str, reason: &str, now_ms: i64, last: &str) -> Result<Batch, DbError> {
     let said = json!({ "content": content, "principal": "", "reason": cut(reason) });
     Ok(batch.tell_each(Each {

@@ -1,4 +1,4 @@
-//! A rule with everything in it read: operators over leaves, and what the leaves say together.
+//! A parsed rule: operators over leaves, and their combined result.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use crate::truth::Truth;
 pub(crate) struct Tree {
     pub(crate) root: Node,
     pub(crate) leaves: Vec<Leaf>,
-    /// Where each leaf stands, as a JSON pointer (RFC 6901) into the rule.
+    /// The place of each leaf, as a JSON pointer (RFC 6901) into the rule.
     pub(crate) places: Vec<String>,
 }
 
@@ -32,7 +32,7 @@ pub(crate) enum Node {
     Leaf(usize),
 }
 
-/// What can be asked about a viewer.
+/// A condition about a viewer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Leaf {
     Holds { asset: Asset, at_least: String, delegated: bool },
@@ -74,11 +74,11 @@ impl From<Comparison> for wire::Comparison {
     }
 }
 
-/// What a contract is called with: hex digits in which `{wallet}` stands for a wallet.
+/// Call data: hex digits in which `{wallet}` stands for a wallet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CallData(String);
 
-/// What stands for a wallet, in calls and as what an answer is compared with.
+/// The placeholder of a wallet, in calls and comparisons.
 const PLACE: &str = "{wallet}";
 
 /// What a word of an answer is compared with.
@@ -86,7 +86,7 @@ const PLACE: &str = "{wallet}";
 pub(crate) enum Operand {
     /// Decimal.
     Number(String),
-    /// The viewer's wallet, as a contract answers with one: its address in the last 20 bytes.
+    /// The viewer's wallet, in the form returned by contracts: its address in the last 20 bytes.
     Wallet,
 }
 
@@ -108,7 +108,7 @@ impl Operand {
 }
 
 impl Comparison {
-    /// Whether it says anything of two addresses.
+    /// Whether it is defined for two addresses.
     pub(crate) fn is_of_equality(self) -> bool {
         matches!(self, Self::Equal | Self::NotEqual)
     }
@@ -122,12 +122,12 @@ impl CallData {
         digits.split(PLACE).all(whole).then(|| Self(digits.to_owned()))
     }
 
-    /// Bytes, whoever the wallet is.
+    /// Bytes that do not depend on the wallet.
     pub(crate) fn len(&self) -> usize {
         self.filled(&"0".repeat(40)).len() / 2
     }
 
-    /// Whether it says something else of each wallet.
+    /// Whether it differs for each wallet.
     pub(crate) fn is_of_wallet(&self) -> bool {
         self.0.contains(PLACE)
     }
@@ -143,7 +143,7 @@ impl CallData {
 }
 
 impl Node {
-    /// What the leaves say together.
+    /// The combined result of the leaves.
     pub(crate) fn truth(&self, leaves: &[Truth]) -> Truth {
         let each = |nodes: &[Self]| nodes.iter().map(|node| node.truth(leaves)).collect::<Vec<_>>();
         match self {
@@ -155,8 +155,8 @@ impl Node {
         }
     }
 
-    /// The same with what was found at each place, for people: `rule`, `holds` (yes, no, unknown),
-    /// `text`, and `of` below an operator.
+    /// The same with the finding at each place, for people: `rule`, `holds` (yes, no, unknown), `text`, and
+    /// `of` below an operator.
     pub(crate) fn finding(&self, leaves: &[(Truth, String)]) -> Value {
         let truths: Vec<Truth> = leaves.iter().map(|(truth, _)| *truth).collect();
         let each = |nodes: &[Self]| nodes.iter().map(|node| node.finding(leaves)).collect::<Vec<_>>();
@@ -173,7 +173,7 @@ impl Node {
         json!({ "rule": rule, "holds": self.truth(&truths).name(), "of": of })
     }
 
-    /// Why it does not hold: the texts of the leaves that keep it from holding, and how they belong together. None: it
+    /// Why it does not hold: the texts of the leaves that prevent it, and how they are combined. `None`: it
     /// holds.
     pub(crate) fn missing(&self, leaves: &[(Truth, String)]) -> Option<String> {
         let truths: Vec<Truth> = leaves.iter().map(|(truth, _)| *truth).collect();
@@ -214,7 +214,7 @@ impl Node {
     }
 }
 
-/// What keeps a node from holding.
+/// What prevents a node from holding.
 struct Blame {
     text: String,
     /// Several parts.
@@ -228,7 +228,7 @@ impl Blame {
 }
 
 impl Leaf {
-    /// What it asks for, for people. It names nobody who is on a list.
+    /// The requirement, for people. It contains no name from a list.
     pub(crate) fn wanted(&self) -> String {
         match self {
             Self::Holds { asset, at_least, delegated } => {
@@ -236,9 +236,9 @@ impl Leaf {
                 format!("at least {at_least} of {asset} in a wallet{or}")
             }
             Self::Call { contract, operand: Operand::Wallet, comparison: Comparison::Equal, .. } => {
-                format!("a wallet that the contract {contract} names")
+                format!("a wallet that the contract {contract} returns")
             }
-            Self::Call { contract, .. } => format!("what the contract {contract} answers"),
+            Self::Call { contract, .. } => format!("the required answer of the contract {contract}"),
             Self::Listed { .. } => "a place on the list of this content".into(),
             Self::Role(role) => format!("the role {role}"),
             Self::Window { from_ms: Some(from), until_ms: Some(until) } => {
@@ -252,7 +252,7 @@ impl Leaf {
         }
     }
 
-    /// Whether it asks each wallet of a viewer by itself.
+    /// Whether it queries each wallet of a viewer separately.
     pub(crate) fn is_of_wallets(&self) -> bool {
         match self {
             Self::Call { data, operand, .. } => data.is_of_wallet() || *operand == Operand::Wallet,
@@ -260,12 +260,12 @@ impl Leaf {
         }
     }
 
-    /// Whether a chain has to be asked.
+    /// Whether a chain has to be queried.
     pub(crate) fn is_of_chain(&self) -> bool {
         self.chain().is_some()
     }
 
-    /// The chain that has to be asked.
+    /// The chain that has to be queried.
     pub(crate) fn chain(&self) -> Option<&str> {
         match self {
             Self::Holds { asset, .. } => Some(&asset.chain),
@@ -329,8 +329,8 @@ mod tests {
     }
 
     proptest! {
-        /// What is decided stays as it is, whatever the unknown turns out to be: so an outage can take
-        /// a yes away, and never make one.
+        /// A decided result stays, whatever the unknown turns out to be: so an outage can remove a yes, and
+        /// never create one.
         #[test]
         fn what_is_unknown_never_turns_a_verdict(
             node in nodes(),

@@ -1,5 +1,5 @@
-//! Three-valued logic after Kleene. What is not known stays so until it makes no difference; it never
-//! turns into a yes by being negated.
+//! Three-valued logic after Kleene. An unknown stays unknown until it makes no difference; negation never
+//! turns it into a yes.
 
 /// Whether something holds. In this order `all` is the least and `any` the greatest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,14 +1,14 @@
-//! Who wants to play something, in one spelling.
+//! A viewer, in canonical form.
 
 use serde::{Deserialize, Serialize};
 use streamgate_contracts::scopes;
 
 use crate::caip;
 
-/// Wallets and roles that are looked at; with more the request is refused.
+/// Maximum wallets and roles; beyond it the request is refused.
 pub(crate) const MAX: usize = 32;
 
-/// A viewer as `auth` told them. An empty principal is nobody who is signed in.
+/// A viewer from `auth`. An empty principal is not signed in.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Viewer {
     #[serde(skip)]
@@ -20,7 +20,7 @@ pub(crate) struct Viewer {
 }
 
 impl Viewer {
-    /// The viewer, or what cannot be one. A wallet left out could fulfil a `not`, so none is.
+    /// The viewer, or why it is invalid. An omitted wallet could satisfy a `not`, so none is omitted.
     pub(crate) fn new(
         principal: String,
         roles: Vec<String>,
@@ -33,11 +33,11 @@ impl Viewer {
             }
         }
         if principal.len() > 64 {
-            return Err(format!("{} characters are no id of a principal", principal.len()));
+            return Err(format!("{} characters are not the id of a principal", principal.len()));
         }
         let wallet = |text: &String| {
             let shown: String = text.chars().take(120).collect();
-            caip::wallet(text).ok_or(format!("`{shown}` is no wallet such as eip155:0x… or solana:…"))
+            caip::wallet(text).ok_or(format!("`{shown}` is not a wallet such as eip155:0x… or solana:…"))
         };
         let wallets = wallets.iter().map(wallet).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { principal, roles: ordered(roles), scopes: ordered(scopes), wallets: ordered(wallets) })
@@ -61,12 +61,12 @@ impl Viewer {
         !self.principal.is_empty()
     }
 
-    /// What its credential gives, in one spelling. It may be less than the principal has.
+    /// The rights of its credential, in canonical form. They may be less than the principal's.
     pub(crate) fn rights(&self) -> String {
         format!("{} {}", self.roles.join(","), self.scopes.join(","))
     }
 
-    /// Whoever may change everybody's. A key that is for the server alone may not.
+    /// Whether they may change everyone's contents. A key for server administration only may not.
     pub(crate) fn is_admin(&self) -> bool {
         self.is_signed_in() && scopes::over_all_contents(&self.scopes)
     }

@@ -1,5 +1,5 @@
-//! What is said of a rule that is taken, and hardly does what was meant: parts that nobody, or not everybody who is meant,
-//! can ever pass. It takes a few seconds at most, and says what it could not look at; nothing is refused by it.
+//! Warnings about a valid rule that is probably not as intended: parts that no viewer, or not every intended
+//! viewer, can meet. It takes a few seconds at most, and reports what it could not check; it refuses nothing.
 
 use std::collections::BTreeMap;
 
@@ -12,30 +12,30 @@ use crate::chain::Chains;
 use crate::directory::{ChainEntry, DESCRIBED_WITHIN, Described, Directory, Undescribed};
 use crate::tree::{Leaf, Tree};
 
-/// Contracts that are asked at the same time.
+/// Contracts that are queried concurrently.
 const AT_ONCE: usize = 8;
-/// Wallets of one list that are named one by one.
+/// Wallets of one list that are named individually.
 const MAX_NAMED: usize = 5;
 
-/// Something about a part of a rule.
+/// A warning about a part of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Warning {
-    /// Where, as a JSON pointer (RFC 6901) into the rule.
+    /// The place, as a JSON pointer (RFC 6901) into the rule.
     pub(crate) pointer: String,
-    /// What, for people.
+    /// The text, for people.
     pub(crate) text: String,
 }
 
-/// A contract on a chain that can be asked, and the leaves that are about it.
+/// A contract on an available chain, and the leaves that use it.
 #[derive(Default)]
 struct Asked {
-    /// What people call its chain.
+    /// The chain's name for people.
     chain: String,
     leaves: Vec<usize>,
 }
 
 impl Warning {
-    /// What there is to say of a rule at this time; of none nothing.
+    /// The warnings about this rule at this time.
     pub(crate) async fn about(tree: Option<&Tree>, chains: &Chains, now_ms: i64) -> Vec<Self> {
         let Some(tree) = tree else { return Vec::new() };
         let until = Instant::now() + DESCRIBED_WITHIN;
@@ -83,11 +83,11 @@ impl Warning {
     }
 }
 
-/// What is seen without asking anybody.
+/// The warnings that need no query.
 fn alone(leaf: &Leaf, now_ms: i64) -> Vec<String> {
     match leaf {
         Leaf::Window { until_ms: Some(until), .. } if *until <= now_ms => {
-            vec!["This time is over; this part never holds again.".into()]
+            vec!["This time is over; this part can no longer be met.".into()]
         }
         Leaf::Listed { wallets, .. } => {
             let odd: Vec<&String> = wallets.iter().filter(|wallet| !is_account(wallet)).collect();
@@ -95,7 +95,7 @@ fn alone(leaf: &Leaf, now_ms: i64) -> Vec<String> {
                 .iter()
                 .take(MAX_NAMED)
                 .map(|wallet| {
-                    format!("{wallet} has not the length of an account of Solana; nobody has this wallet.")
+                    format!("{wallet} does not have the length of a Solana account; no such wallet exists.")
                 })
                 .collect();
             if odd.len() > MAX_NAMED {
@@ -108,13 +108,13 @@ fn alone(leaf: &Leaf, now_ms: i64) -> Vec<String> {
     }
 }
 
-/// Whether a wallet can be one: an address of Solana is 32 bytes in base 58.
+/// Whether a wallet is possible: an address of Solana is 32 bytes in base 58.
 fn is_account(wallet: &str) -> bool {
     let Some(address) = wallet.strip_prefix("solana:") else { return true };
     bs58::decode(address).into_vec().is_ok_and(|bytes| bytes.len() == 32)
 }
 
-/// The chain that a leaf asks, and the contract (CAIP-10) if it asks one.
+/// The chain that a leaf queries, and the contract (CAIP-10) if it uses one.
 fn subject(leaf: &Leaf) -> Option<(&str, Option<String>)> {
     match leaf {
         Leaf::Holds { asset: Asset { chain, kind, .. }, .. } if kind == "slip44" => Some((chain, None)),
@@ -129,38 +129,38 @@ fn subject(leaf: &Leaf) -> Option<(&str, Option<String>)> {
     }
 }
 
-/// The chain, or why nothing about it holds now.
+/// The chain, or why it cannot be queried now.
 fn of_chain<'a>(directory: &'a Directory, chain: &str) -> Result<&'a ChainEntry, String> {
     let entry = directory.chain(chain).map_err(|silent| match silent {
-        Some(why) => format!("Whether {chain} can be asked is not known: {why}."),
+        Some(why) => format!("It is unknown whether {chain} can be queried: {why}."),
         None => format!(
-            "This server does not know the chain {chain}; nobody can pass this part until it is in the settings."
+            "The chain {chain} is not configured; this part cannot be met until it is in the settings."
         ),
     })?;
     let name = entry.name();
     match entry.trouble() {
         None => Ok(entry),
-        Some(_) if entry.is_off() => Err(format!(
-            "{name} has no endpoint in the settings; nobody can pass this part until one is set."
-        )),
+        Some(_) if entry.is_off() => {
+            Err(format!("{name} has no endpoint in the settings; this part cannot be met until one is set."))
+        }
         Some(why) => {
-            Err(format!("{name} cannot be asked now: {why}. Nobody can pass this part until it can."))
+            Err(format!("{name} cannot be queried now: {why}. This part cannot be met until it can."))
         }
     }
 }
 
-/// What is wrong with a contract for what a leaf asks of it.
+/// The problem of a contract for a leaf.
 fn of_contract(
     leaf: &Leaf,
     address: &str,
     chain: &str,
     said: &Result<Described, Undescribed>,
 ) -> Option<String> {
-    const NOBODY: &str = "Nobody can pass this part.";
+    const NOBODY: &str = "This part cannot be met.";
     match (said, leaf) {
         (Err(Undescribed::Nothing(why)), _) => Some(format!("{address} on {chain}: {why}. {NOBODY}")),
         (Err(Undescribed::Malformed(why)), _) => {
-            Some(format!("{address} is no account of {chain}: {why}. {NOBODY}"))
+            Some(format!("{address} is not an account of {chain}: {why}. {NOBODY}"))
         }
         (Err(Undescribed::Unknown(why)), _) => {
             Some(format!("What {address} on {chain} is could not be checked: {why}."))
@@ -169,7 +169,7 @@ fn of_contract(
             let other = !described.kinds.is_empty() && !described.kinds.contains(&asset.kind);
             let kinds = described.kind();
             other.then(|| {
-                format!("{address} on {chain} says that it is {kinds}, and not {}. {NOBODY}", asset.kind)
+                format!("{address} on {chain} declares itself as {kinds}, not {}. {NOBODY}", asset.kind)
             })
         }
         (Ok(_), _) => None,

@@ -1,4 +1,4 @@
-//! Policies, decisions and revocation where no chain is needed, and what happens at the same time.
+//! Policies, decisions and revocation without a chain, and concurrent changes.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
@@ -31,7 +31,7 @@ fn anonymous() -> Principal {
 }
 
 #[tokio::test]
-async fn a_content_without_a_policy_is_for_whoever_may_change_it_unless_the_settings_say_otherwise() {
+async fn a_content_without_a_policy_is_private_unless_the_settings_say_otherwise() {
     let world = World::new();
     let life = world.live(None, json!({})).await;
     assert_eq!(life.openness().await, Openness::Private);
@@ -89,7 +89,7 @@ async fn a_policy_is_changed_by_whom_it_may_and_only_as_it_was_read() {
     assert_eq!(life.call_if(by, Method::PUT, path, Some(&gated), Some("\"9\"")).await.status, 412);
     assert_eq!(life.call_if(by, Method::PUT, path, Some(&gated), Some("W/1")).await.status, 400);
 
-    // Anybody reads how open it is, and nobody else the rule.
+    // Everyone can read its openness, and only editors the rule.
     let shown = life.call(None, Method::GET, path, None).await;
     assert_eq!((&shown.json["openness"], shown.json.get("rule")), (&json!("gated"), None));
     assert_eq!(life.call(by, Method::GET, path, None).await.json["rule"], gated["rule"]);
@@ -112,7 +112,7 @@ async fn a_policy_is_changed_by_whom_it_may_and_only_as_it_was_read() {
 }
 
 #[tokio::test]
-async fn a_rule_that_was_tightened_takes_access_from_those_who_do_not_fulfil_it_and_from_no_other() {
+async fn a_tightened_rule_revokes_access_of_those_who_do_not_meet_it_and_of_no_other() {
     let world = World::new();
     let life = world.live(None, json!({})).await;
     life.gate(json!({ "role": "viewer" })).await;
@@ -126,7 +126,7 @@ async fn a_rule_that_was_tightened_takes_access_from_those_who_do_not_fulfil_it_
     assert_eq!((after_a.verdict(), after_a.generation), (Verdict::Denied, revoked.generation));
     assert_eq!((after_b.verdict(), after_b.generation), (Verdict::Allowed, before_b.generation));
     assert!(life.revoked().iter().all(|event| event.principal == ALICE));
-    // The list is nobody else's to read.
+    // The list cannot be read by others.
     let me = life.call(Some(&a), Method::GET, "/contents/{c}/me", None).await.json;
     assert!(
         !me.to_string().contains(BOB) && me["finding"]["text"].as_str().unwrap().contains("list"),
@@ -135,7 +135,7 @@ async fn a_rule_that_was_tightened_takes_access_from_those_who_do_not_fulfil_it_
 }
 
 #[tokio::test]
-async fn what_was_open_to_everybody_and_is_no_more_is_taken_from_those_without_a_name() {
+async fn a_content_that_is_no_longer_public_is_revoked_for_viewers_without_a_name() {
     let world = World::new();
     let life = world.live(None, json!({})).await;
     life.put_policy(json!({ "openness": "public" })).await;
@@ -254,7 +254,7 @@ async fn a_private_content_looks_to_strangers_as_one_that_never_was() {
 }
 
 #[tokio::test]
-async fn those_who_are_kept_out_are_listed_page_by_page_with_the_reason() {
+async fn blocked_principals_are_listed_page_by_page_with_the_reason() {
     let world = World::new();
     let life = world.live(None, json!({})).await;
     let by = creator();
@@ -283,7 +283,7 @@ async fn those_who_are_kept_out_are_listed_page_by_page_with_the_reason() {
     assert_eq!(slug(&refused), "forbidden");
 }
 
-/// The principal of `who` with a credential that gives these.
+/// The principal of `who` with a credential that has these scopes.
 fn with(who: &str, roles: &[&str], scopes: &[&str]) -> Principal {
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     Principal { roles: texts(roles), scopes: texts(scopes), ..viewer(who, &[]) }
@@ -304,7 +304,7 @@ async fn what_a_credential_with_fewer_rights_may_not_is_taken_from_no_other_of_t
         let refused = life.decide(narrow).await;
         assert_eq!((refused.verdict(), refused.generation), (Verdict::Denied, playing.generation));
     }
-    // Where a right was given and taken back by the policy, the one that never needed it goes on.
+    // Where the policy granted and revoked a right, a viewer who never needed it continues.
     life.gate(json!({ "role": "viewer" })).await;
     assert_eq!(life.decide(&reads).await.verdict(), Verdict::Allowed);
     assert_eq!(life.decide(&administrates).await.verdict(), Verdict::Denied);
@@ -336,7 +336,7 @@ async fn when_none_of_a_principals_credentials_is_let_in_any_more_it_is_taken_ba
     }
     assert_eq!(life.revoked().len(), 1);
 
-    // An admin's word is about the principal, whatever they come with.
+    // A block by an admin is about the principal, whatever credential they use.
     life.gate(json!({ "role": "viewer" })).await;
     life.decide(&reads).await;
     life.decide(&more).await;
@@ -366,7 +366,7 @@ async fn a_rule_is_previewed_before_it_is_saved_and_nothing_is_kept_of_it() {
     assert_eq!(finding["of"][1]["of"][0]["holds"], "no");
     assert!(finding["of"][1]["of"][0]["text"].as_str().unwrap().contains("gold"), "{finding}");
 
-    // By what is saved, the same wallets do not pass, before and after.
+    // By the saved rule, the same wallets are refused, before and after.
     let saved =
         life.call(by, Method::POST, path, Some(&json!({ "wallets": wallets, "rule": null }))).await.json;
     assert_eq!((&saved["verdict"], &saved["revision"]), (&json!("denied"), &json!(0)));
@@ -434,7 +434,7 @@ async fn a_subscription_lets_in_until_it_ends_and_then_takes_access_back() {
 }
 
 #[tokio::test]
-async fn a_time_window_opens_and_closes_by_itself_for_everybody() {
+async fn a_time_window_opens_and_closes_automatically_for_everyone() {
     let world = World::new();
     let life = world.live(None, json!({})).await;
     let now = world.now_ms();
@@ -450,7 +450,7 @@ async fn a_time_window_opens_and_closes_by_itself_for_everybody() {
 }
 
 #[tokio::test]
-async fn who_is_not_signed_in_fulfils_no_not() {
+async fn a_viewer_who_is_not_signed_in_meets_no_not() {
     let world = World::new();
     let life = world.live(None, json!({})).await;
     for rule in [
@@ -478,12 +478,12 @@ async fn what_an_event_calls_deleted_keeps_its_policy_as_long_as_the_catalogue_d
     let life = world.live(None, json!({ "default": "public" })).await;
     life.gate(rule.clone()).await;
     life.happens(deleted());
-    // Whatever the plugin does about it comes before it has heard what follows.
+    // Whatever the plugin does about it comes before it has received what follows.
     assert_eq!(life.gate(rule.clone()).await, 2);
     assert_eq!((life.openness().await, life.policy().await.revision), (Openness::Gated, 2));
     drop(life);
 
-    // It knows the content as one that is there.
+    // It knows the content as an existing one.
     let mut catalogue = world.with_catalogue().await;
     catalogue.create(CreateRequest { id: CONTENT.into(), ..CreateRequest::default() }).await.unwrap();
     let life = world.live(None, json!({ "default": "public" })).await;
@@ -494,7 +494,7 @@ async fn what_an_event_calls_deleted_keeps_its_policy_as_long_as_the_catalogue_d
 }
 
 #[tokio::test]
-async fn a_deletion_of_which_nobody_heard_is_found() {
+async fn a_deletion_whose_event_was_lost_is_found() {
     let world = World::new();
     let mut catalogue = world.with_catalogue().await;
     catalogue.create(CreateRequest { id: CONTENT.into(), ..CreateRequest::default() }).await.unwrap();
@@ -547,7 +547,7 @@ async fn decisions_are_listed_newest_first_page_by_page_and_the_schema_is_anybod
     assert!(schema["$defs"]["Rule"].is_object(), "{schema}");
 }
 
-/// Action, outcome, principal, subject, address and, of changes, detail of what stands in the audit log.
+/// Action, outcome, principal, subject, address and, for changes, detail of the audit log's entries.
 async fn audited(world: &World) -> Vec<String> {
     let request = QueryRequest {
         namespace: "auth".into(),
@@ -564,7 +564,8 @@ async fn audited(world: &World) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn changes_reach_the_audit_log_though_nobody_keeps_it_at_first_and_grants_and_refusals_as_they_come() {
+async fn changes_reach_the_audit_log_even_if_it_is_unavailable_at_first_and_grants_and_refusals_as_they_come()
+{
     let world = World::new();
     let life = world.live(None, json!({})).await;
     life.gate(json!({ "role": "viewer" })).await;
@@ -624,7 +625,7 @@ fn transfer(from: Address, to: Address, block: u64) -> Event {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_who_ask_the_same_at_once_cost_one_question_and_a_warm_answer_none() {
+async fn concurrent_equal_requests_cost_one_query_and_a_cached_answer_none() {
     let (world, chain) = (World::new(), Slow::new(0));
     let life = world.live_over(chain.client(), json!({})).await;
     life.gate(json!({ "erc721": { "asset": TOKEN } })).await;
@@ -657,7 +658,7 @@ async fn a_preview_asks_the_chain_and_has_nothing_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_chain_is_asked_of_whom_it_concerns() {
+async fn each_chain_is_queried_at_its_own_plugin() {
     let (world, evm, solana) = (World::new(), Slow::new(1000), Slow::new(1000));
     let life = world.live_over_both(evm.client(), solana.client(), json!({})).await;
     let collection =
@@ -666,7 +667,7 @@ async fn each_chain_is_asked_of_whom_it_concerns() {
     let mut a = viewer(ALICE, &[Address::repeat_byte(1)]);
     a.wallets.push("solana:9WzDXwBbmkg8ZTbNMqUxvQRAyrZzDsGYdLVL9zYtAWWM".into());
     assert_eq!(life.decide(&a).await.verdict(), Verdict::Allowed);
-    // A change of the policy has a grant looked at again, so each may be asked twice.
+    // A change of the policy has a grant checked again, so each may be queried twice.
     assert!(evm.asked.load(SeqCst) == 0 && solana.asked.load(SeqCst) > 0);
     life.gate(json!({ "erc721": { "asset": TOKEN } })).await;
     assert_eq!(life.decide(&a).await.verdict(), Verdict::Allowed);
@@ -689,7 +690,7 @@ async fn a_transfer_during_a_decision_is_not_lost() {
             (chain.asked.load(SeqCst) > 0).then_some(())
         })
         .await;
-        // The chain has said yes already, and now the token goes.
+        // The chain has answered yes already, and now the token is transferred.
         chain.holds.store(0, SeqCst);
         life.access.on_event(&transfer(wallet, Address::repeat_byte(2), 4)).await;
         chain.may.add_permits(1000);
@@ -718,7 +719,7 @@ async fn a_policy_that_changes_during_a_decision_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chain_that_was_reorganised_too_deep_lets_nobody_in() {
+async fn a_chain_that_was_reorganised_too_deeply_grants_no_access() {
     let (world, chain) = (World::new(), Slow::new(1000));
     chain.broken.store(true, SeqCst);
     let life = world.live_over(chain.client(), json!({})).await;
@@ -727,19 +728,19 @@ async fn a_chain_that_was_reorganised_too_deep_lets_nobody_in() {
         life.gate(rule).await;
         let decision = life.decide(&viewer(ALICE, &[Address::repeat_byte(1)])).await;
         assert_eq!(decision.verdict(), Verdict::Unknown);
-        assert!(decision.reason.contains("went another way"), "{}", decision.reason);
+        assert!(decision.reason.contains("was reorganised"), "{}", decision.reason);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_from_before_a_told_transfer_does_not_count() {
+async fn an_answer_from_before_a_reported_transfer_does_not_count() {
     let (world, chain) = (World::new(), Slow::new(1000));
     let life = world.live_over(chain.client(), json!({})).await;
     life.gate(json!({ "erc721": { "asset": TOKEN } })).await;
     let wallet = Address::repeat_byte(1);
     let a = viewer(ALICE, &[wallet]);
     assert_eq!(life.decide(&a).await.verdict(), Verdict::Allowed);
-    // The chain goes on to answer yes, at block 5.
+    // The chain continues to answer yes, at block 5.
     life.happens(transfer(wallet, Address::repeat_byte(2), 6));
     let revoked = life.hears("a revocation", |event| event.principal == ALICE).await;
     assert!(revoked.reason.contains("block 5"), "{}", revoked.reason);
@@ -747,7 +748,7 @@ async fn an_answer_from_before_a_told_transfer_does_not_count() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_more_viewers_are_let_in_than_can_be_followed() {
+async fn no_more_viewers_are_admitted_than_can_be_followed() {
     let world = World::new();
     let life = world.live(None, json!({ "max_grants": 1 })).await;
     life.gate(json!({ "role": "viewer" })).await;
@@ -774,7 +775,7 @@ async fn any_token_of_a_contract_in_a_vault_counts_for_whom_it_is_delegated_to_a
         "{allowed:?}"
     );
 
-    // The vault's token goes.
+    // The vault's token is transferred.
     *chain.vault.lock().unwrap() = None;
     life.happens(transfer(vault, Address::repeat_byte(3), 5));
     life.hears("a revocation", |event| event.principal == BOB).await;
@@ -796,7 +797,7 @@ async fn a_creator_gates_and_plays_what_is_theirs_and_nothing_of_another() {
         let policy = json!({ "openness": openness });
         life.call(Some(who), Method::PUT, "/contents/{c}", Some(&policy)).await.status.as_u16()
     };
-    // A private content is not there for another creator.
+    // A private content does not exist for another creator.
     assert_eq!(put(&bob, "public").await, 404);
     assert_eq!(put(&ann, "unlisted").await, 200);
     assert_eq!((life.openness().await, put(&bob, "private").await), (Openness::Unlisted, 403));
@@ -814,7 +815,7 @@ async fn a_creator_gates_and_plays_what_is_theirs_and_nothing_of_another() {
 }
 
 #[tokio::test]
-async fn whom_a_content_is_shared_with_plays_it_until_the_catalogue_says_no_more() {
+async fn a_viewer_with_a_share_plays_a_content_until_the_catalogue_removes_it() {
     let world = World::new();
     let life = world.live(None, json!({})).await;
     let vic = with(BOB, &["viewer"], &["content:read"]);
@@ -826,7 +827,7 @@ async fn whom_a_content_is_shared_with_plays_it_until_the_catalogue_says_no_more
     assert_eq!(life.decide(&vic).await.verdict(), Verdict::Denied);
     world.everybody_may(Right::View);
     changed();
-    eventually("it is asked again", PATIENCE, async || {
+    eventually("a second call", PATIENCE, async || {
         (life.decide(&vic).await.verdict() == Verdict::Allowed).then_some(())
     })
     .await;
@@ -857,7 +858,7 @@ async fn a_tag_of_a_policy_is_of_what_is_shown() {
 }
 
 #[tokio::test]
-async fn while_nobody_says_whose_a_content_is_no_creator_plays_or_gates_it() {
+async fn while_the_owner_of_a_content_is_unknown_no_creator_plays_or_gates_it() {
     let world = World::new();
     world.without_catalogue();
     let life = world.live(None, json!({})).await;
@@ -866,7 +867,7 @@ async fn while_nobody_says_whose_a_content_is_no_creator_plays_or_gates_it() {
     for who in [&ann, &vic] {
         assert_eq!(life.decide(who).await.verdict(), Verdict::Unknown);
     }
-    // Who fulfils the rule needs nothing of that.
+    // A viewer who meets the rule needs none of that.
     life.gate(json!({ "role": "viewer" })).await;
     assert_eq!(life.decide(&vic).await.verdict(), Verdict::Allowed);
     let policy = json!({ "openness": "public" });

@@ -46,13 +46,13 @@ impl Chain {
         self.anvil.send(to, Some(self.ticket), mint.abi_encode()).await;
     }
 
-    /// The vault lets a wallet act for it in this collection.
+    /// The vault delegates this collection to a wallet.
     async fn delegate(&self, from: Address, to: Address) {
         let all = delegateContractCall { to, contract_: self.ticket, rights: B256::ZERO, enable: true };
         self.anvil.send(from, Some(self.registry), all.abi_encode()).await;
     }
 
-    /// A stranger delegates so many times, each a delegation of its own.
+    /// A stranger delegates this often, each a separate delegation.
     async fn flood(&self, from: Address, to: Address, count: u8) {
         for number in 1..=count {
             let one = delegateAllCall { to, rights: B256::repeat_byte(number), enable: true };
@@ -62,7 +62,7 @@ impl Chain {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_who_delegate_hide_no_vault_and_let_nobody_in() {
+async fn strangers_who_delegate_hide_no_vault_and_grant_no_access() {
     let (chain, world) = (Chain::start().await, World::new());
     let (hot, vault, other) = (chain.accounts[1], chain.accounts[2], chain.accounts[3]);
     let life = world.live(Some(&chain.anvil.url), json!({})).await;
@@ -108,7 +108,7 @@ async fn more_delegations_than_are_looked_at_are_unknown_unless_the_viewer_names
     life.gate(json!({ "not": chain.rule() })).await;
     assert_eq!(life.decide(&a).await.verdict(), Verdict::Unknown, "it is not taken for a no");
 
-    // A wallet that has not delegated is worth nothing, whatever it holds.
+    // A wallet that has not delegated does not count, whatever it holds.
     let name = async |wallet: Address| {
         let body = json!({ "vaults": [format!("eip155:{}", wallet.to_checksum(None))] });
         let answer = life.call(Some(&a), Method::PUT, vaults, Some(&body)).await;
@@ -130,7 +130,7 @@ async fn more_delegations_than_are_looked_at_are_unknown_unless_the_viewer_names
     assert_eq!(life.decide(&a).await.verdict(), Verdict::Allowed);
     life.stop().await;
 
-    // It is kept, and what it let in ends with it.
+    // It is stored, and the access through it ends with it.
     let life = world.live(Some(&chain.anvil.url), json!({})).await;
     assert_eq!(life.decide(&a).await.verdict(), Verdict::Allowed);
     let none = json!({ "vaults": [] });
@@ -140,7 +140,7 @@ async fn more_delegations_than_are_looked_at_are_unknown_unless_the_viewer_names
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn vaults_are_named_by_who_is_signed_in_for_themselves_and_in_bounds() {
+async fn vaults_are_named_by_signed_in_users_for_themselves_and_within_limits() {
     let world = World::new();
     let life = world.live(None, json!({})).await;
     let (a, b) = (viewer(ALICE, &[]), viewer(BOB, &[]));

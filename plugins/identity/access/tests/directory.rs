@@ -1,4 +1,4 @@
-//! What is said of chains to whoever writes a rule.
+//! Information about chains for authors of a rule.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
@@ -14,7 +14,7 @@ use support::made_up::{MadeUp, block};
 use support::*;
 use tonic::Status;
 
-/// A chain plugin that knows chains, or does not say.
+/// A chain plugin that knows chains, or does not answer.
 #[derive(Clone, Copy)]
 enum Knows {
     Solana,
@@ -24,7 +24,7 @@ enum Knows {
 
 impl MadeUp for Knows {
     async fn answers(&self, _: Vec<wire::Question>) -> Result<Vec<wire::Answer>, Status> {
-        Err(Status::internal("nothing is asked of chains here"))
+        Err(Status::internal("not used in this test"))
     }
 
     fn tells_from(&self) -> Result<wire::Observation, Status> {
@@ -44,7 +44,7 @@ impl MadeUp for Knows {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn chains_of_both_kinds_are_told_with_whether_they_can_be_asked_and_why_not() {
+async fn chains_of_both_kinds_are_listed_with_whether_they_can_be_queried_and_why_not() {
     let (anvil, world) = (Anvil::start(), World::new());
     let evm = world.chain(&anvil.url, |_| {}).await;
     let client = streamgate_plugin_api::Client::from_service(evm.router());
@@ -68,7 +68,7 @@ async fn a_plugin_that_does_not_answer_is_named_and_leaves_the_chains_of_the_oth
     for (silent, says) in [
         (Knows::Nothing.client(), "not now"),
         (Knows::Hangs.client(), "no answer within"),
-        (nobody(), "Nobody provides it"),
+        (nobody(), "No provider"),
     ] {
         let world = World::new();
         let settings = json!({ "chain_timeout": "200ms" });
@@ -83,7 +83,7 @@ async fn a_plugin_that_does_not_answer_is_named_and_leaves_the_chains_of_the_oth
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_whoever_may_change_contents_is_told() {
+async fn only_users_who_may_change_contents_see_them() {
     let world = World::new();
     let life = world.live_over_both(nobody(), Knows::Solana.client(), json!({})).await;
     let told = async |who| life.call(who, Method::GET, "/chains", None).await;
@@ -127,7 +127,7 @@ impl MadeUp for Slow {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_contract_is_told_by_its_own_words_or_why_there_are_none() {
+async fn a_contract_is_described_by_its_metadata_or_why_there_is_none() {
     let (anvil, world) = (Anvil::start(), World::new());
     let nobody = anvil.accounts().await[1];
     let (ticket, coin) = (anvil.deploy("Ticket", &[]).await, anvil.deploy("Coin", &[]).await);
@@ -135,7 +135,7 @@ async fn a_contract_is_told_by_its_own_words_or_why_there_are_none() {
     let ask = async |name: String| {
         life.call(Some(&creator()), Method::GET, &format!("/contracts/{name}"), None).await
     };
-    // As a browser writes it.
+    // In the form that a browser writes.
     let got = ask(format!("eip155%3A{CHAIN}%3A{ticket:#x}")).await;
     assert_eq!((got.status.as_u16(), &got.json["kind"]), (200, &json!("erc721")), "{}", got.json);
     assert_eq!(got.json["kinds"], json!(["erc721"]));
@@ -167,7 +167,7 @@ async fn a_contract_is_told_by_its_own_words_or_why_there_are_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rule_is_saved_and_what_nobody_can_pass_in_it_is_said_at_its_place() {
+async fn a_rule_is_saved_with_warnings_at_the_parts_that_cannot_be_met() {
     let (anvil, world) = (Anvil::start(), World::new());
     let nobody = anvil.accounts().await[1];
     let (ticket, coin) = (anvil.deploy("Ticket", &[]).await, anvil.deploy("Coin", &[]).await);
@@ -193,17 +193,17 @@ async fn a_rule_is_saved_and_what_nobody_can_pass_in_it_is_said_at_its_place() {
     assert_eq!((saved.status.as_u16(), &saved.json["rule"]), (200, &rule), "{}", saved.json);
     assert_eq!(saved.tag, format!("\"{}.whole\"", saved.json["revision"]));
     let expected = [
-        ("/rule/any/1/erc721", "says that it is erc20, and not erc721. Nobody can pass"),
-        ("/rule/any/2/not/erc721", "Nobody can pass"),
+        ("/rule/any/1/erc721", "declares itself as erc20, not erc721. This part cannot be met"),
+        ("/rule/any/2/not/erc721", "This part cannot be met"),
         (
             "/rule/any/3/erc721",
-            "Nowhere has no endpoint in the settings; nobody can pass this part until one is set.",
+            "Nowhere has no endpoint in the settings; this part cannot be met until one is set.",
         ),
-        ("/rule/any/4/native", "does not know the chain eip155:5; nobody can pass"),
-        ("/rule/any/5/contract_call", "Nobody can pass"),
-        ("/rule/any/7/solana_mint", "is not known: Nobody provides it"),
+        ("/rule/any/4/native", "The chain eip155:5 is not configured; this part cannot be met"),
+        ("/rule/any/5/contract_call", "This part cannot be met"),
+        ("/rule/any/7/solana_mint", ": No provider"),
         ("/rule/any/8/time_window", "This time is over"),
-        ("/rule/any/9/allow_list", "has not the length of an account of Solana"),
+        ("/rule/any/9/allow_list", "does not have the length of a Solana account"),
     ];
     let check = |warnings: &Value| {
         let warnings = warnings.as_array().unwrap();
@@ -222,7 +222,7 @@ async fn a_rule_is_saved_and_what_nobody_can_pass_in_it_is_said_at_its_place() {
 
     let policy = json!({ "openness": "gated", "rule": erc721(on(CHAIN, ticket)) });
     let saved = life.call(Some(&creator()), Method::PUT, "/contents/{c}", Some(&policy)).await;
-    assert_eq!(saved.json["warnings"], json!([]), "nothing is wrong with it");
+    assert_eq!(saved.json["warnings"], json!([]), "it is valid");
     let public = json!({ "openness": "public" });
     let saved = life.call(Some(&creator()), Method::PUT, "/contents/{c}", Some(&public)).await;
     assert_eq!(saved.json["warnings"], json!([]));

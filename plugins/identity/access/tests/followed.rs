@@ -1,5 +1,5 @@
-//! What is followed on a real node: purchases in blocks that are gone, and transfers that old
-//! contracts tell of in a form of their own.
+//! Following a real node: purchases in undone blocks, and transfers that old contracts report in a form of
+//! their own.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
@@ -50,14 +50,14 @@ async fn a_purchase_from_before_anybody_followed_the_token_is_taken_back_with_it
         let begun = Instant::now();
         let revoked = life.hears("a revocation", |event| event.principal == ALICE).await;
         assert!(begun.elapsed() < LIMIT, "{:?}", begun.elapsed());
-        assert!(revoked.reason.contains("went another way"), "{revoked:?}");
+        assert!(revoked.reason.contains("was reorganised"), "{revoked:?}");
         let after = life.decides("a refusal", &a, |decision| decision.verdict() == Verdict::Denied).await;
         assert!(after.generation >= revoked.generation);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_passes_a_token_on_is_refused_in_whatever_form_its_contract_tells_of_it() {
+async fn a_viewer_who_transfers_a_token_is_refused_in_whatever_form_its_contract_reports_it() {
     for contract in ["OldNft", "OldPunks"] {
         let (anvil, world) = (Anvil::start(), World::new());
         let accounts = anvil.accounts().await;

@@ -99,15 +99,15 @@ async fn a_reorganisation_of_the_purchase_takes_access_back() {
     let begun = Instant::now();
     let revoked = life.hears("a revocation", |event| event.principal == ALICE).await;
     assert!(begun.elapsed() < LIMIT, "{:?}", begun.elapsed());
-    // That the transfer was undone, or that the chain went another way: both are told.
-    let why = ["was undone", "went another way"].iter().any(|why| revoked.reason.contains(why));
+    // That the transfer was undone, or that the chain was reorganised: both are reported.
+    let why = ["was undone", "was reorganised"].iter().any(|why| revoked.reason.contains(why));
     assert!(revoked.generation > allowed.generation && why, "{revoked:?}");
     let after = life.decides("a refusal", &a, |decision| decision.verdict() == Verdict::Denied).await;
     assert!(after.reason.contains("there is no token 7"), "{}", after.reason);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_never_satisfies_a_not_and_is_told_from_a_no() {
+async fn an_outage_never_satisfies_a_not_and_differs_from_a_no() {
     let (anvil, world) = (Anvil::start(), World::new());
     let alice = anvil.accounts().await[1];
     let ticket = anvil.deploy("Ticket", &[]).await;
@@ -118,7 +118,7 @@ async fn an_outage_never_satisfies_a_not_and_is_told_from_a_no() {
     assert_eq!(life.decide(&a).await.verdict(), Verdict::Allowed);
     life.stop().await;
 
-    // Nothing listens there, and then nobody provides the capability.
+    // Nothing listens there, and then the capability has no provider.
     for endpoint in [Some("http://127.0.0.1:9"), None] {
         let world = World::new();
         let life = world.live(endpoint, json!({ "chain_timeout": "3s" })).await;
@@ -139,7 +139,7 @@ async fn an_outage_never_satisfies_a_not_and_is_told_from_a_no() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_receives_what_keeps_out_is_kept_out() {
+async fn a_viewer_who_receives_an_excluding_token_is_refused() {
     let (anvil, world) = (Anvil::start(), World::new());
     let accounts = anvil.accounts().await;
     let (alice, bob) = (accounts[1], accounts[2]);
@@ -174,7 +174,7 @@ async fn any_one_of_several_wallets_is_enough_and_what_they_hold_is_not_added_up
     assert_eq!(life.decide(&viewer(ALICE, &[one])).await.verdict(), Verdict::Denied);
     life.gate(gate("501")).await;
     assert_eq!(life.decide(&viewer(ALICE, &[one, two])).await.verdict(), Verdict::Denied);
-    // What a preview says of them.
+    // The preview's result.
     let body = json!({ "wallets": [format!("eip155:{one:#x}"), format!("eip155:{two:#x}")] });
     let preview = life.call(Some(&creator()), Method::POST, "/contents/{c}/preview", Some(&body)).await.json;
     assert_eq!((&preview["verdict"], &preview["finding"]["holds"]), (&json!("denied"), &json!("no")));
@@ -185,15 +185,15 @@ async fn any_one_of_several_wallets_is_enough_and_what_they_hold_is_not_added_up
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_contract_that_names_a_wallet_is_asked_whether_it_is_one_of_the_viewers() {
+async fn a_contract_that_returns_a_wallet_is_compared_with_those_of_the_viewer() {
     let (anvil, world) = (Anvil::start(), World::new());
     let accounts = anvil.accounts().await;
     let (alice, bob, other) = (accounts[1], accounts[2], accounts[3]);
     let ticket = anvil.deploy("Ticket", &[]).await;
     anvil.send(alice, Some(ticket), give(alice, 7)).await;
     let life = world.live(Some(&anvil.url), json!({})).await;
-    // As `userOf` of ERC-4907, `punkIndexToAddress` of CryptoPunks and `owner` of ENS do, it answers
-    // with an address, and knows no wallet of the viewer.
+    // Like `userOf` of ERC-4907, `punkIndexToAddress` of CryptoPunks and `owner` of ENS, it returns an
+    // address, and knows no wallet of the viewer.
     let data = format!("{:#x}", Bytes::from(ownerOfCall { id: U256::from(7) }.abi_encode()));
     let rule = |comparison: &str| {
         json!({ "contract_call": { "contract": format!("eip155:{CHAIN}:{ticket:#x}"), "data": data,
@@ -209,7 +209,7 @@ async fn a_contract_that_names_a_wallet_is_asked_whether_it_is_one_of_the_viewer
     life.gate(json!({ "not": rule("equal") })).await;
     assert_eq!(life.decide(&viewer(ALICE, &[other, alice])).await.verdict(), Verdict::Denied);
     assert_eq!(life.decide(&viewer(BOB, &[bob])).await.verdict(), Verdict::Allowed);
-    // Who is not signed in has no wallet that it could name.
+    // A viewer who is not signed in has no wallet to compare.
     life.gate(rule("not_equal")).await;
     let nobody = life.decide(&viewer("", &[])).await;
     assert_eq!((nobody.verdict(), &*nobody.r#type), (Verdict::Denied, "not-signed-in"), "{nobody:?}");
@@ -282,8 +282,8 @@ async fn a_contract_wallet_counts_on_its_own_chain_alone_and_is_followed_there()
     anvil.send(safe, Some(ticket), pass_on(safe, bob, 7)).await;
     life.hears("a revocation", |event| event.principal == ALICE).await;
 
-    // A list that names the address and no chain may mean either: it lets nobody in, and keeps nobody
-    // from being kept out.
+    // A list with the address and no chain may mean either: it grants no access, and does not prevent an
+    // exclusion.
     let listed = |chain: &str| json!({ "allow_list": { "wallets": [format!("eip155:{chain}{safe:#x}")] } });
     for rule in [listed(""), json!({ "not": listed("") })] {
         life.gate(rule).await;
@@ -311,7 +311,7 @@ async fn a_private_content_is_refused_without_a_word_of_wallets_that_would_not_h
     assert_eq!(me["finding"], serde_json::Value::Null);
     for text in [revoked.reason, known.reason, unknown.reason, me["reason"].as_str().unwrap().to_owned()] {
         assert!(text.contains("This content is private."), "{text}");
-        for advice in ["wallet", "token", "asks for"] {
+        for advice in ["wallet", "token", "requires"] {
             assert!(!text.contains(advice), "{text}");
         }
     }

@@ -1,6 +1,5 @@
-//! What a decision names may be undone: a chain that goes another way has everything looked at again
-//! that was read of the blocks that are gone, and a movement counts for its contract in whatever form
-//! it is told.
+//! The inputs of a decision may be undone: a reorganised chain has everything checked again that was read in
+//! the undone blocks, and a transfer counts for its contract in whatever form it is reported.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
@@ -30,7 +29,7 @@ fn rule() -> serde_json::Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_purchase_in_a_block_that_is_gone_is_taken_back_though_nothing_was_told_of_it() {
+async fn a_purchase_in_an_undone_block_is_revoked_even_if_it_was_never_reported() {
     let (world, chain) = (World::new(), Slow::new(1000));
     let life = world.live_over(chain.client(), json!({})).await;
     life.gate(rule()).await;
@@ -41,7 +40,7 @@ async fn a_purchase_in_a_block_that_is_gone_is_taken_back_though_nothing_was_tol
     let asked = chain.asked.load(SeqCst);
     life.happens(reorganised("eip155:1", 4));
     let revoked = life.hears("a revocation", |event| event.principal == ALICE).await;
-    assert!(revoked.reason.contains("went another way after block 4"), "{}", revoked.reason);
+    assert!(revoked.reason.contains("was reorganised after block 4"), "{}", revoked.reason);
     assert!(chain.asked.load(SeqCst) > asked);
     assert_eq!(life.decide(&a).await.verdict(), Verdict::Denied);
 }
@@ -70,11 +69,11 @@ async fn what_rests_on_blocks_that_stay_or_on_another_chain_is_left_alone() {
     for (name, block) in [("eip155:1", 5), ("eip155:1", 6), ("eip155:10", 1)] {
         life.access.on_event(&reorganised(name, block)).await;
     }
-    // News that does concern it comes after, and is the only one that is looked at.
+    // An event that does concern it comes after, and is the only one that is checked.
     chain.holds.store(0, SeqCst);
     life.happens(reorganised("eip155:1", 4));
     life.hears("a revocation", |event| event.principal == ALICE).await;
-    // Once for the news, once because of what was told then, and once when the chain has settled.
+    // Once for the event, once because of the earlier reports, and once when the chain has settled.
     assert!(chain.asked.load(SeqCst) - asked <= 3, "it was looked at again for nothing");
 }
 

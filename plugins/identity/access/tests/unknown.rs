@@ -1,5 +1,5 @@
-//! What is not known lets nobody in, and satisfies no `not`: each leaf over a chain that is away, that
-//! answers amiss, and over contracts that say nothing.
+//! An unknown grants no access, and satisfies no `not`: each leaf over an unavailable chain, a chain with
+//! wrong answers, and contracts without an answer.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
@@ -20,7 +20,7 @@ const CONTRACT: &str = "eip155:1:0x00000000000000000000000000000000000000aa";
 const SOLANA: &str = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp";
 const MINT: &str = "J1S9H3QjnRtBbbuD4HjPV6RpRhwuk4zKbxsnCHuTgh9w";
 
-/// Somebody with a wallet of each kind.
+/// A viewer with a wallet of each kind.
 fn somebody() -> Principal {
     let mut somebody = viewer(ALICE, &[Address::repeat_byte(1)]);
     somebody.wallets.push(format!("eip155:1:{:#x}", Address::repeat_byte(2)));
@@ -28,7 +28,7 @@ fn somebody() -> Principal {
     somebody
 }
 
-/// A leaf of each kind that asks a chain.
+/// A leaf of each kind that queries a chain.
 fn leaves() -> Vec<Value> {
     let call = |data: &str, comparison: &str, operand: &str| {
         json!({ "contract_call": {
@@ -56,7 +56,7 @@ fn leaves() -> Vec<Value> {
     ]
 }
 
-/// Rules that would hold if what is not known counted as no, as yes, or as either.
+/// Rules that would hold if an unknown counted as no, as yes, or as either.
 fn rules(leaf: &Value) -> Vec<Value> {
     vec![
         leaf.clone(),
@@ -83,11 +83,11 @@ async fn over_a_chain_that_is_away_no_leaf_holds_and_none_is_negated() {
     let world = World::new();
     let life = world.live(None, json!({})).await;
     for rule in leaves().iter().flat_map(rules) {
-        lets_nobody_in(&life, rule, "nobody provides it").await;
+        lets_nobody_in(&life, rule, "no provider").await;
     }
 }
 
-/// What a chain plugin does that is not as it should be.
+/// Faults of a chain plugin.
 #[derive(Debug, Clone, Copy)]
 enum Amiss {
     Refuses,
@@ -96,9 +96,9 @@ enum Amiss {
     More,
     NamesNoBlock(wire::Verdict),
     Says(i32),
-    /// From before the block that it said it tells transfers from.
+    /// From before the block from which it reports transfers.
     Old(wire::Verdict),
-    /// The owner of a token, and how many delegate, are no numbers.
+    /// The owner of a token, and the number of delegations, are no numbers.
     NoNumbers,
 }
 
@@ -162,7 +162,7 @@ async fn a_chain_plugin_that_answers_amiss_is_believed_neither_yes_nor_no() {
             lets_nobody_in(&life, rule, &format!("{amiss:?}")).await;
         }
     }
-    // Whoever may have delegated, nobody knows: so it is not known that nobody has.
+    // The delegators are unknown: so it is unknown that there are none.
     let world = World::new();
     let life = world.live_over(Amiss::NoNumbers.client(), json!({})).await;
     for rule in leaves()[2..4].iter().flat_map(rules) {

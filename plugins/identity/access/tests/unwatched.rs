@@ -1,4 +1,4 @@
-//! Tokens of which nobody tells when they change hands, as on Solana.
+//! Tokens without transfer events, as on Solana.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
@@ -16,7 +16,7 @@ const MINT: &str =
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_is_asked_again_before_two_seconds_are_over_whether_somebody_is_let_in_or_not() {
+async fn it_is_checked_again_within_two_seconds_whether_a_viewer_has_access() {
     let (world, chain) = (World::new(), Slow::new(1000));
     chain.mute.store(true, SeqCst);
     let life = world.live_over_both(nobody(), chain.client(), json!({})).await;

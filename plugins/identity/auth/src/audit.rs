@@ -6,12 +6,12 @@ use streamgate_contracts::db::{Batch, params};
 /// Longest text of an entry, in characters.
 const MAX_CHARS: usize = 1_000;
 
-/// An entry to be.
+/// An entry to be written.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Entry {
     pub(crate) action: String,
     pub(crate) outcome: AuditOutcome,
-    /// Who; empty: nobody that is known.
+    /// The principal; empty: unknown.
     pub(crate) principal: String,
     pub(crate) subject: String,
     pub(crate) detail: String,
@@ -19,7 +19,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Something that `principal` did, from `address`.
+    /// An action of `principal`, from `address`.
     pub(crate) fn new(action: &str, outcome: AuditOutcome, principal: &str, address: &str) -> Self {
         Self {
             action: action.into(),
@@ -30,24 +30,24 @@ impl Entry {
         }
     }
 
-    /// What it was done to.
+    /// The affected object.
     pub(crate) fn on(mut self, subject: impl Into<String>) -> Self {
         self.subject = subject.into();
         self
     }
 
-    /// In words. Never a secret.
+    /// As text. Never a secret.
     pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = detail.into();
         self
     }
 
-    /// Adds it to what happens together.
+    /// Adds it to a batch.
     pub(crate) fn push(&self, batch: Batch, now_ms: i64) -> Batch {
         self.push_as(batch, now_ms, &uuid::Uuid::now_v7().to_string())
     }
 
-    /// The same under an id that is known; nothing if it is there.
+    /// The same under a given id; nothing if that exists.
     pub(crate) fn push_as(&self, batch: Batch, now_ms: i64, id: &str) -> Batch {
         batch.push(
             "INSERT INTO audit (id, at_ms, action, outcome, principal, subject, detail, address) \

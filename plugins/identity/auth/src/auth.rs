@@ -1,4 +1,4 @@
-//! [`Auth`]: the parts of the sign-in, put together. Each knows those before it alone: sessions, people,
+//! [`Auth`]: the parts of the sign-in, put together. Each uses only those before it: sessions, people,
 //! filters, sign-in.
 
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use crate::sign_in::contract_wallet::ContractWallets;
 use crate::sites::Sites;
 use crate::store::{self, Store};
 
-/// The sign-in without a kernel around it: what the plugin wires, and what tests drive.
+/// The sign-in without a kernel: the parts that the plugin wires, and that tests drive.
 #[derive(Clone)]
 pub struct Auth {
     pub(crate) base: Base,
@@ -40,11 +40,10 @@ impl std::fmt::Debug for Auth {
 }
 
 impl Auth {
-    /// Opens the namespace `auth`, and the signing keys in `directory`, which are made if there are
-    /// none.
+    /// Opens the namespace `auth`, and the signing keys in `directory`, which are created if missing.
     ///
     /// # Errors
-    /// When the database or the directory cannot be used.
+    /// If the database or the directory cannot be used.
     pub async fn open(
         database: Client,
         directory: &Path,
@@ -74,25 +73,25 @@ impl Auth {
         Ok(Self { base, sites, sessions, people, filters, sign_in })
     }
 
-    /// Publishes which sessions and keys end, until it is dropped.
+    /// Publishes the ends of sessions and keys, until it is dropped.
     pub async fn publish(&self) {
         self.sessions.publish().await;
     }
 
-    /// Makes the first admin and its token if there are none, and a new one-time address as long as
-    /// none was used. A token whose file was removed, or that was revoked, is replaced by a new one.
+    /// Creates the first admin and its token if there are none, and a new one-time address as long as none
+    /// was used. A token whose file was removed, or that was revoked, is replaced by a new one.
     ///
     /// # Errors
-    /// When the database or the file cannot be used.
+    /// If the database or the file cannot be used.
     pub async fn bootstrap(&self, directory: &Path) -> Result<Bootstrap, OpenError> {
         self.people.bootstrap(directory).await
     }
 
-    /// Where the ingress listens, which counts where no `public_url` is set. Answers the address for
-    /// people, if there is one.
+    /// Sets where the ingress listens, which applies if no `public_url` is set. Returns the public address,
+    /// if there is one.
     ///
     /// # Errors
-    /// When the settings name no origins, which `check` would have found.
+    /// If the settings name no origins, which `check` would have found.
     pub fn listens_at(&self, addresses: &[SocketAddr]) -> Result<Option<String>, OpenError> {
         self.sites.listens_at(addresses).map_err(OpenError::Settings)
     }
@@ -107,10 +106,10 @@ impl Auth {
         filters::authorize(self.filters.clone())
     }
 
-    /// Removes what has expired, and replaces the signing key when it is due.
+    /// Removes what has expired, and rotates the signing key when it is due.
     ///
     /// # Errors
-    /// What is wrong, in words.
+    /// The problem, as text.
     pub async fn tidy(&self) -> Result<(), String> {
         self.sessions.rotate().await?;
         let Base { store, settings, clock } = &self.base;

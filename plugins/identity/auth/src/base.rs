@@ -1,4 +1,4 @@
-//! What sessions, people, filters and sign-in all work with.
+//! Shared by sessions, people, filters and sign-in.
 
 use std::sync::Arc;
 

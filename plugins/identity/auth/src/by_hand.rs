@@ -1,5 +1,4 @@
-//! What people on the server's machine changed of the host: kept in the audit log, once, however often
-//! the host tells of it.
+//! Changes to the host by local users: stored in the audit log, once, however often the host publishes them.
 
 use streamgate_contracts::auth::v1::AuditOutcome;
 use streamgate_plugin_api::changes::{HostChanged, kept};
@@ -8,23 +7,23 @@ use streamgate_plugin_api::{Event, Host, Subscription};
 use crate::audit::Entry;
 use crate::auth::Auth;
 
-/// Keeps what the host tells, until the bus closes.
+/// Stores the host's changes, until the bus closes.
 pub(crate) async fn keep(auth: Auth, host: Host, mut changes: Subscription) {
     while let Some(event) = changes.next().await {
         let Some(kept) = auth.keep_change(&event).await else { continue };
         if let Err(error) = host.publish(kept).await {
-            tracing::warn!(%error, "the host tells of a change again");
+            tracing::warn!(%error, "a change of the host will be published again");
         }
     }
 }
 
 impl Auth {
-    /// Puts a change of the host into the audit log; answers what tells the host that it stays there.
+    /// Puts a change of the host into the audit log; returns the acknowledgement for the host.
     pub async fn keep_change(&self, event: &Event) -> Option<Event> {
         let change: HostChanged = match event.parse() {
             Ok(change) => change,
             Err(error) => {
-                tracing::error!(%error, "what the host tells of a change cannot be read");
+                tracing::error!(%error, "a change of the host cannot be read");
                 return None;
             }
         };

@@ -1,4 +1,4 @@
-//! What of the settings is wrong beyond their types.
+//! Problems of the settings beyond their types.
 
 use streamgate_plugin_api::SettingsProblem;
 use streamgate_plugin_api::settings::{ByteSize, Duration, outside};
@@ -8,10 +8,10 @@ use crate::origin::Origin;
 use crate::people::quotas;
 use crate::settings::Settings;
 
-/// More wallets of one viewer `access` does not look at.
+/// `access` considers no more wallets of one viewer.
 const MAX_WALLETS: u32 = 32;
 
-/// All that is wrong with these settings beyond their types.
+/// All problems of these settings beyond their types.
 pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
     let mut problems = Vec::new();
     let mut wrong = |key: &str, text: String| problems.push(SettingsProblem::new(key, text));
@@ -27,12 +27,12 @@ pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
         wrong("chain_ids", "without it and `solana_chains` no wallet can sign in".into());
     }
     if settings.chain_ids.contains(&0) {
-        wrong("chain_ids", "0 is no chain".into());
+        wrong("chain_ids", "0 is not a chain".into());
     }
     for name in &settings.solana_chains {
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b':');
         if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
-            wrong("solana_chains", format!("`{name}` is no cluster; write, for example, \"mainnet\""));
+            wrong("solana_chains", format!("`{name}` is not a cluster; write, for example, \"mainnet\""));
         }
     }
     let times = [

@@ -1,5 +1,5 @@
-//! The capability `command-admin`: what `streamgate admin …` does from a shell on the server's machine.
-//! Only the control socket asks for it, and whoever may use that socket owns the server anyway.
+//! The capability `command-admin`: `streamgate admin …` from a shell on the server's machine. Only the
+//! control socket calls it, and its users own the server anyway.
 
 use axum::Router;
 use streamgate_plugin_api::command::{self, Gone, Output, USAGE};
@@ -19,7 +19,7 @@ impl Auth {
     }
 }
 
-/// The command. `words` are those behind its name.
+/// The command. `words` are its arguments.
 async fn run(auth: Auth, words: Vec<String>, out: Output) -> u8 {
     let said = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["link"] => link(&auth, &out).await,
@@ -38,7 +38,7 @@ async fn link(auth: &Auth, out: &Output) -> Result<u8, Gone> {
     match auth.people.admin_link().await {
         Ok(path) => out.line(format!("{site}{path}")).await?,
         Err(error) => {
-            return out.error(format!("error: no address could be made: {error}")).await.map(|()| FAILED);
+            return out.error(format!("error: no address could be created: {error}")).await.map(|()| FAILED);
         }
     }
     let note = "It lets its first visitor in as the first admin, once, within 15 minutes. Those that were \

@@ -1,5 +1,5 @@
-//! Which pages of other origins may call the sign-in (Fetch standard §3.2): those that the settings
-//! name, and the routes that a person's own page needs. What admins do is for the console alone.
+//! Which pages of other origins may call the sign-in (Fetch standard §3.2): those in the settings, on the
+//! routes that a person's own page needs. Administration is only for the console.
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -19,16 +19,16 @@ static CORS: Cors = Cors {
     max_age: HeaderValue::from_static("600"),
 };
 
-/// What a page of an origin may do.
+/// The rights of a page of an origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum May {
     /// Send a bearer token.
     Token,
-    /// Send the browser's cookies too: it is a page of ours.
+    /// Send the browser's cookies too: it is a page of this server.
     Cookies,
 }
 
-/// Answers preflights, and puts on the other answers what a page of this origin may read of them.
+/// Answers preflights, and adds to other answers what a page of this origin may read.
 pub(crate) async fn cross_origin(State(auth): State<Auth>, request: Request, next: Next) -> Response {
     let path = request.uri().path().strip_prefix("/api/v1/auth/").unwrap_or_default();
     if !OPEN.contains(&path.split('/').next().unwrap_or_default()) {
@@ -55,7 +55,7 @@ pub(crate) async fn cross_origin(State(auth): State<Auth>, request: Request, nex
     answer
 }
 
-/// An origin that is in both lists is a page of ours.
+/// An origin in both lists is one of this server.
 fn may(ours: &[Origin], guests: &[Origin], origin: &HeaderValue) -> Option<May> {
     let among = |all: &[Origin]| all.iter().any(|one| one.text().as_bytes() == origin.as_bytes());
     match (among(ours), among(guests)) {

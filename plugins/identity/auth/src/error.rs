@@ -1,4 +1,4 @@
-//! Why a request was not granted: one list of reasons, each a problem type that a page can explain.
+//! Why a request was refused: one list of reasons, each a problem type that a page can explain.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use streamgate_plugin_api::{Problem, problems};
 /// Why the sign-in did not open.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The database is not there, or does not fit this version.
+    /// The database is unavailable, or does not match this version.
     #[error(transparent)]
     Db(#[from] DbError),
     /// A file of secrets cannot be read or written.
@@ -22,7 +22,7 @@ pub enum OpenError {
     Settings(String),
 }
 
-/// Why not.
+/// The reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Why {
     InvalidRequest,
@@ -86,7 +86,7 @@ impl Why {
         }
     }
 
-    /// With what is particular this time, for people.
+    /// With the specifics, for people.
     pub(crate) fn because(self, detail: impl Into<String>) -> AuthError {
         AuthError::Refused { why: self, detail: detail.into() }
     }
@@ -97,16 +97,16 @@ impl Why {
     }
 }
 
-/// A request that was not granted.
+/// A request that was refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(crate) enum AuthError {
     #[error("{}: {detail}", why.slug())]
     Refused { why: Why, detail: String },
-    #[error("too many attempts: {most} a minute (`{setting}`); the next one is due in {retry_after} s")]
+    #[error("too many attempts: {most} a minute (`{setting}`); the next one is allowed in {retry_after} s")]
     TooManyAttempts {
         /// Seconds.
         retry_after: u64,
-        /// Which limit it is.
+        /// The setting of the limit.
         setting: &'static str,
         /// Attempts a minute.
         most: u32,
@@ -129,7 +129,7 @@ impl AuthError {
         }
     }
 
-    /// For the internal contract: a refusal, or the error that says that nothing is known.
+    /// For the internal contract: a refusal, or an error if the result is unknown.
     pub(crate) fn into_refusal(self) -> Result<Refusal, tonic::Status> {
         match self {
             Self::Refused { why, detail } => {
@@ -164,7 +164,7 @@ impl IntoResponse for AuthError {
             Self::TooManyAttempts { retry_after, setting, most } => {
                 Problem::of(Why::TooManyAttempts.kind())
                     .detail(format!(
-                        "There are {most} a minute (`{setting}`), and you, or others of your network, had them. Try \
+                        "The limit is {most} per minute (`{setting}`), and you, or others of your network, have used them. Try \
                          again in {retry_after} s."
                     ))
                     .with("limit", most)

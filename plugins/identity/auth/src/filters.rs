@@ -1,5 +1,5 @@
-//! The capabilities `authenticate` and `authorize`: what the ingress asks about the head of each
-//! request before a plugin gets it. The first finds out who sent it; the second says whether they may.
+//! The capabilities `authenticate` and `authorize`: the ingress calls them with the head of each request
+//! before it reaches a plugin. The first identifies the caller; the second checks their permission.
 
 mod limits;
 pub(crate) mod rules;
@@ -29,16 +29,16 @@ use crate::store::Store;
 
 const METHOD: HeaderName = HeaderName::from_static("x-filter-method");
 const PATH: HeaderName = HeaderName::from_static("x-filter-path");
-/// Why a cookie is not good, from the one filter to the other.
+/// Why a cookie is invalid, passed from one filter to the other.
 const REFUSAL: HeaderName = HeaderName::from_static("x-streamgate-refusal");
 
-/// Refusals of one principal within a minute that are put on record; there may be any number.
+/// Refusals of one principal within a minute that are recorded; there may be any number.
 const RECORDED_REFUSALS: u32 = 60;
 
-/// What a cookie may be: who has one of these is nobody, and told so where somebody is needed.
+/// An invalid cookie counts as no credential, and is reported where one is required.
 const STALE: [Why; 3] = [Why::InvalidToken, Why::TokenExpired, Why::SessionEnded];
 
-/// Who a caller is and what they may do; how often they may try.
+/// Identifies callers and checks their scopes and attempts.
 pub(crate) struct Filters {
     store: Store,
     settings: Arc<Settings>,
@@ -50,7 +50,7 @@ pub(crate) struct Filters {
     addresses: Limiter,
     challenges: Limiter,
     wallets: Limiter,
-    /// Of each principal, those that are put on record.
+    /// The recorded ones of each principal.
     refusals: Limiter,
 }
 
@@ -72,7 +72,7 @@ impl Filters {
         }
     }
 
-    /// Who sends these credentials.
+    /// The identity of these credentials.
     pub(crate) async fn authenticate(&self, credentials: &Credentials) -> Result<Identity, AuthError> {
         match credentials.given(self.sites.is_secure())? {
             None => Err(Why::NotSignedIn.because("Sign in, or send an access token or an API key.")),
@@ -86,7 +86,7 @@ impl Filters {
         }
     }
 
-    /// The same, refused unless it may use this scope.
+    /// The same, refused without this scope.
     pub(crate) async fn with_scope(
         &self,
         credentials: &Credentials,
@@ -100,7 +100,7 @@ impl Filters {
         let entry = Entry::new(action, AuditOutcome::Refused, &identity.principal, &credentials.address)
             .detail(format!("without the scope {}", scope.name()));
         self.store.record(&entry, self.clock.now_ms()).await?;
-        Err(Why::Forbidden.because(format!("It needs the scope `{}`.", scope.name())))
+        Err(Why::Forbidden.because(format!("This requires the scope `{}`.", scope.name())))
     }
 
     /// The same, refused unless it is a session.
@@ -115,12 +115,12 @@ impl Filters {
                 Ok((identity, id))
             }
             Credential::ApiKey(_) => {
-                Err(Why::Forbidden.because("An API key is not enough for this: sign in with a wallet."))
+                Err(Why::Forbidden.because("An API key is not sufficient for this: sign in with a wallet."))
             }
         }
     }
 
-    /// Whose this credential is now, of which nothing but the name is at hand.
+    /// The current identity of a credential, given by its name.
     pub(crate) async fn identify(&self, credential: &Credential) -> Result<Identity, AuthError> {
         match credential {
             Credential::Session(id) => self.sessions.by_id(id).await,
@@ -128,19 +128,19 @@ impl Filters {
         }
     }
 
-    /// Takes one attempt of an address.
+    /// Counts one attempt of an address.
     pub(crate) fn limit_address(&self, address: &str) -> Result<(), AuthError> {
         let most = self.settings.attempts_per_address;
         self.limit(&self.addresses, &network(address), "attempts_per_address", most)
     }
 
-    /// Takes one challenge of an address.
+    /// Counts one challenge of an address.
     pub(crate) fn limit_challenges(&self, address: &str) -> Result<(), AuthError> {
         let most = self.settings.challenges_per_address;
         self.limit(&self.challenges, &network(address), "challenges_per_address", most)
     }
 
-    /// Takes one attempt of a wallet.
+    /// Counts one attempt of a wallet.
     pub(crate) fn limit_wallet(&self, wallet: &str) -> Result<(), AuthError> {
         let most = self.settings.attempts_per_wallet;
         self.limit(&self.wallets, wallet, "attempts_per_wallet", most)
@@ -151,14 +151,14 @@ impl Filters {
         attempt.map_err(|retry_after| AuthError::TooManyAttempts { retry_after, setting, most })
     }
 
-    /// Puts a request that was refused to a principal on record, unless there were many.
+    /// Records a refused request of a principal, unless there were many.
     pub(crate) async fn record_request(&self, entry: &Entry) {
         let now_ms = self.clock.now_ms();
         if self.refusals.attempt(&entry.principal, now_ms).is_err() {
             return;
         }
         if let Err(error) = self.store.record(entry, now_ms).await {
-            tracing::warn!(%error, "a refusal could not be put on record");
+            tracing::warn!(%error, "a refusal could not be recorded");
         }
     }
 }
@@ -173,7 +173,7 @@ pub(crate) fn authorize(filters: Arc<Filters>) -> Router {
     Router::new().fallback(allow).with_state(filters)
 }
 
-/// The method of the request in question. Without one it counts as a change.
+/// The method of the checked request. A missing one counts as a change.
 fn method(headers: &HeaderMap) -> Method {
     let method = headers.get(METHOD).and_then(|value| Method::from_bytes(value.as_bytes()).ok());
     method.unwrap_or(Method::POST)
@@ -185,7 +185,7 @@ async fn find_out(State(filters): State<Arc<Filters>>, headers: HeaderMap) -> Re
     match filters.authenticate(&credentials).await {
         Ok(identity) => principal(identity).put_on(answer.headers_mut()),
         Err(AuthError::Refused { why: Why::NotSignedIn, .. }) => {}
-        // A browser sends its cookie with everything, also for pages that are for everybody.
+        // A browser sends its cookie with everything, also to public pages.
         Err(AuthError::Refused { why, .. })
             if credentials.authorization.is_empty() && STALE.contains(&why) =>
         {
@@ -208,8 +208,8 @@ async fn allow(State(filters): State<Arc<Filters>>, headers: HeaderMap) -> Resul
         let refusal = headers.get(REFUSAL).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let why = STALE.into_iter().find(|why| why.slug() == refusal).unwrap_or(Why::NotSignedIn);
         let what = match need.scope() {
-            Some(scope) => format!("{method} {path} needs the scope `{}`.", scope.name()),
-            None => format!("{method} {path} is for those who are signed in."),
+            Some(scope) => format!("{method} {path} requires the scope `{}`.", scope.name()),
+            None => format!("{method} {path} requires a sign-in."),
         };
         let detail = match why {
             Why::NotSignedIn => format!("{what} Sign in, or send an access token or an API key."),
@@ -219,7 +219,7 @@ async fn allow(State(filters): State<Arc<Filters>>, headers: HeaderMap) -> Resul
     };
     match need.scope() {
         Some(scope) if !principal.may(scope.name()) => {
-            let detail = format!("{method} {path} needs the scope `{}`.", scope.name());
+            let detail = format!("{method} {path} requires the scope `{}`.", scope.name());
             let entry = Entry::new(
                 "request",
                 AuditOutcome::Refused,

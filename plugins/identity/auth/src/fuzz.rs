@@ -1,4 +1,4 @@
-//! Entries for the fuzz targets, not an API: bytes as a client may send them, and what must hold whatever they are.
+//! Entries for the fuzz targets, not an API: bytes from a client, and what must hold for all of them.
 
 use streamgate_contracts::ethereum::message_hash;
 
@@ -6,8 +6,8 @@ use crate::sign_in::siwe::{self, Message};
 use crate::sign_in::typed_data::SignIn;
 use crate::sign_in::{signature, siws};
 
-/// What a wallet is said to have signed, its address and its signature: what is read is printed as it
-/// was, and nothing that is made up signs anything.
+/// A claimed message, address and signature of a wallet: a parsed message prints unchanged, and no made-up
+/// signature verifies.
 pub fn message(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(message) = Message::parse(text) {

@@ -1,5 +1,5 @@
-//! Where the ingress listens, which is this server's address while the settings name none, and the
-//! one-time address of the console, which is shown once people can open it. It changes nothing.
+//! The address where the ingress listens, which is this server's address if the settings name none, and the
+//! one-time address of the console, which is printed once it can be opened. It changes nothing.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use streamgate_plugin_api::{Body, Client, Host};
 use crate::auth::Auth;
 use crate::people::bootstrap::Bootstrap;
 
-/// How often it is looked whether all have started.
+/// How often it is checked whether all plugins have started.
 const START: Duration = Duration::from_millis(500);
-/// How often it is looked whether the ingress listens elsewhere, once that is done.
+/// How often it is checked whether the ingress has moved, after that.
 const LOOK: Duration = Duration::from_secs(2);
 const MAX_ANSWER: usize = 64 << 10;
 
@@ -30,13 +30,13 @@ pub(crate) async fn follow(host: Host, auth: Auth, first: Bootstrap) {
     let (mut known, mut site, mut was_running) = (None, None, false);
     loop {
         tokio::time::sleep(if path.is_some() { START } else { LOOK }).await;
-        // Without it nobody can open anything: its port may be taken.
+        // Without it nothing can be opened: its port may be in use.
         let Some(addresses) = listeners(&ingress).await else { continue };
         if known.as_ref() != Some(&addresses) {
             site = moved(&auth, &addresses);
             known = Some(addresses);
         }
-        // Two rounds, so that whatever the start says of itself is said before.
+        // Two rounds, so that all messages of the start come before.
         let running = path.is_some() && host.report()["kernel"]["phase"] == "running";
         let settled = std::mem::replace(&mut was_running, running) && running;
         if settled
@@ -48,35 +48,35 @@ pub(crate) async fn follow(host: Host, auth: Auth, first: Bootstrap) {
     }
 }
 
-/// The line that a person looks for, with nothing after it.
+/// The line that an operator looks for, with nothing after it.
 fn announce(site: &str, path: &str, first: &Bootstrap) {
     let file = first.token_file.display();
     tracing::warn!(
         token_file = %file,
-        "nobody has set up this server yet: open {site}{path} to become its admin (it works once)"
+        "this server is not set up yet: open {site}{path} to become its admin (it works once)"
     );
 }
 
-/// Tells the sign-in where the ingress listens now. Answers the address for people, if there is one.
+/// Tells the sign-in where the ingress listens. Returns the public address, if there is one.
 fn moved(auth: &Auth, addresses: &[SocketAddr]) -> Option<String> {
     match auth.listens_at(addresses) {
         Ok(Some(site)) => Some(site),
         Ok(None) => {
             tracing::warn!(
                 listening = ?addresses,
-                "nobody can sign in with a browser: set `plugins.auth.public_url` to the address that \
+                "signing in with a browser is not possible: set `plugins.auth.public_url` to the address that \
                  people open; for plain http to another machine than this one also `plain_http = true`"
             );
             None
         }
         Err(error) => {
-            tracing::warn!(%error, "the address of this server is not known");
+            tracing::warn!(%error, "the address of this server is unknown");
             None
         }
     }
 }
 
-/// None while it does not answer.
+/// `None` while it does not answer.
 async fn listeners(ingress: &Client) -> Option<Vec<SocketAddr>> {
     let request = Request::get("/listeners").body(Body::empty()).ok()?;
     let response = ingress.send(request).await.ok()?;

@@ -1,9 +1,9 @@
-//! Who is asking: sign-in by wallet (EIP-4361, EIP-712, and their likeness for Solana), sessions, API
-//! keys, roles and the audit log.
+//! Authentication: sign-in by wallet (EIP-4361, EIP-712, and the equivalent for Solana), sessions, API keys,
+//! roles and the audit log.
 //!
-//! It provides the `auth` capability to other plugins, the filters `authenticate` and `authorize` to
-//! the ingress, and `/api/v1/auth` to everyone. It knows principals and what they may be trusted with
-//! in general, and nothing of contents: who may watch what is decided elsewhere.
+//! It provides the `auth` capability to other plugins, the filters `authenticate` and `authorize` to the
+//! ingress, and `/api/v1/auth` to clients. It knows principals and their roles, and nothing of contents:
+//! access to those is decided elsewhere.
 
 mod audit;
 mod auth;
@@ -43,7 +43,7 @@ pub use people::bootstrap::Bootstrap;
 pub use settings::{RoleQuota, Settings};
 pub use sign_in::contract_wallet::{ChainWallets, ContractWallets, NoContractWallets, Verdict};
 
-/// How often what has expired is removed.
+/// How often expired data is removed.
 const TIDY: Duration = Duration::from_secs(60);
 
 /// The plugin.
@@ -61,7 +61,7 @@ impl Plugin for Running {
     async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
         if settings.plain_http {
             tracing::warn!(
-                "`plain_http` is set: whoever reads along in the network takes over what is signed in"
+                "`plain_http` is set: anyone who can read the network traffic can take over sessions"
             );
         }
         let database = host.service("database");

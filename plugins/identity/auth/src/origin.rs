@@ -1,4 +1,4 @@
-//! An origin (RFC 6454) in the spelling that browsers use.
+//! An origin (RFC 6454) in the form that browsers use.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -11,8 +11,8 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// `https://host[:port]`, or `http://` for this machine, in the spelling that browsers use;
-    /// `plain_http`: or for any.
+    /// `https://host[:port]`, or `http://` for this machine, in the form that browsers use; `plain_http`: or
+    /// for any.
     pub(crate) fn parse(text: &str, plain_http: bool) -> Result<Self, String> {
         let wrong =
             |reason: &str| format!("`{text}` {reason}; write, for example, \"https://video.example.org\"");
@@ -34,7 +34,7 @@ impl Origin {
             let number = port.parse::<u16>().map_err(|_| wrong("has no port after its colon"))?;
             let own = if scheme == "https" { 443 } else { 80 };
             if number == own || number == 0 || number.to_string() != port {
-                return Err(wrong("has a port that browsers leave away or write in another way"));
+                return Err(wrong("has a port that browsers omit or write differently"));
             }
         }
         let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
@@ -54,12 +54,12 @@ impl Origin {
         Ok(Self { scheme: scheme.into(), authority: authority.into() })
     }
 
-    /// As browsers send it in `Origin`.
+    /// In the form that browsers send in `Origin`.
     pub(crate) fn text(&self) -> String {
         format!("{}://{}", self.scheme, self.authority)
     }
 
-    /// Whether an absolute URI lies in this origin.
+    /// Whether an absolute URI is in this origin.
     pub(crate) fn holds(&self, uri: &str) -> bool {
         let rest = uri.strip_prefix(&self.text());
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_of_another_machine_is_for_who_allows_it() {
+    fn plain_http_of_another_machine_must_be_allowed() {
         assert_eq!(Origin::parse("http://192.168.0.5:8080", true).unwrap().text(), "http://192.168.0.5:8080");
         assert!(Origin::parse("ftp://192.168.0.5", true).is_err());
     }

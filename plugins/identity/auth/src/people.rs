@@ -1,5 +1,5 @@
-//! Principals and what they may be trusted with in general: [`roles`], [`api_keys`], [`quotas`], and the
-//! first admin ([`bootstrap`]).
+//! Principals and their permissions: [`roles`], [`api_keys`], [`quotas`], and the first admin
+//! ([`bootstrap`]).
 
 pub(crate) mod api_keys;
 pub(crate) mod bootstrap;
@@ -33,7 +33,7 @@ impl People {
         Self { store, settings, clock, sessions }
     }
 
-    /// The principal of this id, or else the owner of this wallet; `None`: there is none.
+    /// The principal of this id, or the owner of this wallet; `None`: there is none.
     pub(crate) async fn find(
         &self,
         name: &str,
@@ -51,7 +51,7 @@ impl People {
         Ok(Some(Person { principal, name, roles, wallets }))
     }
 
-    /// Refuses an id that no principal has.
+    /// Refuses an unknown id.
     pub(crate) async fn known(&self, principal: &str) -> Result<(), AuthError> {
         match self.store.has_principal(principal).await? {
             true => Ok(()),

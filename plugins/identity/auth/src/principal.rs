@@ -1,12 +1,12 @@
-//! Roles and scopes: what a credential gives. A role is a set of scopes, and an API key that holds
-//! less than a whole role has only its scopes.
+//! Roles and scopes: the rights of a credential. A role is a set of scopes, and an API key with less than a
+//! whole role has only its scopes.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use streamgate_contracts::auth::v1;
 
-/// What a principal is, from least to most.
+/// The roles, from least to most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
@@ -14,7 +14,7 @@ pub(crate) enum Role {
     Viewer,
     /// May upload, and change contents.
     Creator,
-    /// May do everything.
+    /// Has all rights.
     Admin,
 }
 
@@ -69,7 +69,7 @@ impl From<Role> for v1::Role {
 }
 
 impl Scope {
-    /// All there are.
+    /// All scopes.
     pub(crate) const ALL: [Self; 3] = [Self::ContentRead, Self::ContentWrite, Self::Admin];
 
     /// `content:read`, `content:write` or `admin`.
@@ -87,7 +87,7 @@ impl Scope {
     }
 }
 
-/// What a credential was given to.
+/// The owner of a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Credential {
     Session(String),
@@ -95,7 +95,7 @@ pub(crate) enum Credential {
 }
 
 impl Credential {
-    /// `session:` or `key:` and its id. No secret.
+    /// `session:` or `key:` and its id. Not secret.
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Session(id) => format!("session:{id}"),
@@ -113,20 +113,20 @@ impl Credential {
     }
 }
 
-/// Who is asking, and with what.
+/// The caller, and its credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) principal: String,
     pub(crate) credential: Credential,
     pub(crate) roles: BTreeSet<Role>,
     pub(crate) scopes: BTreeSet<Scope>,
-    /// When the credential ends by itself, in Unix milliseconds.
+    /// When the credential expires, in Unix milliseconds.
     pub(crate) expires_at_ms: Option<i64>,
     /// `eip155:0x…`, `solana:…`.
     pub(crate) wallets: Vec<String>,
 }
 
-/// The roles and scopes of a credential: all of `granted`, or what an API key of `scopes` takes of them.
+/// The roles and scopes of a credential: all of `granted`, or the part that an API key of `scopes` has.
 pub(crate) fn rights(
     granted: &BTreeSet<Role>,
     scopes: Option<&BTreeSet<Scope>>,
@@ -145,7 +145,7 @@ pub(crate) fn rights(
     (roles, all)
 }
 
-/// CAIP-10 without the chain, but for contracts: `eip155:0x…`, `eip155:137:0x…`, `solana:…`.
+/// CAIP-10 without the chain, except for contracts: `eip155:0x…`, `eip155:137:0x…`, `solana:…`.
 pub(crate) fn wallet_name(kind: &str, address: &str) -> String {
     match kind {
         "ethereum" => format!("eip155:{address}"),

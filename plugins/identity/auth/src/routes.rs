@@ -54,9 +54,9 @@ fn router(auth: Auth) -> Router {
         .route("/api/v1/auth/principals/{id}/quota", get(quota).put(set_quota).delete(clear_quota))
         .route("/api/v1/auth/audit", get(audit))
         .route("/.well-known/jwks.json", get(jwks))
-        .fallback(|| async { Why::NotFound.because("There is nothing at this path.") })
+        .fallback(|| async { Why::NotFound.because("There is no resource at this path.") })
         .method_not_allowed_fallback(|| async {
-            Why::MethodNotAllowed.because("The field `Allow` names those that are.")
+            Why::MethodNotAllowed.because("The field `Allow` lists the allowed methods.")
         })
         .layer(axum::middleware::from_fn_with_state(auth.clone(), cross_origin))
         .with_state(auth)
@@ -80,12 +80,12 @@ async fn read_at_most<T: DeserializeOwned>(
     let (parts, body) = request.into_parts();
     let media_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media_type = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    // A form of another site cannot send this type without asking first.
+    // A form of another site cannot send this type without a preflight.
     if !media_type.eq_ignore_ascii_case("application/json") {
         return Err(Why::UnsupportedMediaType.because("Send JSON as `application/json`."));
     }
     let body = Body::new(body).collect_bytes(most).await.map_err(|error| match error.is_too_long() {
-        true => Why::TooLarge.because(format!("A body has at most {most} bytes here.")),
+        true => Why::TooLarge.because(format!("The body may have at most {most} bytes.")),
         false => Why::InvalidRequest.because(format!("The body did not arrive whole: {error}.")),
     })?;
     let json = serde_json::from_slice(&body)
@@ -110,7 +110,7 @@ async fn sign_in(State(auth): State<Auth>, request: Request) -> Result<Response,
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RefreshBody {
-    /// Without it: that of the cookie, and the new ones are cookies too.
+    /// Default: that of the cookie, and the new ones are cookies too.
     refresh_token: Option<String>,
 }
 
@@ -169,7 +169,7 @@ async fn logout(State(auth): State<Auth>, method: Method, headers: HeaderMap) ->
     let from = Credentials::of(&method, &headers);
     let (identity, session) = match auth.filters.with_session(&from).await {
         Ok(found) => found,
-        // Of what is over nothing but the cookies is left.
+        // Of an ended session only the cookies are left.
         Err(AuthError::Refused { why: Why::NotSignedIn | Why::SessionEnded | Why::TokenExpired, .. })
             if !from.cookie.is_empty() =>
         {
@@ -185,8 +185,8 @@ async fn logout(State(auth): State<Auth>, method: Method, headers: HeaderMap) ->
 async fn me(State(auth): State<Auth>, method: Method, headers: HeaderMap) -> Result<Response, AuthError> {
     let identity = match auth.filters.authenticate(&Credentials::of(&method, &headers)).await {
         Ok(identity) => Some(identity),
-        // Pages ask this of every visitor: that nobody is signed in is an answer. A credential that is
-        // not good is a refusal all the same.
+        // Pages call this for every visitor: not being signed in is an answer. An invalid credential is still
+        // a refusal.
         Err(AuthError::Refused { why: Why::NotSignedIn, .. }) => None,
         Err(error) => return Err(error),
     };
@@ -388,7 +388,7 @@ async fn sign_out(
 #[serde(deny_unknown_fields)]
 struct PageQuery {
     limit: Option<usize>,
-    /// The `next_cursor` of the page before: the id of its last entry.
+    /// The `next_cursor` of the previous page: the id of its last entry.
     cursor: Option<String>,
     principal: Option<String>,
 }
@@ -408,9 +408,9 @@ impl PageQuery {
             let digits = |uid: &str| uid.len() <= 10 && uid.bytes().all(|byte| byte.is_ascii_digit());
             let sound = text.is_empty()
                 || text.len() == 36 && uuid::Uuid::try_parse(&text).is_ok()
-                // A user of the server's machine.
+                // A local user of the server.
                 || name == "principal" && text.strip_prefix("uid:").is_some_and(digits);
-            let reason = format!("`{name}` is no id of an earlier answer.");
+            let reason = format!("`{name}` is not an id of an earlier answer.");
             if sound { Ok(text.to_ascii_lowercase()) } else { Err(invalid(reason)) }
         };
         Ok((id(query.cursor, "cursor")?, id(query.principal, "principal")?, limit))
@@ -469,13 +469,13 @@ async fn principals(
 async fn jwks(State(auth): State<Auth>) -> Response {
     let mut response = answer(StatusCode::OK, &auth.sessions.jwks());
     let headers = response.headers_mut();
-    // A new key signs at once: whoever meets an unknown `kid` asks again.
+    // A new key signs at once: a reader of an unknown `kid` fetches the keys again.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=60"));
     cors::allow_any(headers);
     response
 }
 
-/// Who asks, or nobody; and the address under which the browsers of people have their cookies.
+/// The caller, or none; and the address that browsers have cookies for.
 fn identity_view(identity: Option<&Identity>, site: Option<String>) -> Value {
     let (session, api_key) = match identity.map(|identity| &identity.credential) {
         Some(Credential::Session(id)) => (Some(id), None),

@@ -1,4 +1,4 @@
-//! How secrets are kept: as digests, and in files.
+//! How secrets are stored: as digests, and in files.
 
 use std::io;
 use std::path::Path;
@@ -14,12 +14,12 @@ pub(crate) fn digest(secret: &str) -> Vec<u8> {
     Sha256::digest(secret.as_bytes()).to_vec()
 }
 
-/// The key in this file, which is made if there is none.
+/// The key in this file, which is created if missing.
 pub(crate) fn key(file: &Path) -> io::Result<[u8; 32]> {
     let text = secret::once(file, || token::<32>().into_bytes())?;
     let key = URL_SAFE_NO_PAD.decode(text.trim_ascii()).ok().and_then(|key| key.try_into().ok());
     key.ok_or_else(|| {
-        let text = format!("{} holds no key; remove it, and a new one is made", file.display());
+        let text = format!("{} contains no key; remove it, and a new one is created", file.display());
         io::Error::new(io::ErrorKind::InvalidData, text)
     })
 }

@@ -20,7 +20,7 @@ use crate::sign_in::wallet_of;
 
 /// Requests here are a few header fields.
 const MAX_MESSAGE_BYTES: usize = 256 * 1024;
-/// Names that one question may have.
+/// Maximum names in one call.
 const MAX_NAMES: usize = 100;
 
 impl Auth {
@@ -61,7 +61,7 @@ impl auth_server::Auth for Service {
     ) -> Result<Response<IdentifyResponse>, Status> {
         let credential = Credential::parse(&request.get_ref().credential);
         let credential = credential.ok_or_else(|| {
-            Status::invalid_argument("a credential is called `session:` or `key:` and its id")
+            Status::invalid_argument("a credential is named `session:` or `key:` and its id")
         })?;
         let outcome = match self.0.filters.identify(&credential).await {
             Ok(identity) => Now::Identity(identity_of(identity)),
@@ -74,7 +74,7 @@ impl auth_server::Auth for Service {
         let request = request.into_inner();
         let outcome = request.outcome();
         if outcome == AuditOutcome::Unspecified || request.action.is_empty() {
-            return Err(Status::invalid_argument("an entry has an action and an outcome"));
+            return Err(Status::invalid_argument("an entry needs an action and an outcome"));
         }
         let entry = Entry {
             action: request.action,
@@ -94,7 +94,7 @@ impl auth_server::Auth for Service {
             Some(Wanted::Session(id)) => Target::Session(id),
             Some(Wanted::ApiKey(id)) => Target::ApiKey(id),
             Some(Wanted::Principal(id)) => Target::Principal(id),
-            None => return Err(Status::invalid_argument("nothing is named that could be revoked")),
+            None => return Err(Status::invalid_argument("the request names nothing to revoke")),
         };
         let ended = self.0.sessions.revoke(target, "", &request.reason).await?;
         Ok(Response::new(RevokeResponse { ended }))

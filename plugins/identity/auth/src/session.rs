@@ -1,5 +1,5 @@
-//! Sessions, and what a caller shows of one: tokens, which [`keys`] sign and [`jwt`] reads, or cookies.
-//! It owns the keys, what was found a moment ago ([`warm`]), and what ends before its time ([`endings`]).
+//! Sessions, and their credentials: tokens, which [`keys`] sign and [`jwt`] reads, or cookies. It owns the
+//! keys, the cache of recent results ([`warm`]), and early ends ([`endings`]).
 
 pub(crate) mod credentials;
 pub(crate) mod endings;
@@ -38,10 +38,10 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    /// Reads the keys of this directory, or makes them.
+    /// Reads the keys of this directory, or creates them.
     ///
     /// # Errors
-    /// When a file of secrets cannot be read or written.
+    /// If a file of secrets cannot be read or written.
     pub(crate) async fn open(directory: &Path, base: Base, outbox: Outbox) -> io::Result<Self> {
         let Base { store, settings, clock } = base;
         let (folder, now_ms) = (directory.to_owned(), clock.now_ms());
@@ -53,7 +53,7 @@ impl Sessions {
         Ok(Self { store, settings, clock, outbox, keys, successors, warm })
     }
 
-    /// Publishes which credentials end, until it is dropped.
+    /// Publishes the ends of credentials, until it is dropped.
     pub(crate) async fn publish(&self) {
         self.outbox.run().await;
     }
@@ -63,10 +63,10 @@ impl Sessions {
         self.keys.jwks()
     }
 
-    /// Replaces the signing key when it is due.
+    /// Rotates the signing key when it is due.
     ///
     /// # Errors
-    /// What is wrong, in words.
+    /// The problem, as text.
     pub(crate) async fn rotate(self: &Arc<Self>) -> Result<(), String> {
         let sessions = self.clone();
         let rotated = tokio::task::spawn_blocking(move || {
@@ -82,7 +82,7 @@ impl Sessions {
         Ok(())
     }
 
-    /// The identity of this credential: as it was found a moment ago, or as `look` finds it.
+    /// The identity of this credential: cached, or from `look`.
     pub(crate) async fn warm(
         &self,
         credential: &str,
@@ -104,7 +104,7 @@ impl Sessions {
         let skew_ms = millis(self.settings.clock_skew.get());
         let claims =
             jwt::verify(&self.keys, token, self.issuer(), now_ms, skew_ms).map_err(|bad| match bad {
-                BadToken::Invalid => Why::InvalidToken.because("It is no access token of this server."),
+                BadToken::Invalid => Why::InvalidToken.because("This is not an access token of this server."),
                 BadToken::Expired => Why::TokenExpired.because("Refresh the session."),
             })?;
         let session = self.store.session(&claims.sid, now_ms).await?;
@@ -134,7 +134,7 @@ impl Sessions {
         })
     }
 
-    /// What tokens are issued in the name of: it stays when the port changes.
+    /// The issuer of tokens: it stays when the port changes.
     fn issuer(&self) -> &str {
         match self.settings.public_url.as_str() {
             "" => "http://localhost",

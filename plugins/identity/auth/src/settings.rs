@@ -1,4 +1,4 @@
-//! The settings of the sign-in, as `[plugins.auth]` in `plugins.toml`.
+//! The settings of the sign-in, `[plugins.auth]` in `plugins.toml`.
 
 use std::collections::BTreeMap;
 

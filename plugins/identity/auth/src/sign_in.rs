@@ -1,5 +1,5 @@
-//! From a challenge to a signature, and from that to a session, or to a second wallet of a principal.
-//! The nonce is taken in the transaction that gives what was asked for: of any number of posts of one signature, one wins.
+//! From a challenge to a signature, and from that to a session, or to a second wallet of a principal. The
+//! nonce is used up in the same transaction: of any number of requests with one signature, one succeeds.
 
 pub(crate) mod contract_wallet;
 mod envelope;
@@ -41,7 +41,7 @@ use crate::store::Store;
 
 const STATEMENT: &str = "Sign in to StreamGate. This costs nothing and sends no transaction.";
 const LINK_STATEMENT: &str = "Link this wallet to my StreamGate account. This sends no transaction.";
-/// How often a sign-in is tried again because another one of the same wallet came between.
+/// How often a sign-in is retried after a concurrent one of the same wallet.
 const ATTEMPTS: usize = 3;
 
 /// The kinds of wallets.
@@ -61,24 +61,24 @@ impl Kind {
     }
 }
 
-/// What a client wants to be asked to sign.
+/// A client's request for a challenge.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     kind: Kind,
-    /// Whose signature it will be. Without it an Ethereum client gets a nonce alone, and writes the
-    /// message itself.
+    /// The address that will sign. Without it an Ethereum client gets only a nonce, and builds the message
+    /// itself.
     address: Option<String>,
     chain_id: Option<u64>,
-    /// Ethereum: whether typed data (EIP-712) is to be signed in the place of a message.
+    /// Ethereum: whether to sign typed data (EIP-712) instead of a message.
     #[serde(default)]
     typed: bool,
-    /// Whether a wallet is to be linked to who is signed in.
+    /// Whether to link a wallet to the signed-in principal.
     #[serde(default)]
     pub(crate) link: bool,
 }
 
-/// What is to be signed.
+/// What to sign.
 #[derive(Debug, Serialize)]
 pub(crate) struct Asked {
     nonce: String,
@@ -88,12 +88,12 @@ pub(crate) struct Asked {
     /// For `eth_signTypedData_v4`.
     #[serde(skip_serializing_if = "Option::is_none")]
     typed_data: Option<Value>,
-    /// For `signIn` of Solana's wallets, which write the same text of it.
+    /// For `signIn` of Solana wallets, which build the same text from it.
     #[serde(skip_serializing_if = "Option::is_none")]
     input: Option<Input>,
 }
 
-/// A signature, and what it is said to be of.
+/// A signature, and its claimed message.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Proof {
@@ -104,11 +104,11 @@ pub(crate) struct Proof {
     typed: Option<typed_data::SignIn>,
     /// Solana: the nonce of the challenge.
     nonce: Option<String>,
-    /// Solana: the bytes that were signed, in base64, where the wallet put the text into an envelope.
+    /// Solana: the signed bytes, in base64, if the wallet put the text into an envelope.
     signed_message: Option<String>,
     /// Ethereum: `0x` and hexadecimal digits. Solana: base58.
     signature: String,
-    /// Whether the tokens are wanted as cookies.
+    /// Whether to return the tokens as cookies.
     #[serde(default)]
     pub(crate) cookies: bool,
 }
@@ -116,8 +116,8 @@ pub(crate) struct Proof {
 /// A wallet that has signed.
 struct Signed {
     kind: Kind,
-    /// As it is kept: of a contract with its chain before it, `137:0x…`, since another one may stand
-    /// at its address on another chain.
+    /// In stored form: a contract with its chain before it, `137:0x…`, because another one may have its
+    /// address on another chain.
     address: String,
     nonce: Nonce,
 }
@@ -141,10 +141,10 @@ pub(crate) struct SignIn {
 }
 
 impl SignIn {
-    /// Reads the key of the nonces in this directory, or makes it.
+    /// Reads the key of the nonces in this directory, or creates it.
     ///
     /// # Errors
-    /// When the file cannot be read or written.
+    /// If the file cannot be read or written.
     pub(crate) async fn open(
         directory: &Path,
         base: Base,
@@ -160,8 +160,8 @@ impl SignIn {
         Ok(Self { store, settings, clock, sessions, filters, sites, nonces, contract_wallets })
     }
 
-    /// New tokens for a refresh token. Only what is refused counts as an attempt: however many people
-    /// share an address, they stay signed in.
+    /// New tokens for a refresh token. Only refused ones count as attempts: however many people share an
+    /// address, they stay signed in.
     pub(crate) async fn refresh(&self, token: &str, from: &Credentials) -> Result<Tokens, AuthError> {
         let refreshed = self.sessions.refresh(token, from).await;
         if matches!(refreshed, Err(AuthError::Refused { .. })) {
@@ -170,8 +170,8 @@ impl SignIn {
         refreshed
     }
 
-    /// Makes a nonce, and the message around it if it is known whose it is. `principal` is who links a
-    /// wallet; empty: a sign-in. Nothing is kept of it, so that those of one network take nothing from another.
+    /// Creates a nonce, and the message around it if the address is known. `principal` links a wallet; empty:
+    /// a sign-in. Nothing is stored, so clients of one network do not compete for challenges.
     pub(crate) fn challenge(
         &self,
         wanted: Wanted,
@@ -183,7 +183,7 @@ impl SignIn {
         let expires_at_ms = now_ms.saturating_add(millis(settings.challenge_ttl.get()));
         let expires_at = rfc3339(expires_at_ms);
         let origins = self.sites.all();
-        // Of the sites that may be signed for, that of the page that asks.
+        // Of the sites that may be signed for, that of the calling page.
         let site = origins.iter().position(|origin| origin.text() == credentials.origin).unwrap_or(0);
         let origin = origins.get(site);
         let origin = origin.ok_or_else(|| Why::InvalidRequest.because("There is no site to sign for."))?;
@@ -240,7 +240,7 @@ impl SignIn {
         Ok(Asked { nonce, expires_at, message, typed_data, input: None })
     }
 
-    /// What a wallet of Solana is asked to sign under this nonce.
+    /// The text for a Solana wallet to sign under this nonce.
     fn solana_input(&self, known: &siws::Known, nonce: &Nonce, principal: &str) -> Result<Input, AuthError> {
         let origins = self.sites.all();
         let origin = origins.get(usize::from(known.site)).ok_or_else(unknown_nonce)?;
@@ -263,14 +263,14 @@ impl SignIn {
         chain.map(String::as_str).ok_or_else(|| Why::WrongChain.because("Solana is not accepted."))
     }
 
-    /// The settings that the text is made of: a nonce from before they changed counts no more.
+    /// The settings that the text depends on: nonces from before a change are invalid.
     fn solana_terms(&self) -> Result<String, AuthError> {
         let sites: Vec<_> = self.sites.all().iter().map(Origin::text).collect();
         let ttl_ms = millis(self.settings.challenge_ttl.get());
         Ok(format!("{} {ttl_ms} {}", self.solana_chain()?, sites.join(" ")))
     }
 
-    /// A session for whoever signed. A wallet that is new becomes a new principal.
+    /// A session for the signer. A new wallet becomes a new principal.
     pub(crate) async fn sign_in(&self, proof: &Proof, from: &Credentials) -> Result<Tokens, AuthError> {
         self.filters.limit_address(&from.address)?;
         if proof.cookies {
@@ -289,7 +289,7 @@ impl SignIn {
         }
     }
 
-    /// Links a wallet to who is signed in.
+    /// Links a wallet to the signed-in principal.
     pub(crate) async fn link(&self, proof: &Proof, from: &Credentials) -> Result<(), AuthError> {
         self.filters.limit_address(&from.address)?;
         let (identity, _) = self.filters.with_session(from).await?;
@@ -304,7 +304,7 @@ impl SignIn {
         linked
     }
 
-    /// Takes a wallet off who is signed in.
+    /// Unlinks a wallet from the signed-in principal.
     pub(crate) async fn unlink(
         &self,
         kind: &str,
@@ -328,7 +328,7 @@ impl SignIn {
             params![kind, &wallet.address, &identity.principal],
             1,
         );
-        // What was begun with a wallet that is lost may be in other hands.
+        // Sessions of a lost wallet may be in other hands.
         let wallet = params![&identity.principal, &name];
         let batch = endings::sessions(batch, "principal = $1 AND wallet = $2", wallet);
         let entry =
@@ -347,14 +347,14 @@ impl SignIn {
         self.store.record_refusal(action, subject, &from.address, error, self.clock.now_ms()).await;
     }
 
-    /// Who signed, and under which nonce of ours; that it counts once is for the transaction that takes
-    /// it. `principal` is who links a wallet; empty: a sign-in.
+    /// The signer, and the nonce; the transaction that uses it ensures that it counts once. `principal` links
+    /// a wallet; empty: a sign-in.
     async fn verified(&self, proof: &Proof, principal: &str) -> Result<Signed, AuthError> {
         let signed = match proof.kind {
             Kind::Ethereum => self.verified_ethereum(proof, principal).await?,
             Kind::Solana => self.verified_solana(proof, principal)?,
         };
-        // Only now: else anybody could use up the attempts of a wallet that is not theirs.
+        // Only now: otherwise anyone could use up the attempts of another's wallet.
         self.filters.limit_wallet(&signed.name())?;
         Ok(signed)
     }
@@ -383,26 +383,25 @@ impl SignIn {
         if recovered == Ok(message.address) {
             return Ok(signed);
         }
-        // What no key of this address signed is the affair of the contract there. Nobody makes us ask it
-        // with a nonce that is good no more.
+        // If no key of this address signed, the contract there decides. It is only called for a valid nonce.
         if self.store.is_used(&signed.nonce).await? {
             return Err(unknown_nonce());
         }
         let no_key = match recovered {
-            Ok(_) => "Another wallet signed this message.".to_owned(),
+            Ok(_) => "A different wallet signed this message.".to_owned(),
             Err(reason) => reason.to_string(),
         };
         let (chain, chain_id) = (&self.contract_wallets, message.chain_id);
         match chain.verify(chain_id, message.address, digest, &signature).await {
             Verdict::Valid => Ok(Signed { address: format!("{chain_id}:{}", signed.address), ..signed }),
             Verdict::Invalid => {
-                let detail = format!("The contract of the wallet on the chain {chain_id} does not know it.");
+                let detail = format!("The contract of the wallet on the chain {chain_id} rejects it.");
                 Err(invalid(detail))
             }
             Verdict::NoContract => {
                 Err(invalid(format!("{no_key} No contract has this address on the chain {chain_id}.")))
             }
-            // Far more often somebody's key than a contract that cannot be asked.
+            // Far more often a wrong key than an unreachable contract.
             Verdict::Unknown if recovered.is_ok() => Err(invalid(format!(
                 "{no_key} If the wallet is a contract: the chain {chain_id} gives no answer about it."
             ))),
@@ -446,7 +445,7 @@ impl SignIn {
                         params![signed.kind.name(), &signed.address, &principal, now_ms],
                     );
             } else {
-                // It may be taken off between the look and the transaction.
+                // It may be unlinked between the check and the transaction.
                 batch = batch.push_expect(
                     "UPDATE wallets SET principal = principal WHERE kind = $1 AND address = $2 AND principal = $3",
                     params![signed.kind.name(), &signed.address, &principal],
@@ -492,7 +491,7 @@ impl SignIn {
             Ok(_) => Ok(()),
             Err(DbError::Conflict { statement: 0, .. }) => Err(unknown_nonce()),
             Err(DbError::Conflict { .. }) => Err(Why::LimitReached.because(format!(
-                "You have {} wallets, the most that may be linked.",
+                "You have {} linked wallets, which is the limit.",
                 self.settings.max_wallets
             ))),
             Err(DbError::UniqueViolation { .. }) => {
@@ -506,8 +505,8 @@ impl SignIn {
     }
 }
 
-/// The kind and the address of a wallet as people name it: `eip155:0x…`, `eip155:137:0x…`, `solana:…`, or
-/// the address alone. None: it is no wallet.
+/// The kind and the address of a wallet as people write it: `eip155:0x…`, `eip155:137:0x…`, `solana:…`, or
+/// the address alone. `None`: it is not a wallet.
 pub(crate) fn wallet_of(name: &str) -> Option<(&'static str, String)> {
     let ethereum = |chain: &str, text: &str| {
         let address = siwe::address(text).ok()?.to_string();
@@ -527,10 +526,10 @@ pub(crate) fn wallet_of(name: &str) -> Option<(&'static str, String)> {
     }
 }
 
-/// What a wallet of Ethereum is said to have signed, and its digest.
+/// The claimed message of an Ethereum wallet, and its digest.
 fn said(proof: &Proof) -> Result<(Message, Hash), AuthError> {
     let departs = |standard: &str, reason: String| {
-        Why::InvalidMessage.because(format!("It departs from {standard}: {reason}."))
+        Why::InvalidMessage.because(format!("It violates {standard}: {reason}."))
     };
     match (&proof.message, &proof.typed) {
         (Some(text), None) => {
@@ -538,10 +537,10 @@ fn said(proof: &Proof) -> Result<(Message, Hash), AuthError> {
             Ok((message, message_hash(text)))
         }
         (None, Some(typed)) => {
-            let departs = |reason| departs("what a message of EIP-4361 may say", reason);
+            let departs = |reason| departs("the message format of EIP-4361", reason);
             Ok((typed.message().map_err(departs)?, typed.digest().map_err(departs)?))
         }
-        _ => Err(Why::InvalidRequest.because("It needs one of `message` and `typed`.")),
+        _ => Err(Why::InvalidRequest.because("One of `message` and `typed` is required.")),
     }
 }
 
@@ -549,15 +548,15 @@ fn statement(principal: &str) -> &'static str {
     if principal.is_empty() { STATEMENT } else { LINK_STATEMENT }
 }
 
-/// What a nonce in a message of EIP-4361 counts for.
+/// The purpose of a nonce in an EIP-4361 message.
 fn ethereum(principal: &str) -> Purpose<'_> {
     Purpose { kind: Kind::Ethereum.name(), principal, terms: "" }
 }
 
 fn unknown_nonce() -> AuthError {
-    Why::UnknownNonce.because("Ask for a new challenge, and sign that.")
+    Why::UnknownNonce.because("Request a new challenge, and sign that.")
 }
 
 fn taken() -> AuthError {
-    Why::WalletTaken.because("Sign in with it, and take it off there first.")
+    Why::WalletTaken.because("Sign in with it, and unlink it there first.")
 }

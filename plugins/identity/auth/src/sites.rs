@@ -1,6 +1,6 @@
-//! Where this server is reached: the only sites that a message may be signed for, and whose pages
-//! may change anything with a cookie. It comes from the settings, or from where the ingress listens,
-//! never from a request's `Host`.
+//! The addresses of this server: the only sites that a message may be signed for, and whose pages may use
+//! cookies for changes. They come from the settings, or from where the ingress listens, never from a
+//! request's `Host`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ impl Sites {
         Ok(Self { settings, ours, guests })
     }
 
-    /// Those that are ours at this moment.
+    /// The current ones.
     pub(crate) fn ours(&self) -> Arc<[Origin]> {
         self.ours.read().clone()
     }
@@ -38,12 +38,12 @@ impl Sites {
         &self.guests
     }
 
-    /// All that a message may be signed for: ours first.
+    /// All sites that a message may be signed for: ours first.
     pub(crate) fn all(&self) -> Vec<Origin> {
         self.ours().iter().chain(self.guests()).cloned().collect()
     }
 
-    /// The address for people.
+    /// The public address.
     pub(crate) fn main(&self) -> Option<String> {
         self.ours().first().map(Origin::text)
     }
@@ -53,8 +53,8 @@ impl Sites {
         self.settings.public_url.starts_with("https://")
     }
 
-    /// Where the ingress listens, which counts where no `public_url` is set. Answers the address for
-    /// people, if there is one.
+    /// Sets where the ingress listens, which applies if no `public_url` is set. Returns the public address,
+    /// if there is one.
     ///
     /// # Errors
     /// A setting that `check` would have found.
@@ -64,9 +64,9 @@ impl Sites {
     }
 }
 
-/// The origins of the settings; without `public_url` those of this machine at the ports of the
-/// ingress, under the names that browsers have for it: `localhost` first, which is the one to print.
-/// With `plain_http` also the address that the ingress is bound to, if it is one of the network.
+/// The origins of the settings; without `public_url` those of this machine at the ports of the ingress, under
+/// the names that browsers use for it: `localhost` first, which is printed. With `plain_http` also the
+/// address that the ingress is bound to, if it is one of the network.
 fn all(settings: &Settings, ingress: &[SocketAddr]) -> Result<Vec<Origin>, String> {
     let mut texts = Vec::new();
     if settings.public_url.is_empty() {
@@ -74,7 +74,7 @@ fn all(settings: &Settings, ingress: &[SocketAddr]) -> Result<Vec<Origin>, Strin
             let port = if address.port() == 80 { String::new() } else { format!(":{}", address.port()) };
             let names: &[&str] = match address.ip() {
                 IpAddr::V4(ip) if ip.is_loopback() || ip.is_unspecified() => &["localhost", "127.0.0.1"],
-                // One socket takes both kinds of addresses then.
+                // One socket accepts both kinds of addresses then.
                 IpAddr::V6(ip) if ip.is_unspecified() => &["localhost", "127.0.0.1", "[::1]"],
                 IpAddr::V6(ip) if ip.is_loopback() => &["localhost", "[::1]"],
                 IpAddr::V4(ip) if settings.plain_http => &[&ip.to_string()],
@@ -110,7 +110,7 @@ mod tests {
             of(&open, &at(&["[::]:8080"])),
             ["http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"]
         );
-        // Another machine's name for this one is a choice of the operator.
+        // Another machine's name for this one is up to the operator.
         assert!(of(&open, &at(&["192.168.0.5:8080"])).is_empty());
         let trusting = Settings { plain_http: true, ..open.clone() };
         assert_eq!(of(&trusting, &at(&["192.168.0.5:8080"])), ["http://192.168.0.5:8080"]);

@@ -1,5 +1,5 @@
-//! The SQL of the sign-in. Whatever must not happen twice is a statement that has to affect a row, in
-//! one transaction with what follows from it and with its entry in the audit log.
+//! The SQL of the sign-in. Whatever must not happen twice is a statement that has to affect a row, in one
+//! transaction with its effects and its entry in the audit log.
 
 use std::collections::BTreeSet;
 
@@ -10,9 +10,9 @@ use crate::audit::Entry;
 use crate::error::AuthError;
 use crate::principal::{Role, Scope, wallet_name};
 
-/// Rows that a sweep removes at once.
+/// Rows that one sweep removes.
 const SWEEP: u32 = 1_000;
-/// How long a nonce is known as used beyond its end, in case the clock is set back.
+/// How long a used nonce is remembered beyond its expiry, in case the clock is set back.
 const NONCES_KEPT_MS: i64 = 3_600_000;
 
 /// The namespace `auth` of the database.
@@ -62,7 +62,7 @@ pub(crate) struct KeyRow {
     pub(crate) last_used_at_ms: Option<i64>,
 }
 
-/// A wallet, and since when it belongs to whom.
+/// A wallet, its principal, and since when.
 #[derive(Debug, Clone)]
 pub(crate) struct WalletRow {
     pub(crate) kind: String,
@@ -70,7 +70,7 @@ pub(crate) struct WalletRow {
     pub(crate) linked_at_ms: i64,
 }
 
-/// An entry of the audit log as it was written.
+/// An entry of the audit log as stored.
 #[derive(Debug, Clone)]
 pub(crate) struct AuditRow {
     pub(crate) id: String,
@@ -79,19 +79,19 @@ pub(crate) struct AuditRow {
 }
 
 impl Store {
-    /// Whose wallet this is.
+    /// The principal of this wallet.
     pub(crate) async fn owner(&self, kind: &str, address: &str) -> Result<Option<String>, DbError> {
         let sql = "SELECT principal FROM wallets WHERE kind = $1 AND address = $2";
         let row = self.db.query_opt(sql, params![kind, address]).await?;
         row.map(|row| row.get("principal")).transpose()
     }
 
-    /// Whether there is such a principal.
+    /// Whether a principal exists.
     pub(crate) async fn has_principal(&self, id: &str) -> Result<bool, DbError> {
         Ok(self.name_of(id).await?.is_some())
     }
 
-    /// The name of a principal; none: there is no such principal.
+    /// The name of a principal; `None`: there is no such principal.
     pub(crate) async fn name_of(&self, id: &str) -> Result<Option<String>, DbError> {
         let row = self.db.query_opt("SELECT name FROM principals WHERE id = $1", params![id]).await?;
         row.map(|row| row.get("name")).transpose()
@@ -119,7 +119,7 @@ impl Store {
         Ok(wallets.iter().map(|wallet| wallet_name(&wallet.kind, &wallet.address)).collect())
     }
 
-    /// The roles that were granted to a principal; `viewer` is granted to nobody.
+    /// The granted roles of a principal; `viewer` is never granted.
     pub(crate) async fn roles(&self, principal: &str) -> Result<BTreeSet<Role>, DbError> {
         let sql = "SELECT role FROM roles WHERE principal = $1";
         let rows = self.db.query(sql, params![principal]).await?;
@@ -130,20 +130,20 @@ impl Store {
         Ok(roles)
     }
 
-    /// Who has been an admin for the longest time.
+    /// The principal that has been an admin for the longest time.
     pub(crate) async fn first_admin(&self) -> Result<Option<String>, DbError> {
         let sql = "SELECT principal FROM roles WHERE role = $1 ORDER BY granted_at_ms, principal LIMIT 1";
         let row = self.db.query_opt(sql, params![Role::Admin.name()]).await?;
         row.map(|row| row.get("principal")).transpose()
     }
 
-    /// The session of this id that goes on.
+    /// The active session of this id.
     pub(crate) async fn session(&self, id: &str, now_ms: i64) -> Result<Option<SessionRow>, DbError> {
         let sql = "SELECT * FROM sessions WHERE id = $1 AND expires_at_ms > $2";
         self.db.query_opt(sql, params![id, now_ms]).await?.map(|row| session_of(&row)).transpose()
     }
 
-    /// The sessions of a principal that go on, newest first.
+    /// The active sessions of a principal, newest first.
     pub(crate) async fn sessions(&self, principal: &str, now_ms: i64) -> Result<Vec<SessionRow>, DbError> {
         let sql = "SELECT * FROM sessions WHERE principal = $1 AND expires_at_ms > $2 \
                    ORDER BY created_at_ms DESC, id DESC";
@@ -170,25 +170,25 @@ impl Store {
         rows.into_iter().map(|row| key_of(&row)).collect()
     }
 
-    /// Remembers that a key was used, to the minute.
+    /// Records the use of a key, to the minute.
     pub(crate) async fn touch_key(&self, id: &str, now_ms: i64) -> Result<(), DbError> {
         let sql = "UPDATE api_keys SET last_used_at_ms = $2 WHERE id = $1";
         self.db.execute(sql, params![id, now_ms]).await.map(drop)
     }
 
-    /// Adds an entry to the audit log; its id.
+    /// Adds an entry to the audit log; returns its id.
     pub(crate) async fn record(&self, entry: &Entry, now_ms: i64) -> Result<String, DbError> {
         let id = uuid::Uuid::now_v7().to_string();
         entry.push_as(self.db.batch(), now_ms, &id).run().await?;
         Ok(id)
     }
 
-    /// The same of something that may be told more than once.
+    /// The same for an entry that may be repeated.
     pub(crate) async fn record_as(&self, entry: &Entry, at_ms: i64, id: &str) -> Result<(), DbError> {
         entry.push_as(self.db.batch(), at_ms, id).run().await.map(drop)
     }
 
-    /// Puts a refusal on record; limits and failures are not, since anybody can make any number.
+    /// Records a refusal; rate limits and failures are not recorded, because anyone can cause any number.
     pub(crate) async fn record_refusal(
         &self,
         action: &str,
@@ -200,11 +200,11 @@ impl Store {
         let AuthError::Refused { why, .. } = error else { return };
         let entry = Entry::new(action, AuditOutcome::Refused, "", address).on(subject).detail(why.slug());
         if let Err(error) = self.record(&entry, now_ms).await {
-            tracing::warn!(%error, action, "a refusal could not be put on record");
+            tracing::warn!(%error, action, "a refusal could not be recorded");
         }
     }
 
-    /// A page of the audit log, newest first; `before` is the last id of the page before, or empty.
+    /// A page of the audit log, newest first; `before` is the last id of the previous page, or empty.
     pub(crate) async fn audit(
         &self,
         before: &str,

@@ -1,4 +1,4 @@
-//! Ways of being somebody else: each leads nowhere.
+//! Attempts to impersonate another user: all fail.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use streamgate_auth::{ContractWallets, Verdict};
 use streamgate_contracts::ethereum::{Address, Hash};
 
-/// At every address of every chain there is a contract that takes everything for its own.
+/// At every address of every chain there is a contract that accepts everything.
 struct Everywhere;
 
 impl ContractWallets for Everywhere {
@@ -112,7 +112,7 @@ async fn a_signature_over_anything_but_the_message_in_its_one_form_is_none_of_it
     ] {
         let mut forged = good.clone();
         forged["signature"] = json!(spelled);
-        // What is no key's could be a contract's, of which no chain here knows.
+        // What no key signed could be a contract's, which no chain here knows.
         let none = ["no 0x", "a space", "more than may be"].contains(&what);
         let why = if none { "invalid-signature" } else { "contract-wallet" };
         assert_eq!(slug(&life.post("sign-in", forged).await), why, "{what}");
@@ -164,7 +164,7 @@ async fn on_solana_only_the_text_that_the_server_kept_counts() {
         ("its hash", keccak256(kept).to_vec()),
         ("nothing", Vec::new()),
     ] {
-        // A message beside the nonce is not read.
+        // A message beside the nonce is ignored.
         let proof = json!({
             "kind": "solana", "nonce": challenge["nonce"], "signature": sign(&signed),
             "message": String::from_utf8_lossy(&signed),

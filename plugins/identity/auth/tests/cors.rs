@@ -1,4 +1,4 @@
-//! Pages of other origins: those that the settings name may sign people in, and no others.
+//! Pages of other origins: those in the settings may sign people in, and no others.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -30,7 +30,7 @@ fn field<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
 }
 
 #[tokio::test]
-async fn a_page_that_the_settings_name_signs_people_in_and_asks_who_they_are() {
+async fn a_page_in_the_settings_signs_people_in_and_reads_their_identity() {
     let world = World::new();
     let life = life(&world).await;
     let wallet = Wallet::ethereum(1);
@@ -45,7 +45,7 @@ async fn a_page_that_the_settings_name_signs_people_in_and_asks_who_they_are() {
     let wanted = json!({ "kind": "ethereum", "address": wallet.address() });
     let challenge = life.send("POST", "challenge", &page, Some(wanted)).await;
     assert_eq!(field(&challenge, "access-control-allow-origin"), Some(APP));
-    // The wallet shows the page's own site, or it would warn of it.
+    // The wallet shows the page's own site, or it would warn.
     let message = text(&challenge.json, "message");
     assert!(message.starts_with("app.example.org wants you to sign in"), "{message}");
     assert!(message.contains("\nURI: https://app.example.org\n"), "{message}");
@@ -74,7 +74,7 @@ async fn solana_wallets_sign_for_such_a_page_too() {
 }
 
 #[tokio::test]
-async fn nobody_else_is_told_anything() {
+async fn no_other_page_can_read_anything() {
     let world = World::new();
     let life = life(&world).await;
     let none = |answer: &Answer| {
@@ -91,12 +91,12 @@ async fn nobody_else_is_told_anything() {
         }
         none(&life.send("GET", "me", &[("origin", origin)], None).await);
     }
-    // Neither is the page that is named, of what is not for it.
+    // Nor can the page in the settings, from other routes.
     for path in ["keys", "sessions", "setup", "admin-session", "principals", "audit"] {
         none(&preflight(&life, APP, path, "POST").await);
         none(&life.send("GET", path, &[("origin", APP)], None).await);
     }
-    // A message for a site that nobody names is for nobody.
+    // A message for a site that is not in the settings is refused.
     let wallet = Wallet::ethereum(3);
     let wanted = json!({ "kind": "ethereum", "address": wallet.address() });
     let message = text(&life.post("challenge", wanted).await.json, "message").to_owned();

@@ -1,4 +1,4 @@
-//! What ends before its time is told to those who began something with it.
+//! Early ends are published for everything started with a session or key.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -13,7 +13,7 @@ use streamgate_contracts::auth::v1::revoke_request::Target;
 use streamgate_contracts::auth::v1::{IdentifyRequest, Identity, Refusal, RevokeRequest};
 use streamgate_contracts::events::{CredentialEnded, TYPE_CREDENTIAL_ENDED};
 
-/// The credentials of which it was told that they ended, in order.
+/// The credentials whose ends were published, in order.
 fn told(world: &World) -> Vec<CredentialEnded> {
     let mut ended: Vec<CredentialEnded> = Vec::new();
     for event in world.told() {
@@ -57,7 +57,7 @@ async fn now(life: &Life, credential: &str) -> Result<Identity, Refusal> {
 }
 
 #[tokio::test]
-async fn who_signs_out_of_one_session_or_all_has_that_told_and_nothing_else() {
+async fn signing_out_of_one_session_or_all_publishes_exactly_those_ends() {
     let world = World::new();
     let life = world.live(settings()).await;
     let ann = Wallet::ethereum(1);
@@ -78,7 +78,7 @@ async fn who_signs_out_of_one_session_or_all_has_that_told_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_comes_twice_ends_its_session_and_that_is_told_but_no_other_refresh_is() {
+async fn a_refresh_token_that_is_used_twice_ends_its_session_and_publishes_it_but_no_other_refresh_does() {
     let world = World::new();
     let life = world.live(strict()).await;
     let tokens = life.sign_in(&Wallet::ethereum(1)).await;
@@ -96,7 +96,7 @@ async fn a_refresh_token_that_comes_twice_ends_its_session_and_that_is_told_but_
 }
 
 #[tokio::test]
-async fn keys_that_are_revoked_and_all_that_other_plugins_revoke_are_told() {
+async fn revoked_keys_and_all_that_other_plugins_revoke_are_published() {
     let world = World::new();
     let life = world.live(settings()).await;
     let tokens = life.sign_in(&Wallet::ethereum(1)).await;
@@ -124,7 +124,7 @@ async fn keys_that_are_revoked_and_all_that_other_plugins_revoke_are_told() {
 }
 
 #[tokio::test]
-async fn sessions_that_make_room_or_were_begun_with_a_wallet_that_is_taken_off_are_told() {
+async fn sessions_that_make_room_or_belong_to_an_unlinked_wallet_are_published() {
     let world = World::new();
     let life = world.live(Settings { max_sessions: 2, ..settings() }).await;
     let (first, second) = (Wallet::ethereum(1), Wallet::solana(2));
@@ -147,13 +147,13 @@ async fn sessions_that_make_room_or_were_begun_with_a_wallet_that_is_taken_off_a
 }
 
 #[tokio::test]
-async fn it_is_told_also_when_the_page_that_signed_out_was_closed_at_once() {
+async fn it_is_published_even_if_the_page_that_signed_out_was_closed_at_once() {
     let world = World::new();
     let life = world.live(settings()).await;
     let tokens = life.sign_in(&Wallet::ethereum(1)).await;
     let access = text(&tokens, "access_token").to_owned();
     life.whose(&access).await.unwrap();
-    // Who it is of is known, so that the one thing that the database is asked is the change.
+    // The principal is cached, so that the only call of the database is the change.
     let before = world.asked();
     let signing_out = tokio::spawn({
         let life = life.clone();
@@ -171,7 +171,7 @@ async fn it_is_told_also_when_the_page_that_signed_out_was_closed_at_once() {
 }
 
 #[tokio::test]
-async fn what_ends_at_its_time_is_told_to_nobody_but_not_good_for_whoever_asks() {
+async fn an_expiry_is_not_published_but_the_credential_is_refused() {
     let world = World::new();
     let life = world.live(settings()).await;
     let tokens = life.sign_in(&Wallet::ethereum(1)).await;

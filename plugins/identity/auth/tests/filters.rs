@@ -1,5 +1,4 @@
-//! What the ingress is told about requests: who sent them and whether they may, and how long that is
-//! known.
+//! What the ingress gets for requests: the principal and the verdict, and how long that is cached.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -13,7 +12,7 @@ use streamgate_contracts::auth::v1::revoke_request::Target;
 use streamgate_plugin_api::settings::Duration;
 use streamgate_plugin_api::{Body, Client, Principal};
 
-/// What a filter answers: status, fields, problem type.
+/// The response of a filter: status, fields, problem type.
 type Judged = (u16, HeaderMap, String);
 
 async fn ask(filter: &Client, method: &str, path: &str, fields: &HeaderMap) -> Judged {
@@ -28,7 +27,7 @@ async fn ask(filter: &Client, method: &str, path: &str, fields: &HeaderMap) -> J
     (parts.status.as_u16(), parts.headers, slug.to_owned())
 }
 
-/// A request past both filters, as an ingress sends it: the status, the problem's type, and who it is of.
+/// A request past both filters, as an ingress sends it: the status, the problem's type, and the principal.
 async fn pass(
     life: &Life,
     method: &str,
@@ -63,7 +62,7 @@ fn refused(status: u16, slug: &str) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn the_ingress_is_told_who_it_is_and_what_the_credential_gives() {
+async fn the_ingress_gets_the_principal_and_the_rights_of_the_credential() {
     let world = World::new();
     let life = world.live(settings()).await;
     let wallet = Wallet::ethereum(1);
@@ -114,7 +113,7 @@ async fn everybody_reads_creators_change_contents_and_admins_everything() {
         assert_eq!(as_bearer(&life, token, method, path).await, refused(403, "forbidden"), "{method} {path}");
         assert_eq!(as_bearer(&life, &admin, method, path).await.0, 204, "{method} {path}");
     }
-    // A role counts from the next request on, and so does its loss.
+    // A role takes effect with the next request, and so does its revocation.
     let role = format!("principals/{id}/roles/creator");
     assert_eq!(life.call(&admin, "PUT", &role, None).await.status, 204);
     for (method, path) in changes {
@@ -125,7 +124,7 @@ async fn everybody_reads_creators_change_contents_and_admins_everything() {
     }
     assert_eq!(life.call(&admin, "DELETE", &role, None).await.status, 204);
     assert_eq!(as_bearer(&life, token, "POST", "/files").await.0, 403);
-    // A key of less than its owner has less.
+    // A key with fewer scopes than its owner has fewer rights.
     let key = json!({ "name": "k", "scopes": ["content:read"] });
     let key = life.call(&admin, "POST", "keys", Some(key)).await.json;
     assert_eq!(as_bearer(&life, text(&key, "key"), "POST", "/files").await.0, 403);
@@ -195,7 +194,7 @@ async fn a_cookie_goes_through_the_filter_under_the_same_rule_against_other_site
         &[("origin", "https://evil.example"), ("sec-fetch-site", "same-origin")],
         &[("origin", "null")],
         &[("sec-fetch-site", "same-site")],
-        // A field that the filter was not asked about changes nothing.
+        // A field that the filter does not get changes nothing.
         &[("x-http-method-override", "GET")],
     ] {
         for method in ["POST", "PATCH", "DELETE", "PURGE"] {
@@ -204,7 +203,7 @@ async fn a_cookie_goes_through_the_filter_under_the_same_rule_against_other_site
     }
     let evil = [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")];
     assert_eq!(with("GET", "/api/v1/jobs", &evil).await, told(204, "", true), "it cannot read the answer");
-    // A bad token is not saved by a good cookie.
+    // An invalid bearer token is refused even with a valid cookie.
     let bad = [("authorization", "Bearer x"), ("origin", SITE)];
     assert_eq!(with("GET", "/", &bad).await, told(401, "invalid-token", false));
 }
@@ -252,7 +251,7 @@ async fn a_credential_that_is_used_again_costs_no_look_into_the_database() {
         world.pass(5);
         assert!(life.whose(credential).await.is_ok());
         assert!(world.asked() > before, "it is looked at again in time");
-        // A bad one is never known.
+        // An invalid one is never cached.
         let bad = format!("{credential}x");
         assert!(life.whose(&bad).await.is_err() && life.whose(&bad).await.is_err());
     }

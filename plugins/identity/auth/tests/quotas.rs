@@ -1,4 +1,4 @@
-//! How much a principal may use: by role, and as an admin set it for them.
+//! Limits of a principal: by role, and as set by an admin.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -11,7 +11,7 @@ use streamgate_auth::{RoleQuota, Settings};
 use streamgate_contracts::auth::v1::{QuotaRequest, QuotaResponse};
 use streamgate_plugin_api::settings::ByteSize;
 
-/// Creators have 1 GiB and 2 encodes, everybody 1 API key.
+/// Creators have 1 GiB and 2 encodes, everyone 1 API key.
 fn bounded() -> Settings {
     let creator = RoleQuota { stored: Some(ByteSize::gib(1)), encodes: Some(2), ..RoleQuota::default() };
     let viewer = RoleQuota { api_keys: Some(1), ..RoleQuota::default() };
@@ -87,7 +87,7 @@ async fn an_admin_has_no_limits_whatever_is_set() {
 }
 
 #[tokio::test]
-async fn nobody_but_an_admin_sets_limits_or_reads_those_of_others() {
+async fn only_an_admin_sets_limits_or_reads_those_of_others() {
     let world = World::new();
     let life = world.live(bounded()).await;
     let admin = life.admin(&world).await;
@@ -111,7 +111,7 @@ async fn a_limit_that_is_none_is_refused_in_words() {
     let (_, id, path) = creator(&life, &admin).await;
     let before = limits(&life, &id).await;
     for (body, word) in [
-        (json!({ "bytes": 1 }), "`bytes` is no limit"),
+        (json!({ "bytes": 1 }), "`bytes` is not a limit"),
         (json!({ "encodes": -1 }), "`encodes` is -1"),
         (json!({ "encodes": 1.5 }), "`encodes` is 1.5"),
         (json!({ "encodes": 10_001 }), "up to 10000"),

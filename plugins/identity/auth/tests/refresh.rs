@@ -1,4 +1,4 @@
-//! Refresh tokens whose answers are lost, and those who stay signed in behind one address.
+//! Refresh tokens whose answers are lost, and users behind one address who stay signed in.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -13,7 +13,7 @@ async fn refresh(life: &Life, tokens: &Value) -> Answer {
 }
 
 #[tokio::test]
-async fn who_did_not_get_the_answer_asks_again_and_stays_signed_in_over_a_restart_too() {
+async fn a_client_whose_answer_was_lost_retries_and_stays_signed_in_over_a_restart_too() {
     let world = World::new();
     let life = world.live(settings()).await;
     let first = life.sign_in(&Wallet::ethereum(1)).await;
@@ -23,7 +23,7 @@ async fn who_did_not_get_the_answer_asks_again_and_stays_signed_in_over_a_restar
     let life = world.live(settings()).await;
     let again = refresh(&life, &first).await;
     assert_eq!(again.status, 200, "{:?}", again.json);
-    // It is the answer that was lost: nobody has more tokens than before.
+    // It is the answer that was lost: no client has more tokens than before.
     assert_eq!(again.json["refresh_token"], lost.json["refresh_token"]);
     assert_eq!(again.json["session"], first["session"]);
     assert_eq!(again.json["refresh_expires_in"], 30 * 86_400 - 29);
@@ -32,14 +32,14 @@ async fn who_did_not_get_the_answer_asks_again_and_stays_signed_in_over_a_restar
     assert_eq!(next.status, 200);
     assert_ne!(next.json["refresh_token"], again.json["refresh_token"]);
 
-    // Its successor was used meanwhile: whoever still has it is somebody else.
+    // Its successor was used meanwhile: another holder of it is a thief.
     assert_eq!(slug(&refresh(&life, &first).await), "refresh-reused");
     assert_eq!(slug(&refresh(&life, &next.json).await), "invalid-token");
     assert_eq!(life.whose(text(&next.json, "access_token")).await.unwrap_err().r#type, "session-ended");
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_comes_again_later_ends_its_session_whoever_has_the_newer_one() {
+async fn a_refresh_token_that_is_used_again_later_ends_its_session_whatever_the_newer_one() {
     let world = World::new();
     let life = world.live(settings()).await;
     let first = life.sign_in(&Wallet::ethereum(1)).await;
@@ -99,7 +99,7 @@ async fn any_number_of_people_behind_one_address_stay_signed_in_and_what_is_made
     let slowed = post(&made_up).await;
     assert_eq!((slowed.status, &slowed.headers["retry-after"]), (429, &"20".parse().unwrap()));
     assert_eq!((&slowed.json["setting"], &slowed.json["limit"]), (&"attempts_per_address".into(), &3.into()));
-    // That is the affair of whoever makes them up.
+    // That only affects the client that makes them up.
     for session in &sessions {
         assert_eq!(post(&session["refresh_token"]).await.status, 200);
     }

@@ -53,12 +53,12 @@ async fn of_many_refreshes_at_once_at_most_one_succeeds() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_was_made_up_ends_nobodys_session() {
+async fn a_made_up_refresh_token_ends_no_session() {
     let world = World::new();
     let life = world.live(settings()).await;
     let tokens = life.sign_in(&Wallet::ethereum(1)).await;
     let session = text(&tokens, "session");
-    // The id of a session is in every access token; it is no secret.
+    // The id of a session is in every access token; it is not secret.
     let made_up = format!("sgr_{session}.{}.{}", "A".repeat(22), "A".repeat(43));
     let answer = life.post("refresh", json!({ "refresh_token": made_up })).await;
     assert_eq!(slug(&answer), "invalid-token");
@@ -96,7 +96,7 @@ async fn logging_out_ends_one_session_or_all_and_at_once() {
     assert_eq!(life.call(&all[0], "DELETE", &newest, None).await.status, 204);
     assert_eq!(life.call(&all[0], "DELETE", &newest, None).await.status, 404);
     assert!(life.whose(&all[3]).await.is_err());
-    // Of somebody else nobody ends anything.
+    // Another user's session cannot be ended.
     let stranger = life.sign_in(&Wallet::ethereum(2)).await;
     let foreign = format!("sessions/{}", text(&list["items"][3], "id"));
     assert_eq!(life.call(text(&stranger, "access_token"), "DELETE", &foreign, None).await.status, 404);
@@ -136,7 +136,7 @@ async fn a_browsers_cookies_are_good_for_its_own_pages_alone() {
     assert_eq!(slug(&from_evil), "cross-site");
     let answer = life.send("POST", "sign-in", &page, proof(life.proof(&Wallet::ethereum(1)).await)).await;
     assert_eq!(answer.status, 200);
-    // What a page can read holds no token.
+    // What a page can read contains no token.
     assert!(answer.json.get("access_token").is_none() && answer.json.get("refresh_token").is_none());
     assert!(answer.cookies[0].starts_with("__Host-streamgate_session="));
     let cookies = answer.cookies.join("; ");
@@ -166,7 +166,7 @@ async fn a_browsers_cookies_are_good_for_its_own_pages_alone() {
     assert_eq!(send("POST", "keys", with(&[("sec-fetch-site", "same-origin")]), key()).await.status, 201);
     let refreshed = send("POST", "refresh", with(&page), Some(json!({}))).await;
     assert_eq!((refreshed.status, refreshed.cookies.len()), (200, 2));
-    // The old refresh cookie again: the session is over, and the cookies go.
+    // The old refresh cookie again: the session has ended, and the cookies are removed.
     let reused = send("POST", "refresh", with(&page), Some(json!({}))).await;
     assert_eq!((slug(&reused), reused.cookies[0].as_str()), ("refresh-reused", "__Host-streamgate_session="));
     assert_eq!(send("POST", "logout", with(&page), None).await.status, 204);
@@ -192,7 +192,7 @@ async fn the_contract_heeds_cookies_under_the_same_rule() {
     }
     let nobody = life.authenticate(AuthenticateRequest::default()).await.unwrap_err();
     assert_eq!((nobody.r#type.as_str(), nobody.status), ("not-signed-in", 401));
-    // A bad bearer token is not saved by a good cookie.
+    // An invalid bearer token is refused even with a valid cookie.
     let mixed = AuthenticateRequest { authorization: "Bearer x".into(), ..ask("GET", SITE) };
     assert_eq!(life.authenticate(mixed).await.unwrap_err().r#type, "invalid-token");
 }
@@ -219,10 +219,10 @@ async fn an_api_key_is_shown_once_and_good_for_its_scopes_and_its_time() {
     assert_eq!(identity.roles, [Role::Viewer as i32, Role::Creator as i32]);
     let list = life.call(token, "GET", "keys", None).await.json;
     assert!(!list.to_string().contains(&key) && list["items"][0]["last_used_at"].is_string());
-    // A key is no session.
+    // A key is not a session.
     assert_eq!(slug(&life.call(&key, "GET", "sessions", None).await), "forbidden");
     assert_eq!(slug(&life.call(&key, "POST", "keys", wanted(&["content:read"])).await), "forbidden");
-    // It loses what its owner loses.
+    // It loses the rights that its owner loses.
     assert_eq!(life.call(&admin, "DELETE", &grant, None).await.status, 204);
     assert_eq!(life.whose(&key).await.unwrap().scopes, ["content:read"]);
     world.pass(86_400);
@@ -252,7 +252,7 @@ async fn the_first_admin_has_a_token_file_and_an_address_that_is_good_once() {
 
     let code = |url: &str| url.strip_prefix("/#/setup/").unwrap().to_owned();
     let old = code(&first.console_path.unwrap());
-    // A restart makes a new code as long as none was used; the token stays.
+    // A restart creates a new code as long as none was used; the token stays.
     let life = world.live(settings()).await;
     let url = life.auth.bootstrap(&world.directory()).await.unwrap().console_path.unwrap();
     assert_eq!(read(), token);
@@ -264,12 +264,12 @@ async fn the_first_admin_has_a_token_file_and_an_address_that_is_good_once() {
     assert!(life.auth.bootstrap(&world.directory()).await.unwrap().console_path.is_none());
     assert_eq!(slug(&life.post("setup", json!({"code": ""})).await), "setup-used");
 
-    // Whoever removes the file gets a new token, and the one before is over.
+    // If the file is removed a new token is created, and the previous one is invalid.
     std::fs::remove_file(&first.token_file).unwrap();
     life.auth.bootstrap(&world.directory()).await.unwrap();
     assert_ne!(read(), token);
     assert!(life.whose(&token).await.is_err() && life.whose(&read()).await.is_ok());
-    // And what was revoked does not come back with a restart.
+    // And a revoked one does not come back with a restart.
     let leaked = read();
     let keys = life.call(&leaked, "GET", "keys", None).await.json;
     let path = format!("keys/{}", text(&keys["items"][0], "id"));
@@ -279,7 +279,7 @@ async fn the_first_admin_has_a_token_file_and_an_address_that_is_good_once() {
 }
 
 #[tokio::test]
-async fn an_admin_who_signed_out_gets_back_in_with_the_token_and_nobody_does_with_another_key() {
+async fn an_admin_who_signed_out_signs_in_again_with_the_token_but_not_with_another_key() {
     let world = World::new();
     let life = world.live(settings()).await;
     let first = life.auth.bootstrap(&world.directory()).await.unwrap();
@@ -302,7 +302,7 @@ async fn an_admin_who_signed_out_gets_back_in_with_the_token_and_nobody_does_wit
     let evil = [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")];
     assert_eq!(slug(&life.send("POST", "admin-session", &evil, body()).await), "cross-site");
 
-    // A key of the same admin and even of the same name, which holds less, does not become more.
+    // A key of the same admin and even of the same name, with fewer scopes, does not get more.
     let access = text(&back.json, "access_token");
     let less = json!({"name": "admin-token file", "scopes": ["content:read"]});
     let less = life.call(access, "POST", "keys", Some(less)).await.json;
@@ -316,7 +316,7 @@ async fn an_admin_who_signed_out_gets_back_in_with_the_token_and_nobody_does_wit
     }
 }
 
-/// What `streamgate admin WORD…` prints.
+/// The output of `streamgate admin WORD…`.
 async fn command(life: &Life, words: &[&str]) -> Vec<Line> {
     streamgate_plugin_api::command::printed(life.auth.commands(), words).await
 }
@@ -343,7 +343,7 @@ async fn a_link_from_the_servers_shell_lets_the_admin_in_once_and_for_a_while() 
         text(&answer.json, "detail").to_owned()
     };
     let (old, new) = (link(&life).await, link(&life).await);
-    assert!(used(&old).await.contains("a newer one was made"));
+    assert!(used(&old).await.contains("a newer one was created"));
     assert!(used(&printed).await.contains("has expired"), "a newer one takes its place too");
     let posts = (0..20).map(|_| life.post("setup", json!({"code": new})));
     let good: Vec<_> = join_all(posts).await.into_iter().filter(|answer| answer.status == 200).collect();
@@ -351,14 +351,14 @@ async fn a_link_from_the_servers_shell_lets_the_admin_in_once_and_for_a_while() 
     assert_eq!(good[0].json["roles"], json!(["viewer", "creator", "admin"]));
     let admin = text(&good[0].json, "principal").to_owned();
     assert!(used(&new).await.contains("streamgate admin link"));
-    // Nobody needs to set it up any more, and a start prints nothing.
+    // The server needs no setup any more, and a start prints nothing.
     assert!(life.auth.bootstrap(&world.directory()).await.unwrap().console_path.is_none());
 
     let late = link(&life).await;
     world.pass(15 * 60);
     assert!(used(&late).await.contains("has expired"));
 
-    // An admin whom others took the role from owns the server all the same.
+    // An admin whose role was revoked by others still owns the server.
     let token = std::fs::read_to_string(&first.token_file).unwrap();
     let other = life.sign_in(&Wallet::ethereum(1)).await;
     let role = |principal: &str| format!("principals/{principal}/roles/admin");
@@ -379,7 +379,7 @@ async fn a_link_from_the_servers_shell_lets_the_admin_in_once_and_for_a_while() 
 }
 
 #[tokio::test]
-async fn other_words_of_that_command_are_told_apart() {
+async fn other_words_of_that_command_are_usage_errors() {
     let world = World::new();
     let life = world.live(settings()).await;
     life.auth.bootstrap(&world.directory()).await.unwrap();
@@ -429,7 +429,7 @@ async fn only_admins_grant_and_the_last_one_stays() {
     let nobody = "principals/0190163d-8694-739b-aea5-966c26f8ad91/roles/admin";
     assert_eq!(life.call(&admin, "PUT", nobody, None).await.status, 404);
     assert_eq!(life.call(&admin, "PUT", &role("admin"), None).await.status, 204);
-    // It counts at once, for sessions that there are.
+    // It takes effect at once, for existing sessions.
     assert!(life.whose(token).await.unwrap().roles.contains(&(Role::Admin as i32)));
     let list = life.call(token, "GET", "principals", None).await.json;
     let first = list["items"].as_array().unwrap().iter().find(|item| item["name"] == "admin").unwrap();
@@ -440,7 +440,7 @@ async fn only_admins_grant_and_the_last_one_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn admins_who_take_each_others_role_at_the_same_time_leave_one() {
+async fn admins_who_revoke_each_others_role_at_the_same_time_leave_one() {
     let world = World::new();
     let life = world.live(settings()).await;
     let first = life.admin(&world).await;
@@ -469,11 +469,11 @@ async fn admins_who_take_each_others_role_at_the_same_time_leave_one() {
     for (token, _) in &admins {
         left += usize::from(life.whose(token).await.unwrap().roles.contains(&(Role::Admin as i32)));
     }
-    assert!(left >= 1, "nobody could grant anything any more: {answers:?}");
+    assert!(left >= 1, "no admin is left: {answers:?}");
 }
 
 #[tokio::test]
-async fn an_admin_signs_somebody_out_everywhere_and_nobody_else_does() {
+async fn only_an_admin_signs_a_user_out_everywhere() {
     let world = World::new();
     let life = world.live(settings()).await;
     let admin = life.admin(&world).await;
@@ -565,7 +565,7 @@ async fn everything_is_on_record_in_pages_and_no_secret_is() {
 }
 
 #[tokio::test]
-async fn what_people_on_the_machine_change_is_in_the_audit_log_once_however_often_the_host_tells_of_it() {
+async fn changes_by_local_users_are_in_the_audit_log_once_however_often_the_host_publishes_them() {
     let world = World::new();
     let life = world.live(settings()).await;
     let admin = life.admin(&world).await;

@@ -1,4 +1,4 @@
-//! Wallets that sign in and are linked, and every way of not being let in.
+//! Wallets that sign in and are linked, and every way to be refused.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -36,7 +36,7 @@ async fn a_hundred_posts_of_one_signature_give_one_session() {
     for wallet in [Wallet::ethereum(1), Wallet::solana(1)] {
         let world = World::new();
         let life = world.live(settings()).await;
-        // For a wallet that nobody knows, and for one that has signed in before.
+        // For an unknown wallet, and for one that has signed in before.
         for round in 1..=2 {
             let proof = life.proof(&wallet).await;
             let posts = (0..100).map(|_| {
@@ -90,7 +90,7 @@ async fn a_client_may_write_the_message_itself_and_it_must_be_for_us() {
         (domain, "https://video.example.org/login", 137, now, ""),
         ("https://video.example.org", SITE, 1, now, ""),
         ("localhost:8080", "http://localhost:8080/", 1, now, ""),
-        // Of one server's addresses one is as good as the other.
+        // All addresses of one server are equivalent.
         ("localhost:8080", SITE, 1, now, ""),
         (domain, "http://localhost:8080/login", 1, now, ""),
         ("evil.example", "https://evil.example/", 1, now, "wrong-domain"),
@@ -126,7 +126,7 @@ async fn a_signature_that_is_not_the_wallets_is_refused_and_leaves_the_nonce() {
         cut["signature"] = json!(&text(&good, "signature")[..80]);
         let answer = life.post("sign-in", forged).await;
         assert_eq!((answer.status, slug(&answer)), (401, "invalid-signature"));
-        // What is no signature of a key may be one of a contract, and nobody can be asked here.
+        // What no key signed may be a contract's, and no chain is available here.
         let cut_is = if wallet.kind() == "solana" { "invalid-signature" } else { "contract-wallet" };
         assert_eq!(slug(&life.post("sign-in", cut).await), cut_is);
         assert_eq!(life.post("sign-in", good).await.status, 200);
@@ -140,7 +140,7 @@ async fn a_signature_that_is_not_the_wallets_is_refused_and_leaves_the_nonce() {
     assert_eq!(slug(&life.post("sign-in", proof).await), "invalid-message");
 }
 
-/// Knows every signature as its own, and which ones there were.
+/// Accepts every signature, and records them.
 struct Echo(Mutex<Vec<Vec<u8>>>);
 
 impl ContractWallets for Echo {
@@ -186,7 +186,7 @@ async fn what_no_key_signed_goes_to_the_contract_as_it_came_whatever_its_length(
         let life = world.live_with(settings(), contract.clone()).await;
         let mut proof = life.proof(&wallet).await;
         proof["signature"] = json!(format!("0x{}", "05".repeat(length)));
-        // With a nonce that is not ours nobody is asked anything.
+        // For a nonce that is not ours no chain is called.
         let mut foreign = proof.clone();
         let nonce = text(&life.post("challenge", json!({"kind": "ethereum"})).await.json, "nonce").to_owned();
         let (head, tail) = text(&proof, "message").split_once("Nonce: ").unwrap();
@@ -198,7 +198,7 @@ async fn what_no_key_signed_goes_to_the_contract_as_it_came_whatever_its_length(
 
         assert_eq!(life.post("sign-in", proof.clone()).await.status, 200, "{length}");
         assert_eq!(std::mem::take(&mut *contract.0.lock().unwrap()), [vec![5; length]]);
-        // Nor with one that was used.
+        // Nor for a used one.
         assert_eq!(slug(&life.post("sign-in", proof).await), "unknown-nonce");
         assert!(contract.0.lock().unwrap().is_empty());
     }
@@ -221,18 +221,18 @@ async fn all_keys_of_a_contract_are_one_principal_on_its_chain() {
     };
     let one = enter(137, Wallet::ethereum(2)).await;
     assert_eq!(enter(137, Wallet::ethereum(3)).await, one);
-    // Somebody else may have put another contract at its address there, and the key of the address is
-    // nobody's who signs for the contract.
+    // Another contract may have its address there, and the key of the address does not belong to the
+    // contract's owner.
     let elsewhere = enter(10, Wallet::ethereum(2)).await;
     let key = enter(137, Wallet::ethereum(1)).await;
     assert!(elsewhere != one && key != one && key != elsewhere);
 }
 
 #[tokio::test]
-async fn the_chain_is_asked_about_the_message_of_a_contract_wallet_and_silence_is_no_yes() {
+async fn the_chain_is_called_for_the_message_of_a_contract_wallet_and_no_answer_is_no_yes() {
     use streamgate_auth::ChainWallets;
     use streamgate_plugin_api::{Body, Client};
-    // As a host answers for a capability that nobody provides.
+    // As a host answers for a capability without a provider.
     let nobody = Client::from_service(tower::service_fn(|_: http::Request<Body>| async {
         let mut answer = http::Response::new(Body::empty());
         *answer.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
@@ -259,7 +259,7 @@ async fn the_chain_is_asked_about_the_message_of_a_contract_wallet_and_silence_i
     }
 }
 
-/// A chain that answers one thing.
+/// A chain with one answer.
 mod chain {
     use streamgate_contracts::chain::v1::{Answer, SignatureRequest, SignatureResponse};
     use streamgate_plugin_api::{Body, Client};
@@ -296,14 +296,14 @@ async fn wallets_are_linked_by_their_own_signature_and_taken_off_but_for_the_las
     let tokens = life.sign_in(&first).await;
     let token = text(&tokens, "access_token");
     let asked = json!({ "kind": "solana", "address": second.address(), "link": true });
-    // Without a session nobody links anything.
+    // Linking needs a session.
     assert_eq!(life.post("challenge", asked.clone()).await.status, 401);
     let proof = second.answer(&life.call(token, "POST", "challenge", Some(asked.clone())).await.json);
-    // What was signed to link is no sign-in, and the other way round.
+    // A signature for linking is no sign-in, and vice versa.
     assert_eq!(slug(&life.post("sign-in", proof.clone()).await), "unknown-nonce");
     let sign_in = life.proof(&second).await;
     assert_eq!(slug(&life.call(token, "POST", "wallets", Some(sign_in)).await), "unknown-nonce");
-    // Nor does it link to somebody else.
+    // Nor does it link to another user.
     let stranger = life.sign_in(&Wallet::ethereum(9)).await;
     let stolen = life.call(text(&stranger, "access_token"), "POST", "wallets", Some(proof.clone())).await;
     assert_eq!(slug(&stolen), "unknown-nonce");
@@ -348,7 +348,7 @@ async fn attempts_are_limited_by_address_and_by_wallet() {
 
     let life = world.live(Settings { attempts_per_wallet: 2, ..settings() }).await;
     let wallet = Wallet::ethereum(3);
-    // Who cannot sign for it uses up nothing of it.
+    // A client that cannot sign for it uses up none of its attempts.
     for _ in 0..5 {
         let mut forged = life.proof(&wallet).await;
         forged["signature"] = json!(Wallet::ethereum(4).sign(text(&forged, "message")));
@@ -388,7 +388,7 @@ async fn a_network_has_its_share_of_challenges_and_none_of_those_of_others() {
 }
 
 #[tokio::test]
-async fn a_crowd_that_asks_for_challenges_leaves_nothing_behind_and_keeps_nobody_out() {
+async fn many_requests_for_challenges_leave_no_state_and_keep_no_other_user_out() {
     let world = World::new();
     let usual = Settings::default().challenges_per_address;
     let limits = Settings { attempts_per_address: 1, challenges_per_address: usual, ..settings() };
@@ -402,7 +402,7 @@ async fn a_crowd_that_asks_for_challenges_leaves_nothing_behind_and_keeps_nobody
         let from = [("x-streamgate-client", address.as_str())];
         assert_eq!(life.send("POST", "challenge", &from, Some(body)).await.status, 200, "{number}");
     }
-    assert_eq!(world.asked(), before, "the database is asked nothing for a challenge");
+    assert_eq!(world.asked(), before, "a challenge needs no database call");
     life.sign_in(&wallets[0]).await;
 }
 
@@ -414,7 +414,7 @@ async fn a_nonce_outlives_a_restart_and_counts_once_all_the_same() {
         assert_eq!(world.live(settings()).await.post("sign-in", proof.clone()).await.status, 200);
         let life = world.live(settings()).await;
         assert_eq!(slug(&life.post("sign-in", proof.clone()).await), "unknown-nonce");
-        // Nor once it is forgotten that it was used, even by a clock that was set back a little.
+        // Nor after its use is forgotten, even by a clock that was set back a little.
         world.pass(301);
         life.auth.tidy().await.unwrap();
         world.pass(-200);
@@ -540,7 +540,7 @@ async fn somebody_is_found_by_their_id_and_by_each_of_their_wallets_in_any_spell
         lower.clone(),
         solana.address(),
         format!("solana:{}", solana.address()),
-        // A contract's is on one chain, and this is no contract's.
+        // A contract's is on one chain, and this is not a contract's.
         format!("eip155:137:{address}"),
         format!("0x{}", lower[2..].to_uppercase()),
         "nobody".into(),

@@ -1,5 +1,4 @@
-//! Sign-in by typed data (EIP-712), by a wallet that hashes what the request says and knows nothing
-//! of how the server does.
+//! Sign-in by typed data (EIP-712), with a wallet that hashes the request independently of the server's code.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -92,7 +91,7 @@ async fn what_was_signed_is_what_counts_and_one_spelling_of_the_signature() {
         changed["message"][field] = value;
         assert_eq!(refusal(proof(&changed, &signature)).await, "invalid-signature", "{field}");
     }
-    // What a message must say, typed data must say too, however well it is signed.
+    // The rules for a message apply to typed data too, however well it is signed.
     for (field, value, problem) in [
         ("domain", json!("evil.example"), "wrong-domain"),
         ("uri", json!("https://evil.example"), "wrong-domain"),
@@ -122,7 +121,7 @@ async fn what_was_signed_is_what_counts_and_one_spelling_of_the_signature() {
     high[64] = 27 + 28 - high[64];
     let mut odd = signature;
     odd[64] = 29;
-    // No key's; a contract's perhaps, and no chain answers here.
+    // Not a key's; possibly a contract's, and no chain answers here.
     for bad in [&high[..], &odd, &signature[..64]] {
         assert_eq!(refusal(proof(&request, bad)).await, "contract-wallet");
     }
@@ -189,7 +188,7 @@ async fn what_is_like_the_typed_data_but_of_another_type_or_domain_is_not_it() {
         let forged = proof(&request, &sign(&wallet, digest(&other)));
         assert_eq!(slug(&life.post("sign-in", forged).await), "invalid-signature", "{what}");
     }
-    // The domain alone, and the struct alone, are no digests of it either.
+    // The domain alone, and the struct alone, are not digests of it either.
     let types = &request["types"];
     for part in [
         hash_struct(types, "SignIn", &request["message"]),
@@ -244,7 +243,7 @@ async fn only_wallets_of_ethereum_sign_typed_data() {
     assert_eq!(slug(&life.post("challenge", asked).await), "invalid-request");
 }
 
-/// A contract that takes one digest for its own.
+/// A contract that accepts one digest.
 struct Contract(Mutex<Option<Hash>>);
 
 impl ContractWallets for Contract {
@@ -264,7 +263,7 @@ impl ContractWallets for Contract {
 }
 
 #[tokio::test]
-async fn a_contract_wallet_is_asked_about_the_digest_of_the_typed_data() {
+async fn a_contract_wallet_is_called_with_the_digest_of_the_typed_data() {
     let world = World::new();
     let contract = Arc::new(Contract(Mutex::new(None)));
     let life = world.live_with(settings(), contract.clone()).await;

@@ -1,24 +1,24 @@
-//! ASS and SSA (Sub Station Alpha): events, and the files that hold them. What cannot be said in WebVTT,
-//! such as fonts, places and drawings, is left out.
+//! ASS and SSA (Sub Station Alpha): events, and the files that contain them. Properties that WebVTT does not
+//! support, such as fonts, positions and drawings, are left out.
 
 use crate::Cue;
 use crate::styled::{Markup, Style};
 use crate::time::Form;
 use crate::upload::{CaptionsError, cue_times, quoted};
 
-/// Commas before the text of an event as libavcodec's decoders give it.
+/// Commas before the text of an event in the form of libavcodec's decoders.
 const FIELDS: usize = 9;
-/// Lighter letters are not bold: CSS 400 is normal and 700 is bold.
+/// Lighter weights are not bold: CSS 400 is normal and 700 is bold.
 const BOLD: u32 = 500;
 
-/// The text and the cue settings of a whole event line, as the decoders of libavcodec give it:
-/// `ReadOrder,Layer,Style,Name,MarginL,MarginR,MarginV,Effect,Text`. None: there is nothing to read.
+/// The text and the cue settings of a whole event line, in the form of libavcodec's decoders:
+/// `ReadOrder,Layer,Style,Name,MarginL,MarginR,MarginV,Effect,Text`. `None`: it is empty.
 #[must_use]
 pub fn event_line(line: &str) -> Option<(String, String)> {
     event_text(line.splitn(FIELDS, ',').nth(FIELDS - 1)?)
 }
 
-/// The text and the cue settings of the text field of an event. None: there is nothing to read.
+/// The text and the cue settings of the text field of an event. `None`: it is empty.
 #[must_use]
 pub fn event_text(ass: &str) -> Option<(String, String)> {
     let mut event = Event::default();
@@ -56,7 +56,7 @@ pub fn event_text(ass: &str) -> Option<(String, String)> {
     event.finish()
 }
 
-/// An event as it is read.
+/// An event being parsed.
 #[derive(Debug, Default)]
 pub(crate) struct Event {
     pub(crate) markup: Markup,
@@ -73,8 +73,7 @@ impl Event {
         }
     }
 
-    /// The tags of an override block, without its braces. What stands in parentheses changes with time, or
-    /// is no text.
+    /// The tags of an override block, without its braces. Text in parentheses is animated, or no text.
     pub(crate) fn overrides(&mut self, block: &str) {
         let mut rest = block;
         while let Some((_, after)) = rest.split_once('\\') {
@@ -128,8 +127,7 @@ impl Event {
     }
 }
 
-/// The events of a whole file, in its order. Such that are shown for no time are left out: editors keep
-/// notes in them.
+/// The events of a whole file, in its order. Those with no duration are left out: editors keep notes in them.
 pub(crate) fn cues(text: &str) -> Result<Vec<Cue>, CaptionsError> {
     let mut cues = Vec::new();
     let mut columns: Option<Columns> = None;
@@ -141,11 +139,11 @@ pub(crate) fn cues(text: &str) -> Result<Vec<Cue>, CaptionsError> {
         }
         let Some((kind, fields)) = line.split_once(':').filter(|_| within) else { continue };
         if kind.eq_ignore_ascii_case("Format") {
-            let problem = "the Format of [Events] has no Start, no End, or no Text at its end";
+            let problem = "the Format of [Events] needs Start, End, and Text as its last field";
             columns =
                 Some(Columns::new(fields).ok_or_else(|| CaptionsError::at(number, problem.to_owned()))?);
         } else if kind.eq_ignore_ascii_case("Dialogue") {
-            let problem = "a Dialogue stands before the Format line of [Events]";
+            let problem = "a Dialogue precedes the Format line of [Events]";
             let columns = columns.as_ref().ok_or_else(|| CaptionsError::at(number, problem.to_owned()))?;
             cues.extend(columns.cue(fields, number)?);
         }
@@ -153,7 +151,7 @@ pub(crate) fn cues(text: &str) -> Result<Vec<Cue>, CaptionsError> {
     Ok(cues)
 }
 
-/// Where the fields of a Dialogue are.
+/// The positions of the fields of a Dialogue.
 #[derive(Debug)]
 struct Columns {
     count: usize,
@@ -272,13 +270,13 @@ mod tests {
     #[test]
     fn a_wrong_file_is_refused_with_its_line() {
         for (events, error) in [
-            ("Dialogue: 0,0:00:01.00,0:00:02.00,a", "line 2: a Dialogue stands before the Format line"),
+            ("Dialogue: 0,0:00:01.00,0:00:02.00,a", "line 2: a Dialogue precedes the Format line"),
             ("Format: Start, Text, End", "line 2: the Format of [Events]"),
             (
                 "Format: Start, End, Text\nDialogue: 0:00:01.00,0:00:02.00",
                 "line 3: \" 0:00:01.00,0:00:02.00\" has",
             ),
-            ("Format: Start, End, Text\nDialogue: 1,2,a", "line 3: \"1\" is no time; write H:MM:SS.cc"),
+            ("Format: Start, End, Text\nDialogue: 1,2,a", "line 3: \"1\" is not a time; write H:MM:SS.cc"),
             ("Format: Start, End, Text\nDialogue: 0:00:02.00,0:00:01.00,a", "line 3: ends at 00:00:01.000"),
         ] {
             let found = cues(&format!("[Events]\n{events}")).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! From bytes to text: UTF-8, or UTF-16 that says so, with `\n` at the ends of lines.
+//! From bytes to text: UTF-8, or UTF-16 with a byte order mark, with `\n` at the ends of lines.
 
 use crate::upload::CaptionsError;
 
@@ -25,7 +25,7 @@ pub(crate) fn text(bytes: &[u8]) -> Result<String, CaptionsError> {
 
 fn utf8(bytes: &[u8]) -> Result<String, CaptionsError> {
     std::str::from_utf8(bytes).map(str::to_owned).map_err(|error| {
-        let problem = "this is no UTF-8, and no UTF-16 with a byte order mark; save the file as UTF-8";
+        let problem = "the file is neither UTF-8 nor UTF-16 with a byte order mark; save the file as UTF-8";
         CaptionsError::at(line_at(&bytes[..error.valid_up_to()]), problem.to_owned())
     })
 }
@@ -34,7 +34,8 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, CaptionsError
     let (pairs, rest) = bytes.as_chunks::<2>();
     let mut text = String::with_capacity(bytes.len());
     let broken = |text: &str| {
-        let problem = "the byte order mark says UTF-16, and this is none; save the file as UTF-8";
+        let problem =
+            "the byte order mark is that of UTF-16, but the text is not UTF-16; save the file as UTF-8";
         CaptionsError::at(line_at(text.as_bytes()), problem.to_owned())
     };
     for c in char::decode_utf16(pairs.iter().map(|pair| unit(*pair))) {
@@ -46,7 +47,7 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, CaptionsError
     if rest.is_empty() { Ok(text) } else { Err(broken(&text)) }
 }
 
-/// The number of the line that goes on behind these bytes. A `\r` alone ends a line as well.
+/// The number of the line after these bytes. A single `\r` ends a line as well.
 fn line_at(before: &[u8]) -> usize {
     let mut following = before.iter().skip(1);
     let ends = before.iter().filter(|byte| {
@@ -81,10 +82,10 @@ mod tests {
     #[test]
     fn what_is_no_text_is_refused_with_its_line() {
         for (bytes, error) in [
-            (&b"a\nb\r\nZ\xfcrich"[..], "line 3: this is no UTF-8"),
+            (&b"a\nb\r\nZ\xfcrich"[..], "line 3: the file is neither UTF-8"),
             (b"a\rb\r\0", "line 3: there is a NUL in it"),
-            (b"\xff\xfea\0\n\0\0\xd8", "line 2: the byte order mark says UTF-16"),
-            (b"\xfe\xff\0a\n", "line 1: the byte order mark says UTF-16"),
+            (b"\xff\xfea\0\n\0\0\xd8", "line 2: the byte order mark is that of UTF-16"),
+            (b"\xfe\xff\0a\n", "line 1: the byte order mark is that of UTF-16"),
         ] {
             let found = text(bytes).unwrap_err().to_string();
             assert!(found.starts_with(error), "{found}");

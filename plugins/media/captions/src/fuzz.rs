@@ -1,9 +1,9 @@
-//! Entries for the fuzz targets, not an API: bytes as somebody may upload them, or as a file may carry them, and
-//! what must hold whatever they are.
+//! Entries for the fuzz targets, not an API: bytes from an upload or a file, and what must hold for all of
+//! them.
 
 use crate::{Cue, Format, MAX_BYTES, event_text, read, write};
 
-/// A file that is uploaded: what is taken is WebVTT that is taken again, as it is.
+/// An uploaded file: accepted WebVTT is accepted again, unchanged.
 pub fn file(data: &[u8]) {
     let Ok(captions) = read(data) else { return };
     assert!(captions.vtt.starts_with("WEBVTT") && captions.vtt.ends_with('\n'));
@@ -12,7 +12,7 @@ pub fn file(data: &[u8]) {
     assert!(again.format == Format::WebVtt && again.vtt == captions.vtt && again.cues == captions.cues);
 }
 
-/// The text of an event: it is one cue's, and its markup is whole.
+/// The text of an event: it is one cue, and its markup is well-formed.
 pub fn event(data: &[u8]) {
     let Ok(ass) = std::str::from_utf8(data) else { return };
     let Some((text, settings)) = event_text(ass) else { return };
@@ -23,7 +23,8 @@ pub fn event(data: &[u8]) {
     assert!(text.len() > crate::MAX_CUE_BYTES || read(written.as_bytes()).is_ok_and(|it| it.cues == 1));
 }
 
-/// A document of TTML, as MP4 carries it in a sample: its cues lie within the sample, and their markup is whole.
+/// A TTML document, as MP4 carries it in a sample: its cues are within the sample, and their markup is
+/// well-formed.
 pub fn document(data: &[u8]) {
     let Ok(document) = crate::document(data, 1_000..5_000) else { return };
     for Cue { start_ms, end_ms, settings, text } in document.cues {

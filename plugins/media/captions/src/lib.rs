@@ -1,5 +1,5 @@
-//! Captions and subtitles as text: what people upload and what files carry becomes WebVTT, the one
-//! format that is stored and that all players read. Pure: it opens no file and asks nobody.
+//! Captions and subtitles as text: uploads and text tracks of files become WebVTT, the one format that is
+//! stored and that all players read. Pure: it does no I/O.
 //!
 //! ```
 //! use streamgate_captions::{Cue, event_line, read, write};
@@ -32,7 +32,7 @@ pub use ttml::{Document, document};
 pub use upload::{Captions, CaptionsError, Format, read};
 pub use vtt::write;
 
-/// Bytes of a file that is read, and of the WebVTT that it becomes.
+/// Maximum bytes of a file, and of the resulting WebVTT.
 pub const MAX_BYTES: usize = 10 << 20;
 /// Cues of one file: four a second over seven hours.
 pub const MAX_CUES: usize = 100_000;
@@ -41,12 +41,12 @@ pub const MAX_CUE_BYTES: usize = 16 << 10;
 /// Bytes of a time line of WebVTT, with its settings.
 pub const MAX_TIMING_BYTES: usize = 1 << 10;
 
-/// A text with the time in which it is shown.
+/// A text and its time.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cue {
     /// Milliseconds from the beginning.
     pub start_ms: u64,
-    /// Milliseconds from the beginning, beyond the start.
+    /// Milliseconds from the beginning, after the start.
     pub end_ms: u64,
     /// WebVTT cue settings (WebVTT §3.5), such as `line:0 align:left`; may be empty.
     pub settings: String,

@@ -1,4 +1,4 @@
-//! SubRip, of which nobody wrote a standard: numbers are ignored, and times decide where a cue begins.
+//! SubRip, which has no standard: numbers are ignored, and times decide where a cue begins.
 
 use crate::Cue;
 use crate::ass::Event;
@@ -6,9 +6,9 @@ use crate::styled::Style;
 use crate::time::Form;
 use crate::upload::{CaptionsError, cue_times, quoted};
 
-/// Longer than any tag that means something.
+/// Longer than any known tag.
 const MAX_TAG_BYTES: usize = 512;
-/// Character references that WebVTT has as well.
+/// Character references that WebVTT supports as well.
 const REFERENCES: [&str; 6] = ["&amp;", "&lt;", "&gt;", "&nbsp;", "&lrm;", "&rlm;"];
 
 /// The cues of a file, in its order; cues without a text are left out.
@@ -23,10 +23,10 @@ pub(crate) fn cues(text: &str) -> Result<Vec<Cue>, CaptionsError> {
                 first = number;
             }
             if is_timing_with_another_arrow(line) {
-                let problem = format!("{} has no arrow; write --> between the two times", quoted(line));
+                let problem = format!("{} contains no arrow; write --> between the two times", quoted(line));
                 return Err(CaptionsError::at(number, problem));
             }
-            // An empty line within a text stands for nothing.
+            // An empty line within a text is meaningless.
             if !line.is_empty() {
                 lines.push(line);
             }
@@ -39,7 +39,7 @@ pub(crate) fn cues(text: &str) -> Result<Vec<Cue>, CaptionsError> {
             Some(times) => cues.extend(cue(times, &lines, first)?),
             None if lines.is_empty() => {}
             None => {
-                let problem = format!("{} stands before the first time", quoted(lines[0]));
+                let problem = format!("{} precedes the first time", quoted(lines[0]));
                 return Err(CaptionsError::at(first, problem));
             }
         }
@@ -54,7 +54,7 @@ pub(crate) fn cues(text: &str) -> Result<Vec<Cue>, CaptionsError> {
     Ok(cues)
 }
 
-/// Such as `00:00:01,000 -> 00:00:02,000`, which would be shown as a text.
+/// For example `00:00:01,000 -> 00:00:02,000`, which would be shown as text.
 fn is_timing_with_another_arrow(line: &str) -> bool {
     let mut words = line.split_whitespace();
     let (first, last) = (words.next().unwrap_or_default(), words.nth(1).unwrap_or_default());
@@ -67,8 +67,8 @@ fn cue((start_ms, end_ms): (u64, u64), lines: &[&str], first: usize) -> Result<O
     Ok(Some(Cue { start_ms, end_ms, settings, text }))
 }
 
-/// The text and the cue settings of a text in lines with tags of HTML, as SubRip has it, and many files have
-/// override blocks of ASS as well. None: there is nothing to read.
+/// The text and the cue settings of lines with HTML tags, as SubRip has them; many files have override blocks
+/// of ASS as well. `None`: it is empty.
 #[must_use]
 pub fn markup(text: &str) -> Option<(String, String)> {
     let mut event = Event::default();
@@ -92,7 +92,7 @@ pub fn markup(text: &str) -> Option<(String, String)> {
     event.finish()
 }
 
-/// Takes a tag that means something, or that at least is one; answers its length.
+/// Parses a tag, known or not; returns its length.
 fn tag(event: &mut Event, rest: &str) -> Option<usize> {
     let end = rest.bytes().take(MAX_TAG_BYTES).position(|byte| byte == b'>')?;
     let inner = rest[1..end].trim();
@@ -163,13 +163,13 @@ mod tests {
         for (file, error) in [
             (
                 "1\n00:00:01,000 --> 00:00:02,000\na\n\n2\n00:00:05 --> 00:00:06,000\nb",
-                "line 6: \"00:00:05\" is no time; write HH:MM:SS,mmm",
+                "line 6: \"00:00:05\" is not a time; write HH:MM:SS,mmm",
             ),
             ("00:00:02,000 --> 00:00:02,000\na", "line 1: ends at 00:00:02.000 and begins at 00:00:02.000"),
-            ("\nhello\n1\n00:00:01,000 --> 00:00:02,000", "line 2: \"hello\" stands before the first time"),
+            ("\nhello\n1\n00:00:01,000 --> 00:00:02,000", "line 2: \"hello\" precedes the first time"),
             (
                 "1\n00:00:01,000 --> 00:00:02,000\na\n\n2\n00:00:05,000 -> 00:00:06,000\nb",
-                "line 6: \"00:00:05,000 -> 00:00:06,000\" has no arrow",
+                "line 6: \"00:00:05,000 -> 00:00:06,000\" contains no arrow",
             ),
         ] {
             let found = cues(file).unwrap_err().to_string();

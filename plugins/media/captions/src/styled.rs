@@ -1,6 +1,6 @@
-//! Cue text with markup that is always nested and closed, whatever order it was asked for in.
+//! Cue text with markup that is always nested and closed, in whatever order it was requested.
 
-/// Markup that all formats have.
+/// Markup that all formats support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     /// `<i>`.
@@ -23,20 +23,20 @@ impl Style {
     }
 }
 
-/// A cue text (WebVTT §3.2) as it grows: its tags are nested, closed and never empty, and what would mean markup is
-/// escaped.
+/// A cue text (WebVTT §3.2) being built: its tags are nested, closed and never empty, and characters of
+/// markup are escaped.
 #[derive(Debug, Default)]
 pub struct Markup {
     out: String,
     wanted: Vec<Style>,
-    /// Those of them that have a tag; the last one is the innermost.
+    /// The open styles with a tag; the last one is the innermost.
     open: Vec<Style>,
-    /// There is something to read.
+    /// Whether there is visible text.
     visible: bool,
 }
 
 impl Markup {
-    /// From here on in this style, or no longer.
+    /// Switches this style on or off from here on.
     pub fn set(&mut self, style: Style, on: bool) {
         if on {
             if !self.wanted.contains(&style) {
@@ -50,12 +50,12 @@ impl Markup {
         }
     }
 
-    /// From here on in no style.
+    /// Switches all styles off from here on.
     pub fn plain(&mut self) {
         STYLES.into_iter().for_each(|style| self.set(style, false));
     }
 
-    /// A character of the text itself. Control characters are left out.
+    /// A character of the text. Control characters are left out.
     pub fn push(&mut self, c: char) {
         match c {
             '\n' => self.out.push('\n'),
@@ -64,7 +64,7 @@ impl Markup {
             '<' => self.reference("&lt;"),
             '>' => self.reference("&gt;"),
             _ if c.is_control() => {}
-            // What is wanted begins with something to see, so that no tags are empty.
+            // Tags open at the first visible character, so that none is empty.
             _ if c.is_whitespace() => self.out.push(c),
             _ => {
                 self.begin();
@@ -89,7 +89,7 @@ impl Markup {
         }
     }
 
-    /// Ends the innermost tag, in front of white space: lines never begin with the end of a tag.
+    /// Closes the innermost tag, before white space: lines never begin with a closing tag.
     fn close(&mut self) {
         let Some(style) = self.open.pop() else { return };
         let end = self.out.trim_end().len();
@@ -98,7 +98,7 @@ impl Markup {
         self.out.push_str(&space);
     }
 
-    /// The text in lines that are not empty; none: there is nothing to read.
+    /// The text without empty lines; `None` if there is nothing else.
     pub fn finish(mut self) -> Option<String> {
         while !self.open.is_empty() {
             self.close();
@@ -107,7 +107,7 @@ impl Markup {
     }
 }
 
-/// The lines of a text, trimmed and without those that are empty, which would end a cue.
+/// The lines of a text, trimmed and without empty ones, which would end a cue.
 fn lines(text: &str) -> String {
     let lines: Vec<&str> = text.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect();
     lines.join("\n")

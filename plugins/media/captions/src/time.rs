@@ -1,21 +1,21 @@
-//! Times from the beginning, as the formats of lines write them.
+//! Times from the beginning, in the notations of the text formats.
 
-/// Longer than anything that is watched.
+/// Longer than any video.
 pub(crate) const MAX_HOURS: u64 = 999;
 
-/// How a format writes times.
+/// The notation of a format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// `[HH:]MM:SS.mmm` (WebVTT §3.3).
     WebVtt,
-    /// `[H:]MM:SS,mmm`, where many write a point for the comma.
+    /// `[H:]MM:SS,mmm`; a point instead of the comma is common.
     SubRip,
-    /// `H:MM:SS.cc`; some write milliseconds.
+    /// `H:MM:SS.cc`; some files have milliseconds.
     Ass,
 }
 
 impl Form {
-    /// How to write one, for people.
+    /// An example for people.
     pub(crate) fn example(self) -> &'static str {
         match self {
             Self::WebVtt => "HH:MM:SS.mmm",
@@ -24,7 +24,7 @@ impl Form {
         }
     }
 
-    /// Milliseconds; none: this is no time of at most 999 hours.
+    /// Milliseconds; `None`: this is not a time of at most 999 hours.
     pub(crate) fn parse(self, text: &str) -> Option<u64> {
         let point = |c: char| c == '.' || (c == ',' && self == Self::SubRip);
         let (clock, fraction) = text.split_once(point)?;
@@ -46,7 +46,7 @@ impl Form {
     }
 }
 
-/// `HH:MM:SS.mmm`, with as many hours as it takes.
+/// `HH:MM:SS.mmm`, with as many hour digits as needed.
 pub(crate) fn webvtt(ms: u64) -> String {
     let (seconds, ms) = (ms / 1_000, ms % 1_000);
     let (minutes, seconds) = (seconds / 60, seconds % 60);

@@ -1,7 +1,7 @@
-//! TTML (W3C TTML2) as far as the text profile of IMSC 1.1 goes: paragraphs and their parts with times, breaks,
-//! italic, bold and underlined letters, and whether a region is at the top. No entity is expanded, no other file is
-//! opened, and what is a picture instead of a text is refused. Names count without their namespaces: documents of
-//! earlier drafts have others.
+//! TTML (W3C TTML2) within the text profile of IMSC 1.1: paragraphs and their parts with times, breaks,
+//! italic, bold and underlined text, and whether a region is at the top. No entity is expanded, no other file
+//! is opened, and pictures instead of text are refused. Namespaces of names are ignored: documents of earlier
+//! drafts have others.
 
 mod clock;
 mod look;
@@ -19,22 +19,22 @@ use crate::{Cue, MAX_BYTES, MAX_CUE_BYTES, MAX_CUES, decode};
 use clock::{Clock, Nanoseconds};
 use look::{Grid, Look, Named, Sheet};
 
-/// Elements within each other.
+/// Maximum depth of elements.
 const MAX_DEPTH: usize = 64;
 const MAX_ATTRIBUTES: usize = 128;
-/// Styles and regions together.
+/// Maximum styles and regions together.
 const MAX_STYLES: usize = 4_096;
-/// Parts of one paragraph: texts, breaks and references.
+/// Maximum parts of one paragraph: texts, breaks and references.
 const MAX_PARTS: usize = 10_000;
-/// Moments at which parts of one paragraph come or go.
+/// Times at which parts of one paragraph appear or disappear.
 const MAX_MOMENTS: usize = 256;
-/// Bytes of parts, each counted for as many cues as it is in.
+/// Maximum bytes of parts, each counted once per cue that it is in.
 const MAX_PART_BYTES: usize = 2 * MAX_BYTES;
 
-/// What a document of TTML has to show.
+/// The content of a TTML document.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Document {
-    /// The first `xml:lang` of the root, the body or a division, as it is written; may be empty.
+    /// The first `xml:lang` of the root, the body or a division, unchanged; may be empty.
     pub language: String,
     /// Its cues, in its order.
     pub cues: Vec<Cue>,
@@ -44,7 +44,7 @@ pub struct Document {
 /// milliseconds by the document's own clock (ISO/IEC 14496-30 §5.4).
 ///
 /// # Errors
-/// When it is no TTML, or consists of pictures; the message says why.
+/// If it is not TTML, or consists of pictures; the message states the reason.
 pub fn document(bytes: &[u8], within: Range<u64>) -> Result<Document, CaptionsError> {
     if bytes.len() > MAX_BYTES {
         return Err(CaptionsError::TooLarge { bytes: bytes.len() });
@@ -52,7 +52,7 @@ pub fn document(bytes: &[u8], within: Range<u64>) -> Result<Document, CaptionsEr
     read(&decode::text(bytes)?, Some(within))
 }
 
-/// Whether a file is XML, of which TTML is the one kind that is read.
+/// Whether a file is XML; TTML is the only supported kind.
 pub(crate) fn is_announced(text: &str) -> bool {
     let text = text.trim_start();
     ["<?xml", "<!--", "<!DOCTYPE", "<tt"].iter().any(|start| text.starts_with(start))
@@ -67,7 +67,7 @@ pub(crate) fn read(text: &str, within: Option<Range<u64>>) -> Result<Document, C
         reading.at = place(reader.buffer_position());
         let event = reader.read_event().map_err(|error| {
             reading.at = place(reader.error_position());
-            reading.wrong(&format!("this is no XML: {error}"))
+            reading.wrong(&format!("invalid XML: {error}"))
         })?;
         match event {
             Event::Start(tag) => reading.open(&tag)?,
@@ -94,7 +94,7 @@ pub(crate) fn read(text: &str, within: Option<Range<u64>>) -> Result<Document, C
         return Err(reading.wrong(&format!("the file ends within {:?}", open.kind)));
     }
     if !reading.begun {
-        return Err(reading.wrong("there is no <tt> in this XML"));
+        return Err(reading.wrong("this XML has no <tt>"));
     }
     Ok(reading.found)
 }
@@ -103,7 +103,7 @@ fn place(position: u64) -> usize {
     usize::try_from(position).unwrap_or(usize::MAX)
 }
 
-/// What an element is for.
+/// The role of an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Root,
@@ -118,7 +118,7 @@ enum Kind {
     Paragraph,
     Span,
     Break,
-    /// Nothing in it is shown.
+    /// Not shown, including its content.
     Other,
 }
 
@@ -141,13 +141,13 @@ impl Kind {
         })
     }
 
-    /// Whether it is or has something to show.
+    /// Whether it is shown or contains something that is.
     fn is_content(self) -> bool {
         matches!(self, Self::Division | Self::Paragraph | Self::Span)
     }
 }
 
-/// An element that has begun.
+/// An open element.
 #[derive(Debug)]
 struct Element {
     kind: Kind,
@@ -155,21 +155,21 @@ struct Element {
     region: Option<Look>,
     preserve: bool,
     begin: Nanoseconds,
-    /// None: as long as there is something to see.
+    /// `None`: as long as its content.
     end: Option<Nanoseconds>,
-    /// What is in it comes one after the other; the last one ended at `last_end`.
+    /// Its children are sequential; the last one ended at `last_end`.
     sequential: bool,
     last_end: Nanoseconds,
 }
 
 impl Element {
-    /// What its content counts from.
+    /// The time that its content is relative to.
     fn origin(&self) -> Nanoseconds {
         if self.sequential { self.last_end } else { self.begin }
     }
 }
 
-/// What the attributes of an element say.
+/// The values of an element's attributes.
 #[derive(Debug, Default)]
 struct Said {
     named: Named,
@@ -183,7 +183,7 @@ struct Said {
     picture: bool,
 }
 
-/// A part of a paragraph that looks alike.
+/// A part of a paragraph with one style.
 #[derive(Debug)]
 struct Part {
     text: String,
@@ -194,22 +194,22 @@ struct Part {
     end: Option<Nanoseconds>,
 }
 
-/// A document while it is read.
+/// A document being read.
 #[derive(Debug, Default)]
 struct Reading<'t> {
     text: &'t str,
     within: Option<Range<u64>>,
-    /// Where in the text the present event is.
+    /// Position of the current event in the text.
     at: usize,
     begun: bool,
     clock: Clock,
     grid: Grid,
     sheet: Sheet,
-    /// The style or region that is being read.
+    /// The style or region being read.
     named: Named,
     /// The last one is the innermost.
     open: Vec<Element>,
-    /// Of the paragraph that is being read, which begins at `paragraph_at`.
+    /// Of the paragraph being read, which begins at `paragraph_at`.
     parts: Vec<Part>,
     paragraph_at: usize,
     part_bytes: usize,
@@ -229,22 +229,22 @@ impl Reading<'_> {
 
     fn unknown(&self, name: &str) -> CaptionsError {
         let name = quoted(&format!("&{name};"));
-        self.wrong(&format!("{name} is not known, and no entity is expanded; write the character itself"))
+        self.wrong(&format!("{name} is unknown, and entities are not expanded; write the character itself"))
     }
 
     fn open(&mut self, tag: &BytesStart<'_>) -> Result<(), CaptionsError> {
         if self.open.len() >= MAX_DEPTH {
-            return Err(self.wrong(&format!("more than {MAX_DEPTH} elements are within each other")));
+            return Err(self.wrong(&format!("elements are nested more than {MAX_DEPTH} deep")));
         }
         let name = tag.local_name();
         let name: &str = name.as_ref();
         let parent = self.open.last();
         if self.begun && parent.is_none() {
-            return Err(self.wrong("a second element stands behind the root"));
+            return Err(self.wrong("a second element follows the root"));
         }
         let Some(mut kind) = Kind::of(name, parent.map(|parent| parent.kind)) else {
             let found = quoted(name);
-            return Err(self.wrong(&format!("{found} is no TTML, whose root is <tt>")));
+            return Err(self.wrong(&format!("{found} is not the root of TTML, which is <tt>")));
         };
         let within_content = parent.is_some_and(|parent| parent.kind.is_content());
         if kind == Kind::Root {
@@ -268,7 +268,7 @@ impl Reading<'_> {
             _ => {}
         }
         let element = self.element(kind, &said)?;
-        // What is not shown has nothing in it.
+        // Nothing within a hidden element is shown.
         if kind.is_content() && element.look.gone == Some(true) {
             kind = Kind::Other;
         }
@@ -279,7 +279,7 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// An element by what it says and what it is in.
+    /// An element from its attributes and its parent.
     fn element(&self, kind: Kind, said: &Said) -> Result<Element, CaptionsError> {
         let parent = self.open.last();
         if let (Some(begin), Some(end)) = (said.begin, said.end)
@@ -314,7 +314,7 @@ impl Reading<'_> {
         })
     }
 
-    /// What the root says of times and lengths.
+    /// The parameters of the root for times and lengths.
     fn parameters(&mut self, tag: &BytesStart<'_>) -> Result<(), CaptionsError> {
         for (name, value) in self.attributes(tag)? {
             self.clock.parameter(&name, &value).map_err(|problem| self.wrong(&problem))?;
@@ -326,7 +326,8 @@ impl Reading<'_> {
     fn said(&self, tag: &BytesStart<'_>) -> Result<Said, CaptionsError> {
         let mut said = Said::default();
         let time = |value: &str| {
-            let problem = || format!("{} is no time; write, for example, 00:00:05.000 or 5s", quoted(value));
+            let problem =
+                || format!("{} is not a time; write, for example, 00:00:05.000 or 5s", quoted(value));
             self.clock.parse(value).map(Some).ok_or_else(|| self.wrong(&problem()))
         };
         for (name, value) in self.attributes(tag)? {
@@ -349,9 +350,9 @@ impl Reading<'_> {
 
     fn attributes(&self, tag: &BytesStart<'_>) -> Result<Vec<(String, String)>, CaptionsError> {
         let mut found = Vec::new();
-        // Duplicates are looked for in a time that grows with the square of their number.
+        // The check for duplicates takes time that grows with the square of their number.
         for attribute in tag.attributes().with_checks(false) {
-            let attribute = attribute.map_err(|error| self.wrong(&format!("this is no XML: {error}")))?;
+            let attribute = attribute.map_err(|error| self.wrong(&format!("invalid XML: {error}")))?;
             if found.len() >= MAX_ATTRIBUTES {
                 return Err(self.wrong(&format!("an element has more than {MAX_ATTRIBUTES} attributes")));
             }
@@ -398,7 +399,7 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// A paragraph becomes as many cues as it takes to show its parts at their times.
+    /// Splits a paragraph into as many cues as its parts need.
     fn paragraph(&mut self, parts: &[Part]) -> Result<(), CaptionsError> {
         let mut moments = BTreeSet::new();
         for part in parts {
@@ -407,7 +408,7 @@ impl Reading<'_> {
                     continue;
                 }
                 self.at = self.paragraph_at;
-                return Err(self.wrong("a text has no end; say when it ends, with end or dur"));
+                return Err(self.wrong("a text has no end; add end or dur"));
             };
             if end > part.begin {
                 moments.extend([part.begin, end]);
@@ -432,7 +433,7 @@ impl Reading<'_> {
             if start_ms >= end_ms {
                 continue;
             }
-            // Where something ends of which nothing was seen, all goes on.
+            // Where an empty part ends, nothing changes.
             if let Some(last) = self.found.cues.get_mut(own..).and_then(<[Cue]>::last_mut)
                 && (last.end_ms, &last.text, &last.settings) == (start_ms, &text, &settings)
             {
@@ -451,7 +452,7 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// The text and the settings of a cue that shows a paragraph's parts at a moment.
+    /// The text and the settings of a cue with a paragraph's parts at a time.
     fn shown(
         &mut self,
         parts: &[Part],
@@ -459,7 +460,7 @@ impl Reading<'_> {
     ) -> Result<Option<(String, String)>, CaptionsError> {
         let mut markup = Markup::default();
         let mut at_top = None;
-        // Nothing was seen since the last space.
+        // No visible character since the last space.
         let mut spaced = true;
         let present = |part: &&Part| part.begin <= moment && part.end.is_some_and(|end| end > moment);
         for part in parts.iter().filter(present) {

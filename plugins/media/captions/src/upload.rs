@@ -1,15 +1,15 @@
-//! A file that somebody uploads: which of the four formats it is, and what becomes of it.
+//! An uploaded file: its format, and its conversion.
 
 use crate::time::{self, Form};
 use crate::{Cue, MAX_BYTES, MAX_CUE_BYTES, MAX_CUES, ass, decode, srt, ttml, vtt};
 
-/// Characters of a file that an error repeats.
+/// Maximum characters of a file that an error quotes.
 const QUOTED_CHARS: usize = 40;
 
-/// What a file was before it became WebVTT.
+/// The original format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// WebVTT, which is kept as it is.
+    /// WebVTT, which is kept unchanged.
     WebVtt,
     /// SubRip (`.srt`).
     SubRip,
@@ -19,45 +19,45 @@ pub enum Format {
     Ttml,
 }
 
-/// What was in a file.
+/// The content of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Captions {
-    /// What it was.
+    /// Its original format.
     pub format: Format,
-    /// What it is now: WebVTT in UTF-8 with `\n` at the ends of lines, of at most [`MAX_BYTES`].
+    /// The result: WebVTT in UTF-8 with `\n` at the ends of lines, of at most [`MAX_BYTES`].
     pub vtt: String,
-    /// Cues in it, at least one.
+    /// Number of cues, at least one.
     pub cues: usize,
-    /// The language that it says it is in, as it is written; mostly empty, since TTML alone says it.
+    /// The language that the file declares, unchanged; mostly empty, because only TTML declares one.
     pub language: String,
 }
 
-/// Why a file cannot be taken.
+/// Why a file is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CaptionsError {
     /// It has more than [`MAX_BYTES`], or would have as WebVTT.
     #[error("the captions have {bytes} bytes; at most {MAX_BYTES}")]
     TooLarge {
-        /// How many it has.
+        /// Its size.
         bytes: usize,
     },
     /// It has more than [`MAX_CUES`].
     #[error("the captions have more than {MAX_CUES} cues")]
     TooMany,
-    /// There is nothing to show in it.
-    #[error("there is no cue with a text in it")]
+    /// It contains no text.
+    #[error("the file has no cue with text")]
     Empty,
     /// It is none of the four formats.
     #[error(
-        "this is no WebVTT, SubRip, ASS or TTML: it neither begins with WEBVTT, nor has [Events], nor a time such as \
+        "this is not WebVTT, SubRip, ASS or TTML: it neither begins with WEBVTT, nor has [Events], nor a time such as \
          00:00:05,000 --> 00:00:07,000, nor is it XML"
     )]
     Unknown,
-    /// What is to be read is in pictures.
-    #[error("line {line}: a picture is shown here instead of a text; only text can be taken")]
+    /// It contains pictures instead of text.
+    #[error("line {line}: this is a picture instead of text; only text is supported")]
     Pictures {
-        /// From 1, of the first one.
+        /// The first such line, from 1.
         line: usize,
     },
     /// One line is wrong.
@@ -65,13 +65,13 @@ pub enum CaptionsError {
     Line {
         /// From 1.
         line: usize,
-        /// What is wrong with it, and what to write.
+        /// The problem and what to write instead.
         problem: String,
     },
 }
 
 impl CaptionsError {
-    /// The line that is wrong, from 1, if it is one line.
+    /// The number of the wrong line, from 1, if it is one line.
     #[must_use]
     pub fn line(&self) -> Option<usize> {
         match self {
@@ -93,11 +93,11 @@ impl CaptionsError {
     }
 }
 
-/// Reads a file of WebVTT, SubRip, ASS or TTML in UTF-8, or in UTF-16 with a byte order mark. WebVTT is kept as
-/// it is, but for line ends, the byte order mark and `X-TIMESTAMP-MAP`, which is about another stream.
+/// Reads a file of WebVTT, SubRip, ASS or TTML in UTF-8, or in UTF-16 with a byte order mark. WebVTT is kept
+/// unchanged, except for line ends, the byte order mark and `X-TIMESTAMP-MAP`, which is about another stream.
 ///
 /// # Errors
-/// When it is none of these, or one line of it is wrong; the message says which, and what to write.
+/// If it is none of these, or one of its lines is wrong; the message states which, and what to write.
 pub fn read(bytes: &[u8]) -> Result<Captions, CaptionsError> {
     if bytes.len() > MAX_BYTES {
         return Err(CaptionsError::TooLarge { bytes: bytes.len() });
@@ -150,7 +150,7 @@ fn recognise(text: &str) -> Result<Format, CaptionsError> {
     Err(CaptionsError::Unknown)
 }
 
-/// The file of these cues, and how many it has. Layers of ASS that say the same at the same time are one.
+/// The file of these cues, and their number. Identical ASS layers at the same time are merged.
 fn converted(mut cues: Vec<Cue>) -> Result<(String, usize), CaptionsError> {
     cues.sort_by_key(|cue| cue.start_ms);
     cues.dedup();
@@ -160,7 +160,7 @@ fn converted(mut cues: Vec<Cue>) -> Result<(String, usize), CaptionsError> {
     Ok((vtt::write(&cues), cues.len()))
 }
 
-/// The two times of a cue, of which the second one is later.
+/// The two times of a cue; the second one must be later.
 pub(crate) fn cue_times(
     form: Form,
     start: &str,
@@ -168,7 +168,7 @@ pub(crate) fn cue_times(
     line: usize,
 ) -> Result<(u64, u64), CaptionsError> {
     let parse = |text: &str| {
-        let problem = || format!("{} is no time; write {}", quoted(text), form.example());
+        let problem = || format!("{} is not a time; write {}", quoted(text), form.example());
         form.parse(text).ok_or_else(|| CaptionsError::at(line, problem()))
     };
     let (start_ms, end_ms) = (parse(start)?, parse(end)?);
@@ -223,12 +223,12 @@ mod tests {
     #[test]
     fn what_none_of_the_formats_is_says_what_would_be() {
         for (bytes, error) in [
-            (&b"hello"[..], "this is no WebVTT, SubRip, ASS or TTML"),
-            (b" \n", "there is no cue"),
-            (b"WEBVTT\n", "there is no cue"),
-            (b"[Events]\nFormat: Start, End, Text\n", "there is no cue"),
+            (&b"hello"[..], "this is not WebVTT, SubRip, ASS or TTML"),
+            (b" \n", "the file has no cue"),
+            (b"WEBVTT\n", "the file has no cue"),
+            (b"[Events]\nFormat: Start, End, Text\n", "the file has no cue"),
             (b"\n\nWEBVTT\n\n", "line 3: WEBVTT has to be the first word"),
-            (b"WEBVTTX\n", "this is no WebVTT"),
+            (b"WEBVTTX\n", "this is not WebVTT"),
         ] {
             let found = read(bytes).unwrap_err().to_string();
             assert!(found.starts_with(error), "{found}");

@@ -6,12 +6,12 @@ use crate::time::{self, Form};
 use crate::upload::{CaptionsError, cue_times, quoted};
 use crate::{Cue, MAX_CUES, MAX_TIMING_BYTES};
 
-/// Says where in an MPEG transport stream a file belongs (RFC 8216 §3.5). Whole files belong nowhere: a
-/// player would show them at another time.
+/// Places a file in an MPEG transport stream (RFC 8216 §3.5). Meaningless for whole files: a player would
+/// show them at another time.
 const TIMESTAMP_MAP: &str = "X-TIMESTAMP-MAP";
 
-/// A WebVTT file (WebVTT §4.1) of these cues, in the order of their starts. Cues without a text, and those
-/// that do not end after their start, are left out, since a file may have none.
+/// A WebVTT file (WebVTT §4.1) of these cues, in the order of their starts. Cues without text, and those that
+/// do not end after their start, are left out, because a file must not contain any.
 #[must_use]
 pub fn write(cues: &[Cue]) -> String {
     let mut sorted: Vec<&Cue> = cues.iter().filter(|cue| cue.end_ms > cue.start_ms).collect();
@@ -30,14 +30,14 @@ pub fn write(cues: &[Cue]) -> String {
     file
 }
 
-/// A text without what would end its cue.
+/// A text without anything that would end its cue.
 fn payload(text: &str) -> String {
     let text = text.replace('\0', "\u{fffd}").replace("-->", "--&gt;");
     let lines: Vec<&str> = text.split(['\n', '\r']).filter(|line| !line.trim().is_empty()).collect();
     lines.join("\n")
 }
 
-/// Settings in one line, without what would be another time.
+/// Settings in one line, without anything that could be read as a time.
 fn settings(settings: &str) -> String {
     let words: Vec<&str> = settings.split(|c: char| c.is_whitespace() || c.is_control()).collect();
     let words: Vec<&str> =
@@ -45,7 +45,7 @@ fn settings(settings: &str) -> String {
     words.join(" ")
 }
 
-/// Whether a file says that it is one.
+/// Whether a file declares itself as WebVTT.
 pub(crate) fn is_announced(first_line: &str) -> bool {
     first_line.strip_prefix("WEBVTT").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))
 }
@@ -75,7 +75,7 @@ pub(crate) fn cues(text: &str) -> Result<Vec<Cue>, CaptionsError> {
     Ok(cues)
 }
 
-/// A cue, or none of what is no cue (WebVTT §4.1: NOTE, STYLE and REGION).
+/// A cue, or `None` for other blocks (WebVTT §4.1: NOTE, STYLE and REGION).
 fn read_block(block: &[(&str, usize)], first: bool) -> Result<Option<Cue>, CaptionsError> {
     let Some(&(head, number)) = block.first() else { return Ok(None) };
     let word = head.split([' ', '\t']).next().unwrap_or_default();
@@ -85,7 +85,7 @@ fn read_block(block: &[(&str, usize)], first: bool) -> Result<Option<Cue>, Capti
         [_, (timing, number), rest @ ..] if timing.contains("-->") && !apart => ((*timing, *number), rest),
         _ if apart => {
             if word != "NOTE" && !first {
-                let problem = format!("{word} has to stand before the first cue");
+                let problem = format!("{word} must precede the first cue");
                 return Err(CaptionsError::at(number, problem));
             }
             no_arrow(block)?;
@@ -112,7 +112,7 @@ fn no_arrow(lines: &[(&str, usize)]) -> Result<(), CaptionsError> {
     match lines.iter().find(|(line, _)| line.contains("-->")) {
         Some((line, number)) => {
             let problem = format!(
-                "{} stands within a text; write an empty line before a time, and --&gt; for an arrow",
+                "{} is within a text; write an empty line before a time, and --&gt; for an arrow",
                 quoted(line)
             );
             Err(CaptionsError::at(*number, problem))
@@ -137,7 +137,7 @@ fn read_timing(line: &str, number: usize) -> Result<(u64, u64, String), Captions
     Ok((start_ms, end_ms, settings.trim().to_owned()))
 }
 
-/// A file as it is kept: with one line end at its end, and without [`TIMESTAMP_MAP`].
+/// A file as stored: with one line end at its end, and without [`TIMESTAMP_MAP`].
 pub(crate) fn kept(text: &str) -> String {
     let text = text.trim_end_matches('\n');
     let end = text.find("\n\n").unwrap_or(text.len());
@@ -182,14 +182,14 @@ mod tests {
     #[test]
     fn a_wrong_file_is_refused_with_its_line() {
         for (body, error) in [
-            ("00:00:05 --> 00:00:06.000\na", "line 3: \"00:00:05\" is no time; write HH:MM:SS.mmm"),
-            ("00:01.000 --> 00:02,000\na", "line 3: \"00:02,000\" is no time"),
+            ("00:00:05 --> 00:00:06.000\na", "line 3: \"00:00:05\" is not a time; write HH:MM:SS.mmm"),
+            ("00:01.000 --> 00:02,000\na", "line 3: \"00:02,000\" is not a time"),
             ("00:02.000 --> 00:01.000\na", "line 3: ends at 00:00:01.000 and begins at 00:00:02.000"),
             ("a\nb", "line 3: \"a\" has no time"),
             ("00:01.000 --> 00:02.000\na\n00:02.000 --> 00:03.000\nb", "line 5: \"00:02.000 --> 00:03.000\""),
             ("00:01.000 --> 00:02.000 --> 00:03.000", "line 3: there are two arrows"),
-            ("NOTE\n00:01.000 --> 00:02.000", "line 4: \"00:01.000 --> 00:02.000\" stands within"),
-            ("00:01.000 --> 00:02.000\na\n\nSTYLE\nx", "line 6: STYLE has to stand before"),
+            ("NOTE\n00:01.000 --> 00:02.000", "line 4: \"00:01.000 --> 00:02.000\" is within"),
+            ("00:01.000 --> 00:02.000\na\n\nSTYLE\nx", "line 6: STYLE must precede"),
         ] {
             let found = cues(&format!("WEBVTT\n\n{body}")).unwrap_err().to_string();
             assert!(found.starts_with(error), "{found}");
@@ -211,7 +211,7 @@ mod tests {
         let text = "[a-z<>/&{} äß\u{a0}-]{0,8}[a-z!]([\n][a-z-][a-z >]{0,8}){0,3}";
         (0..10_000_000u64, 1..100_000u64, "(line:[0-9]{1,2}( align:left)?)?", text).prop_map(
             |(start_ms, lasts, settings, text)| {
-                // An arrow is escaped when it is written, and stays so.
+                // An arrow is escaped when written, and stays so.
                 let text = text.replace("-->", "--&gt;");
                 Cue { start_ms, end_ms: start_ms + lasts, settings, text }
             },

@@ -1,5 +1,5 @@
-//! The first start of a catalogue. One that is new beside objects of contents that it does not know is
-//! no first start: its database was lost, and beginning anew must be somebody's word.
+//! The first start of a catalogue. A new catalogue beside objects of unknown contents is no first start: its
+//! database was lost, and an operator must decide to start over.
 
 use streamgate_contracts::db::{DbError, params};
 use streamgate_contracts::storage::StorageError;
@@ -11,11 +11,11 @@ use crate::store::Store;
 /// Why the catalogue is not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The database is not there, or does not fit this version.
+    /// The database is unavailable, or does not match this version.
     #[error(transparent)]
     Db(#[from] DbError),
-    /// There is no telling whether contents are in storage.
-    #[error("the catalogue is new, and whether the storage is new as well cannot be told: {0}")]
+    /// It is unknown whether contents are in storage.
+    #[error("the catalogue is new, and it is unknown whether the storage is new as well: {0}")]
     Unknown(String),
     /// The database was lost.
     #[error(
@@ -33,7 +33,7 @@ impl From<StorageError> for OpenError {
     }
 }
 
-/// Begins a catalogue, unless it has begun. `anew`: although the storage is not empty.
+/// Initializes a catalogue, unless it is initialized. `anew`: even if the storage is not empty.
 pub(crate) async fn begin(store: &Store, media: &Media, anew: bool) -> Result<(), OpenError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM begun) AS begun, EXISTS (SELECT 1 FROM contents) \
                OR EXISTS (SELECT 1 FROM tombstones) AS used";
@@ -46,10 +46,10 @@ pub(crate) async fn begin(store: &Store, media: &Media, anew: bool) -> Result<()
         if !anew {
             return Err(OpenError::Lost(object));
         }
-        tracing::warn!(object, "the catalogue begins anew beside objects of contents that it does not know");
+        tracing::warn!(object, "the catalogue starts over beside objects of unknown contents");
     }
     match store.db.execute("INSERT INTO begun (at_ms) VALUES ($1)", params![now_ms()]).await {
-        // It has begun the next time.
+        // It is initialized by the next attempt.
         Ok(_) | Err(DbError::Full { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }

@@ -1,6 +1,6 @@
 //! Captions that people add, replace and remove. The object of a text is in storage before its row names it,
-//! and the row is gone before its object is: what a crash leaves over is an object that no row names, which
-//! `fsck` tells of. What is replaced stays at its address for a while: players may have begun with it.
+//! and the row is removed before its object: a crash can only leave an object without a row, which `fsck`
+//! reports. A replaced text stays at its address for a while: players may have begun with it.
 
 use streamgate_contracts::audit::By;
 use streamgate_contracts::catalogue::v1::{Chapter, Content, Right, TextTrack};
@@ -17,23 +17,22 @@ use crate::store::{Entry, Store, StoreError};
 use crate::texts::{self, About, object};
 use crate::usage;
 
-/// How often a text is put anew because another one came first.
+/// How often a write is retried after a concurrent one.
 const ATTEMPTS: u32 = 4;
-/// Versions that are tried: some may be what a crash left over.
+/// Versions that are tried: some may be left by a crash.
 const VERSIONS: u32 = 16;
 
-/// Who changes what they saw.
+/// The author of a change, and the state it is based on.
 #[derive(Debug, Clone)]
 pub(crate) struct Editor {
     pub(crate) by: By,
     pub(crate) caller: Caller,
-    /// The revision that they saw, if it matters to them.
+    /// The revision that they saw, if they stated one.
     pub(crate) expected: Option<u64>,
 }
 
 impl Editor {
-    /// Checks, in each attempt of a write, what was checked of an earlier state of the content: the right,
-    /// and the revision.
+    /// Repeats, in each attempt of a write, the checks of the content: the right, and the revision.
     pub(crate) fn may(&self, right: Right, content: &Content) -> Result<(), StoreError> {
         if !self.caller.may(right, content) {
             return Err(StoreError::NotYours(content.id.clone()));
@@ -59,13 +58,13 @@ impl Catalogue {
         Media::new(self.dependencies.storage.clone())
     }
 
-    /// What an owner may have beside a text, if there is a quota and it has room for both.
+    /// The limit for an owner's text, if there is a quota and it has room for both.
     async fn room_without(&self, owner: &str, vtt: &str) -> Result<Option<u64>, StoreError> {
         let bytes = vtt.len() as u64;
         Ok(self.room_for(owner, bytes).await?.map(|limit| limit.saturating_sub(bytes)))
     }
 
-    /// Adds a text, which is WebVTT. Answers the content and the name of the text.
+    /// Adds a text, which is WebVTT. Returns the content and the name of the text.
     pub(crate) async fn add_text(
         &self,
         id: &str,
@@ -81,7 +80,7 @@ impl Catalogue {
             about.apply(content, &name)?;
             texts::fits(content)
         };
-        // What will be refused need not be stored.
+        // A text that will be refused need not be stored.
         let mut before = self.get(id).await?;
         apply(&mut before)?;
         let room = self.room_without(&before.owner, &vtt).await?;
@@ -96,7 +95,7 @@ impl Catalogue {
         Ok((content?, name))
     }
 
-    /// Replaces a text by another one, which is WebVTT.
+    /// Replaces a text with another one, which is WebVTT.
     pub(crate) async fn replace_text(
         &self,
         id: &str,
@@ -113,7 +112,7 @@ impl Catalogue {
             let apply = |content: &mut Content| {
                 editor.may(Right::Edit, content)?;
                 let text = texts::find_mut(content, name)?;
-                // Versions only grow: an address never shows another text.
+                // Versions only grow: an address never has another text.
                 if text.version >= version {
                     return Err(StoreError::Busy(id.to_owned()));
                 }
@@ -143,8 +142,8 @@ impl Catalogue {
         Err(StoreError::Busy(id.to_owned()))
     }
 
-    /// Removes what texts were before they were replaced, where its time is over. Nobody is told: to those who look, the
-    /// content is what it was.
+    /// Removes expired earlier versions of texts. No event is published: the content is unchanged for its
+    /// readers.
     pub(crate) async fn expire_texts(&self, limit: u32) -> Result<(), StoreError> {
         let now_ms = now_ms();
         for id in self.store.due_texts(now_ms, limit).await? {
@@ -155,7 +154,7 @@ impl Catalogue {
         Ok(())
     }
 
-    /// Puts a text under the next version that is free, and answers the version.
+    /// Stores a text under the next free version, and returns that version.
     async fn claim(&self, content: &Content, name: &str, vtt: &str) -> Result<u32, StoreError> {
         let mut version = texts::find(content, name)?.version;
         for _ in 0..VERSIONS {
@@ -175,7 +174,7 @@ impl Catalogue {
         Err(StoreError::Busy(content.id.clone()))
     }
 
-    /// Changes what is said of a text.
+    /// Changes the properties of a text.
     pub(crate) async fn change_text(
         &self,
         id: &str,
@@ -233,9 +232,9 @@ impl Catalogue {
         self.entry(id).await
     }
 
-    /// A text as it is, with its content.
+    /// The current text, with its content.
     pub(crate) async fn text(&self, id: &str, name: &str) -> Result<(Content, Body), StoreError> {
-        // It may be replaced between its row and its object.
+        // It may be replaced between the reads of its row and its object.
         for _ in 0..ATTEMPTS {
             let content = self.get(id).await?;
             let key = object(id, name, texts::find(&content, name)?.version);
@@ -249,7 +248,7 @@ impl Catalogue {
     }
 }
 
-/// Whether an error says for certain that no row was written.
+/// Whether an error means that no row was written.
 fn is_certain(error: &StoreError) -> bool {
     !matches!(error, StoreError::Db(_))
 }
@@ -270,21 +269,21 @@ fn describe(what: &str, content: &Content, name: &str) -> String {
     format!("captions \"{name}\" ({language}, \"{label}\"{flags}) {what}")
 }
 
-/// Files are bounded far below 4 GiB.
+/// Files are limited far below 4 GiB.
 fn size(vtt: &str) -> u32 {
     u32::try_from(vtt.len()).unwrap_or(u32::MAX)
 }
 
 impl Store {
-    /// Contents with texts that are due to go, the longest due first.
+    /// Contents with texts that are due for removal, the longest due first.
     async fn due_texts(&self, now_ms: i64, limit: u32) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT id FROM contents WHERE texts_due_at_ms <= $1 ORDER BY texts_due_at_ms LIMIT $2";
         let rows = self.db.query(sql, params![now_ms, limit]).await?;
         rows.into_iter().map(|row| row.get("id").map_err(StoreError::from)).collect()
     }
 
-    /// Forgets what is due, and answers the texts that had some. Of a content that changes meanwhile it stays until the
-    /// next time.
+    /// Removes what is due, and returns the texts that had some. If a content changes concurrently, it waits
+    /// for the next time.
     async fn expire_texts(&self, id: &str, now_ms: i64) -> Result<Vec<TextTrack>, StoreError> {
         let Some(before) = self.find(id).await? else { return Ok(Vec::new()) };
         let mut content = before.clone();

@@ -1,5 +1,5 @@
-//! The REST API of captions and chapters, under `/api/v1/contents/{id}`. What people upload becomes WebVTT
-//! before it is stored. See `docs/reference/http/captions.md`.
+//! The REST API of captions and chapters, under `/api/v1/contents/{id}`. Uploads become WebVTT before they
+//! are stored. See `docs/reference/http/captions.md`.
 
 use axum::Router;
 use axum::extract::{Path, RawQuery, Request, State};
@@ -23,7 +23,7 @@ use crate::store::StoreError;
 use crate::texts::{self, About};
 use crate::view::CaptionView;
 
-/// What captions are sent as; which of the four formats they are, they say themselves.
+/// The media types of captions; the format itself is detected from the text.
 const TEXTS: [&str; 11] = [
     "text/vtt",
     "application/x-subrip",
@@ -180,7 +180,7 @@ impl Api {
     }
 }
 
-/// Who may know of a content may not therefore read along with it: that is decided where it is played.
+/// Seeing a content in the catalogue does not include its captions: access to them is decided by playback.
 fn not_here() -> Response {
     let detail = "Captions are read here by the owner of the content and by admins. Everybody \
                   who may play the content reads them at their `url`.";
@@ -195,7 +195,7 @@ fn caption(status: StatusCode, content: &Content, name: &str) -> Result<Response
     Ok(json(status, body, Some(etag(content))))
 }
 
-/// The captions that a request brings, as WebVTT.
+/// The captions of a request, as WebVTT.
 async fn captions_of<B: Into<Body>>(request: http::Request<B>) -> Result<(HeaderMap, Captions), Response> {
     let read = streamgate_plugin_api::read(request, &TEXTS, MAX_BYTES).await;
     let (parts, body) = read.map_err(IntoResponse::into_response)?;
@@ -203,7 +203,7 @@ async fn captions_of<B: Into<Body>>(request: http::Request<B>) -> Result<(Header
 }
 
 async fn converted(body: Bytes) -> Result<Captions, Response> {
-    // Large files take their time, in which others are not to wait.
+    // Large files take time, in which other requests must not wait.
     let read = tokio::task::spawn_blocking(move || streamgate_captions::read(&body)).await;
     match read {
         Ok(Ok(captions)) => Ok(captions),

@@ -1,5 +1,5 @@
-//! What the catalogue does, whoever asks: the internal contract and the REST API are two
-//! faces of it. Each change is written first and announced after.
+//! The catalogue's operations, shared by the internal contract and the REST API. Each change is written first
+//! and announced after.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ const STORAGE_DEADLINE: Duration = Duration::from_secs(10);
 /// Contents of a page of the internal list.
 const DEFAULT_PAGE: u32 = 100;
 const MAX_PAGE: u32 = 500;
-/// Pages that are looked through for one that shows something.
+/// Pages that are searched for one with a visible content.
 const ROUNDS: usize = 5;
 
 /// The catalogue. Cheap to clone.
@@ -42,11 +42,11 @@ pub(crate) struct Catalogue {
     pub(crate) feed: Feed,
     pub(crate) dependencies: Dependencies,
     pub(crate) policies: Policies,
-    /// Changes that the audit log has to be told of.
+    /// There are new entries for the audit log.
     pub(crate) audit: Outbox,
-    /// There is something to sweep, or a job to enqueue.
+    /// There is work for the reaper.
     pub(crate) work: Arc<Notify>,
-    /// How long a text stays that was replaced.
+    /// How long a replaced text stays.
     pub(crate) replaced_captions: Duration,
 }
 
@@ -115,7 +115,9 @@ impl Catalogue {
         for rendition in &request.renditions {
             let name = rendition.name.as_str();
             if !limits::is_rendition_name(name) {
-                return Err(StoreError::Invalid(format!("`{name}` is no rendition name: [a-z0-9-]{{1,32}}")));
+                return Err(StoreError::Invalid(format!(
+                    "`{name}` is not a rendition name: [a-z0-9-]{{1,32}}"
+                )));
             }
             if names.contains(&name) {
                 return Err(StoreError::Invalid(format!("the rendition `{name}` is given twice")));
@@ -132,7 +134,7 @@ impl Catalogue {
         }
         let content = self.store.put_renditions(&request.id, &request.renditions, request.fence).await?;
         self.feed.touch(&content.id, Urgency::Now);
-        // A generation that nobody was told of may be due to go.
+        // A generation that was never announced may be due for removal.
         self.work.notify_one();
         Ok(content)
     }
@@ -151,7 +153,7 @@ impl Catalogue {
         let apply = |content: &mut Content| {
             fence::pass(content, request.fence)?;
             if !matches!(content.state(), ContentState::Transcoding | ContentState::Playable) {
-                let reason = format!("a content that is {} takes no segments", content.state().name());
+                let reason = format!("a content that is {} accepts no segments", content.state().name());
                 return Err(StoreError::Precondition(reason));
             }
             if request.playable {
@@ -183,7 +185,7 @@ impl Catalogue {
         self.store.entry(checked_id(id)?).await
     }
 
-    /// The content of this id, if `sight` lets it be known of.
+    /// The content of this id, if it is visible to `sight`.
     pub(crate) async fn seen(&self, id: &str, sight: &Sight) -> Result<Entry, StoreError> {
         let entry = self.entry(id).await?;
         if self.policies.show(&entry.content, sight, Where::Address).await? {
@@ -193,7 +195,7 @@ impl Catalogue {
         }
     }
 
-    /// The same, if it is theirs to do what takes this right.
+    /// The same, if the caller has this right.
     pub(crate) async fn held(&self, id: &str, sight: &Sight, right: Right) -> Result<Entry, StoreError> {
         let entry = self.seen(id, sight).await?;
         if sight.caller.may(right, &entry.content) {
@@ -203,8 +205,8 @@ impl Catalogue {
         }
     }
 
-    /// One page of what `sight` lets be known of, and where the next one begins if there is more. It may
-    /// be shorter than asked for: what is noted of policies narrows it down, and what `access` says decides.
+    /// One page of the contents visible to `sight`, and where the next one begins if there is more. It may be
+    /// shorter than requested: the stored openness narrows it down, and the answer of `access` decides.
     pub(crate) async fn list(
         &self,
         mut filter: Filter,
@@ -231,14 +233,14 @@ impl Catalogue {
         Ok((Vec::new(), None))
     }
 
-    /// An event told that a content's policy is another one.
+    /// An event reported a changed policy.
     pub(crate) fn policy_changed(&self, id: &str) {
         self.policies.changed(id);
         self.feed.policy(id);
     }
 
-    /// Brings what is noted of all policies up to date: events may be lost, and the default of `access`
-    /// may be another one.
+    /// Updates the stored openness of all policies: events may be lost, and the default of `access` may have
+    /// changed.
     pub(crate) async fn look_at_policies(&self) -> Result<(), StoreError> {
         let mut after = String::new();
         loop {
@@ -258,7 +260,7 @@ impl Catalogue {
     /// Contents after an id, in the order of their ids.
     pub(crate) async fn page(&self, request: &ListRequest) -> Result<Vec<Content>, StoreError> {
         let state = ContentState::try_from(request.state)
-            .map_err(|_| StoreError::Invalid(format!("{} is no state", request.state)))?;
+            .map_err(|_| StoreError::Invalid(format!("{} is not a state", request.state)))?;
         let limit = match request.limit {
             0 => DEFAULT_PAGE,
             limit if limit <= MAX_PAGE => limit,
@@ -268,7 +270,7 @@ impl Catalogue {
         self.store.page(state, &request.after, limit as usize).await
     }
 
-    /// Changes what people may change, if the content is still at the revision they saw.
+    /// Changes the fields that people may change, if the content is still at the expected revision.
     pub(crate) async fn patch(&self, id: &str, patch: &Patch, editor: &Editor) -> Result<Entry, StoreError> {
         let apply = |content: &mut Content| {
             editor.may(Right::Edit, content)?;
@@ -279,8 +281,8 @@ impl Catalogue {
         self.entry(id).await
     }
 
-    /// Changes a content, and notes who did what. With `room`, only if what its owner has fits then, before the
-    /// change itself is counted.
+    /// Changes a content, and records who did what. With `room`, only if the owner's contents fit the quota
+    /// then, before the change itself is counted.
     pub(crate) async fn edit(
         &self,
         id: &str,
@@ -326,8 +328,7 @@ impl Catalogue {
         self.store.buried(ids).await
     }
 
-    /// Sends a failed content through the encoder again. The job is enqueued after the step,
-    /// for certain, by the task that also sweeps.
+    /// Encodes a failed content again. The reaper enqueues the job after the step, durably.
     pub(crate) async fn retry(&self, id: &str, by: &By) -> Result<Entry, StoreError> {
         let content = self.get(id).await?;
         if content.state() != ContentState::Failed {
@@ -366,7 +367,7 @@ impl Catalogue {
     }
 }
 
-/// Whether a content is as somebody saw it, if that matters to them.
+/// Whether a content is at the expected revision, if one is given.
 pub(crate) fn unchanged(content: &Content, expected_revision: Option<u64>) -> Result<(), StoreError> {
     match expected_revision {
         Some(expected) if expected != content.revision => {

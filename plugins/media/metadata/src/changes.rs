@@ -1,7 +1,7 @@
-//! The live changes: one task reads from the database what changed, in the order of the commits, and
-//! tells the event streams of clients what it looks like now. Touches only wake it: what another node wrote, or a run
-//! before, is found as well. It never holds a queue of changes: a content that changed twice before its
-//! turn is shown once, as it is by then. The bus is told of each change, by the outbox.
+//! The live changes: one task reads the changes from the database, in the order of the commits, and sends
+//! clients' event streams the current state. Notifications only wake it: changes by another node, or by an
+//! earlier run, are found as well. It never queues changes: a content that changes twice before its turn is
+//! shown once, in its latest state. The outbox publishes each change on the bus.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,16 +19,16 @@ use crate::store::{Entry, Store, StoreError};
 use crate::tail::{Held, Tail};
 use crate::view::ContentView;
 
-/// What could not be read, or whose policy could not be looked at, is tried again after this.
+/// Retry after a failed read, or an openness check that failed.
 const RETRY: Duration = Duration::from_secs(1);
-/// How often it is looked for what others wrote, while somebody listens.
+/// How often changes of other nodes are polled for, while there are clients.
 const LOOK: Duration = Duration::from_secs(1);
-/// The same while nobody does.
+/// The same without clients.
 const LOOK_UNHEARD: Duration = Duration::from_secs(5);
-/// Contents that are read at once, and policies that are looked at.
+/// Contents that are read at once, and policies that are checked at once.
 const PAGE: usize = 64;
 
-/// How soon a change must be seen.
+/// How soon a change must be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Urgency {
     /// At once: a state, a title, a segment.
@@ -37,28 +37,28 @@ pub(crate) enum Urgency {
     Soon,
 }
 
-/// What a client of the live changes is told.
+/// A notice for a client of the live changes.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Notice {
     pub(crate) content: String,
-    /// Of the content's last change that it tells of.
+    /// Of the content's last change that it includes.
     pub(crate) position: i64,
-    /// Everything up to here was told with this: the id of the server-sent event.
+    /// Everything up to here has been sent with this: the id of the server-sent event.
     pub(crate) told: i64,
     pub(crate) what: What,
-    /// Whose the content is, and with whom it is shared.
+    /// The content's owner and shares.
     pub(crate) holders: Holders,
     pub(crate) others: Others,
-    /// The same of those who follow this content alone, and so have its address.
+    /// The same for clients that follow this content alone, and so have its address.
     pub(crate) addressed: Others,
 }
 
-/// What those are told who may not know of every content.
+/// The view of a client that may not see every content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Others {
     /// The same.
     Same,
-    /// That it is gone.
+    /// The content is gone.
     Gone,
     Nothing,
 }
@@ -66,18 +66,18 @@ pub(crate) enum Others {
 /// The kinds of notices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum What {
-    /// The content as JSON, and the same for those who may change it.
+    /// The content as JSON, and the same for users who may change it.
     Changed {
         json: String,
         whole: String,
     },
     Deleted,
-    /// The credential of this name ended, and with it the streams of whoever came by it.
+    /// The credential of this name ended, and with it the streams of its holder.
     Ended(String),
 }
 
 impl Notice {
-    /// What a content looks like.
+    /// The views of a content.
     fn changed(entry: &Entry, told: i64, (others, addressed): (Others, Others)) -> Self {
         let json = |whole| ContentView::new(entry, whole).to_json();
         let content = &entry.content;
@@ -92,7 +92,7 @@ impl Notice {
         }
     }
 
-    /// A content is gone. Who follows it alone was let to: it existed for them.
+    /// A content was deleted. Clients that follow it alone could see it.
     fn deleted(grave: &Grave, told: i64, was_hidden: bool) -> Self {
         let others = if grave.listed || was_hidden { Others::Same } else { Others::Nothing };
         let (content, holders) = (grave.id.clone(), grave.holders.clone());
@@ -101,33 +101,33 @@ impl Notice {
     }
 }
 
-/// What its touches leave for the task.
+/// What the notifications leave for the task.
 #[derive(Debug, Default)]
 struct Desk {
     /// Contents of which more than the progress changed.
     urgent: HashSet<String>,
-    /// Contents whose policy may be another one.
+    /// Contents whose policy may have changed.
     policies: HashSet<String>,
 }
 
-/// Where changes are announced, and where clients listen. Cheap to clone.
+/// The sender of changes, and the subscription for clients. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Feed {
     desk: Arc<Mutex<Desk>>,
     wake: Arc<Notify>,
     notices: broadcast::Sender<Arc<Notice>>,
-    /// The last change before there was a feed.
+    /// The last change before the feed began.
     begin: i64,
 }
 
 impl Feed {
-    /// A feed of what changes after a position, whose clients may be `backlog` notices behind.
+    /// A feed of the changes after a position, whose clients may be `backlog` notices behind.
     pub(crate) fn new(backlog: usize, begin: i64) -> Self {
         let notices = broadcast::Sender::new(backlog);
         Self { desk: Arc::default(), wake: Arc::default(), notices, begin }
     }
 
-    /// A content changed, or is gone.
+    /// A content changed, or was deleted.
     pub(crate) fn touch(&self, id: &str, urgency: Urgency) {
         if urgency == Urgency::Now {
             self.desk().urgent.insert(id.to_owned());
@@ -153,7 +153,7 @@ impl Feed {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on, every notice.
+    /// Every notice from now on.
     pub(crate) fn listen(&self) -> broadcast::Receiver<Arc<Notice>> {
         let notices = self.notices.subscribe();
         self.wake.notify_one();
@@ -196,14 +196,14 @@ struct Show {
     store: Store,
     policies: Policies,
     tail: Tail,
-    /// `access` did not answer, and is not asked before then.
+    /// `access` did not answer, and is not called before this time.
     silent_until: Instant,
 }
 
 impl Show {
-    /// Reads what there is and tells what is due. Answers when there is more to do.
+    /// Reads the changes and sends what is due. Returns when there is more to do.
     async fn round(&mut self) -> Result<Option<Instant>, StoreError> {
-        // Taken before it is read: whatever was touched by now was committed before.
+        // Taken before reading: whatever was notified by now was committed before.
         let Desk { urgent, policies } = std::mem::take(&mut *self.feed.desk());
         let mut left: Vec<String> = policies.into_iter().collect();
         let done = match self.note_policies(&mut left).await {
@@ -219,8 +219,8 @@ impl Show {
         Ok(self.tail.next().into_iter().chain(more).min())
     }
 
-    /// Notes what the policies of some of these say, which moves the contents of which it was not noted yet. What is
-    /// left comes the next time.
+    /// Stores the openness of some of these, which counts as a change for those without a stored one. The
+    /// rest follows the next time.
     async fn note_policies(&mut self, ids: &mut Vec<String>) -> Result<(), StoreError> {
         for _ in 0..PAGE {
             let Some(id) = ids.last() else { break };
@@ -231,7 +231,7 @@ impl Show {
         Ok(())
     }
 
-    /// Reads page by page, and tells each before the next.
+    /// Reads page by page, and sends each before the next.
     async fn read(&mut self, urgent: &HashSet<String>) -> Result<(), StoreError> {
         let last = self.store.reach().await?.last;
         loop {
@@ -250,7 +250,7 @@ impl Show {
     async fn show_due(&mut self) -> Result<(), StoreError> {
         for Held { moved, half_told, .. } in self.tail.due(Instant::now()) {
             self.show(moved, half_told).await?;
-            // Clients keep up with a long round.
+            // Clients keep up during a long round.
             tokio::task::yield_now().await;
         }
         Ok(())
@@ -260,7 +260,7 @@ impl Show {
         if let Now::There(entry) = &moved.now {
             let id = &entry.content.id;
             let Some(openness) = self.openness(id).await else {
-                // The others hear of it when it is known what they may know of.
+                // The others are notified once the openness is known.
                 self.tail.hold(id, self.silent_until);
                 if !half_told {
                     self.show_entry(entry, (Others::Nothing, Others::Nothing));
@@ -268,7 +268,7 @@ impl Show {
                 return Ok(());
             };
             if openness != entry.openness {
-                // This moves it.
+                // This changes its position.
                 self.store.note_openness(id, openness).await?;
                 match self.store.now(id).await? {
                     Some(now) => moved.now = now,
@@ -290,22 +290,22 @@ impl Show {
     }
 
     fn show_entry(&self, entry: &Entry, others: (Others, Others)) {
-        // Whoever listens from now on reads what is there.
+        // A client that subscribes from now on reads the current state.
         if self.feed.is_heard() {
             self.feed.notify(Notice::changed(entry, self.tail.reported(), others));
         }
     }
 
-    /// How open a content is; none: `access` does not say.
+    /// The openness of a content; `None`: `access` does not answer.
     async fn openness(&mut self, id: &str) -> Option<Openness> {
-        // One question that is not answered is enough for a while.
+        // One failed call is enough for a while.
         if self.policies.are_asked() && Instant::now() < self.silent_until {
             return None;
         }
         match self.policies.openness(id).await {
             Ok(openness) => Some(openness),
             Err(error) => {
-                tracing::warn!(content = id, %error, "what strangers may know of is not known, and not told");
+                tracing::warn!(content = id, %error, "the openness of a content is unknown; it is not shown to strangers");
                 self.silent_until = Instant::now() + RETRY;
                 None
             }
@@ -313,8 +313,8 @@ impl Show {
     }
 }
 
-/// What those are told of a content who know of it by its policy alone: of all contents, and of this one. What is
-/// noted of its policy is what the policy says.
+/// The views of clients that see a content only by its policy: in the list of all contents, and of this one
+/// alone. The stored openness is current.
 fn others(entry: &Entry, was_hidden: bool) -> (Others, Others) {
     let state = entry.content.state();
     let told = |known: bool, otherwise: Others| match known {
@@ -324,7 +324,7 @@ fn others(entry: &Entry, was_hidden: bool) -> (Others, Others) {
         false => otherwise,
     };
     let hidden = if was_hidden { Others::Gone } else { Others::Nothing };
-    // Who follows it alone was let to.
+    // A client that follows it alone could see it.
     let addressed = told(is_addressed(entry.openness), Others::Gone);
     (told(entry.listed, hidden), addressed)
 }

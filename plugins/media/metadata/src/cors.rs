@@ -1,4 +1,4 @@
-//! Who may read and change contents from pages of another origin (Fetch standard §3.2).
+//! Which pages of other origins may read and change contents (Fetch standard §3.2).
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};

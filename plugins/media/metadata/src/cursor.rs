@@ -1,4 +1,5 @@
-//! The order of a list, and where a page of it ended: opaque to clients, stable while contents come and go.
+//! The order of a list, and the end of a page: opaque to clients, stable while contents are added and
+//! removed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,10 +7,10 @@ use streamgate_contracts::catalogue::v1::Content;
 
 use crate::limits;
 
-/// Longer than any that [`Cursor::encode`] makes.
+/// Longer than any result of [`Cursor::encode`].
 const MAX_ENCODED: usize = 2_048;
 
-/// What a list is sorted by.
+/// The sort key of a list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Order {
     /// By time of creation.
@@ -37,18 +38,18 @@ impl Order {
     }
 }
 
-/// What a title is sorted by.
+/// The sort key of a title.
 pub(crate) fn title_key(content: &Content) -> String {
     content.title.to_lowercase()
 }
 
-/// The last content of a page; the next page begins with what comes after it.
+/// The last content of a page; the next page begins after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cursor {
     pub(crate) order: Order,
     pub(crate) created_at_ms: i64,
     pub(crate) id: String,
-    /// Only where titles are the order.
+    /// Only if sorted by title.
     pub(crate) title: String,
 }
 
@@ -58,13 +59,13 @@ impl Cursor {
         Self { order, created_at_ms: content.created_at_ms, id: content.id.clone(), title }
     }
 
-    /// As clients see it: `[A-Za-z0-9_-]+`.
+    /// The form for clients: `[A-Za-z0-9_-]+`.
     pub(crate) fn encode(&self) -> String {
         let Self { order, created_at_ms, id, title } = self;
         URL_SAFE_NO_PAD.encode(format!("{}.{created_at_ms}.{id}.{title}", order.name()))
     }
 
-    /// None if it was not made by [`Cursor::encode`].
+    /// `None` if [`Cursor::encode`] did not make it.
     pub(crate) fn decode(text: &str) -> Option<Self> {
         if text.len() > MAX_ENCODED {
             return None;

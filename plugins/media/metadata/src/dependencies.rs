@@ -1,5 +1,5 @@
-//! What the catalogue needs from the rest of the system besides its database. It exists so
-//! that tests can drive the whole plugin without a kernel.
+//! The other plugins that the catalogue needs, besides its database. A separate type, so that tests can run
+//! the whole plugin without a kernel.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use streamgate_contracts::outbox::Bus;
 use streamgate_plugin_api::Client;
 use tonic::{Response, Status};
 
-/// The queue in which contents wait to be encoded.
+/// The queue of contents to be encoded.
 pub(crate) const TRANSCODE: &str = "transcode";
 /// How long `auth` may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// What `auth` says in time, or why it does not.
+/// The answer of `auth` in time, or why there is none.
 pub(crate) async fn answered<T>(
     call: impl Future<Output = Result<Response<T>, Status>>,
 ) -> Result<T, String> {
@@ -33,7 +33,7 @@ pub struct Dependencies {
     pub access: Client,
     /// The `auth` capability, which keeps the audit log.
     pub auth: Client,
-    /// Where events go.
+    /// The destination of events.
     pub bus: Bus,
 }
 

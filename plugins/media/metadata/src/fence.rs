@@ -1,11 +1,11 @@
-//! Which run of a job may still write a content. The largest fence so far is in the content's row, which every
-//! write replaces at the revision that it was read at: so the look and the write are one step, whoever else writes.
+//! Fencing of a content's writers. The largest fence so far is in the content's row, which every write
+//! replaces at the revision that it was read at: so check and write are one step.
 
 use streamgate_contracts::catalogue::v1::Content;
 
 use crate::store::StoreError;
 
-/// Lets a write with this fence through, and remembers it. 0 is a caller without a job, which no fence stops.
+/// Allows a write with this fence, and stores it. 0 is a caller without a job, which is never fenced.
 pub(crate) fn pass(content: &mut Content, fence: u64) -> Result<(), StoreError> {
     match fence {
         0 => Ok(()),

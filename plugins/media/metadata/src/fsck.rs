@@ -1,6 +1,6 @@
-//! `streamgate fsck`: compares the catalogue with what is in storage, in pages, while the server runs.
-//! Rows are read before the objects that they name, and what is missing is looked at twice: what changes
-//! meanwhile is no finding. It writes nothing, unless it is to remove what no content names.
+//! `streamgate fsck`: compares the catalogue with the storage, in pages, while the server runs. Rows are read
+//! before the objects that they name, and missing objects are checked twice: concurrent changes are no
+//! findings. It writes nothing, except to remove objects without a content on request.
 
 use std::collections::HashMap;
 
@@ -18,24 +18,24 @@ use crate::limits;
 use crate::objects::Media;
 use crate::store::StoreError;
 
-/// What a call with nothing wrong, and one that found something, exits with.
+/// Exit codes without and with findings.
 const CLEAN: u8 = 0;
 const FOUND: u8 = 6;
-/// It could not be finished.
+/// It could not be completed.
 const UNFINISHED: u8 = 1;
 
-/// Contents that are looked at between two lines of progress.
+/// Contents that are checked between two lines of progress.
 const PAGE: u32 = 100;
-/// What somebody is still writing is younger than this.
+/// Younger objects may still be in the process of being written.
 const GRACE_MS: i64 = 3_600_000;
-/// Contents without a row that one call has removed.
+/// Maximum contents without a row that one call removes.
 const MOST: usize = 10_000;
-/// Contents without a row that are taken for leftovers, even if they are more than those with one.
+/// Contents without a row that count as leftovers, even if they outnumber those with one.
 const FEW: u64 = 10;
 
 const HELP: &str = "\
-Compares the catalogue with the objects in storage, while the server runs. Tells of contents whose
-objects are missing or have another size, and of objects that no content names.
+Compares the catalogue with the objects in storage, while the server runs. Reports contents whose
+objects are missing or have another size, and objects without a content.
 
 usage: streamgate fsck [--json] [--repair]
 
@@ -43,7 +43,7 @@ usage: streamgate fsck [--json] [--repair]
   --repair  remove objects that no content names and that are older than an hour. They are recorded as
             those of deleted contents, and swept after plugins.metadata.sweep_grace
 
-exit codes: 0 nothing is wrong, 6 something is, 1 it could not be finished, 2 wrong usage,
+exit codes: 0 no findings, 6 findings, 1 not completed, 2 wrong usage,
 3 no streamgate runs with this data directory";
 
 /// Why it ended early.
@@ -57,19 +57,19 @@ enum Stopped {
     Gone(#[from] Gone),
 }
 
-/// How it goes.
+/// The progress.
 #[derive(Debug, Default)]
 struct Sums {
     contents: u64,
     objects: u64,
     /// Contents with something missing.
     broken: u64,
-    /// Contents that are gone, and whose objects are there.
+    /// Deleted contents whose objects still exist.
     orphans: u64,
     removed: u64,
 }
 
-/// The command. `words` are those behind its name.
+/// The command. `words` are its arguments.
 pub(crate) async fn run(catalogue: Catalogue, words: Vec<String>, out: Output) -> u8 {
     let (mut json, mut repair) = (false, false);
     for word in &words {
@@ -81,7 +81,7 @@ pub(crate) async fn run(catalogue: Catalogue, words: Vec<String>, out: Output) -
                 return CLEAN;
             }
             other => {
-                let _ = out.error(format!("error: `{other}` is not known to fsck\n\n{HELP}")).await;
+                let _ = out.error(format!("error: unknown argument `{other}`\n\n{HELP}")).await;
                 return USAGE;
             }
         }
@@ -93,7 +93,7 @@ pub(crate) async fn run(catalogue: Catalogue, words: Vec<String>, out: Output) -
         Ok(()) => FOUND,
         Err(Stopped::Gone(_)) => UNFINISHED,
         Err(stopped) => {
-            let _ = check.out.error(format!("error: {stopped}; not everything was looked at")).await;
+            let _ = check.out.error(format!("error: {stopped}; not everything was checked")).await;
             UNFINISHED
         }
     }
@@ -119,7 +119,7 @@ impl Check {
                 self.sums.contents += 1;
                 let (mut findings, mut objects) = self.missing(&content).await?;
                 if !findings.is_empty() {
-                    // Twice: an object may be replaced at just this moment.
+                    // Twice: an object may be replaced at this very moment.
                     (findings, objects) = self.missing(&content).await?;
                 }
                 self.sums.objects += objects;
@@ -128,13 +128,13 @@ impl Check {
                     self.report(&finding).await?;
                 }
             }
-            self.progress(&format!("{} contents looked at", self.sums.contents)).await?;
+            self.progress(&format!("{} contents checked", self.sums.contents)).await?;
         }
         self.orphans(repair).await?;
         self.summary(repair).await
     }
 
-    /// What of a content is not as its rows say, and how many objects it has.
+    /// The differences between a content and its rows, and the number of its objects.
     async fn missing(&self, content: &Content) -> Result<(Vec<Finding>, u64), Stopped> {
         let id = &content.id;
         let rows = async {
@@ -165,7 +165,7 @@ impl Check {
         Ok((known.findings(now_ms, now_ms.saturating_sub(GRACE_MS)), there.len() as u64))
     }
 
-    /// Objects that no content names.
+    /// Objects without a content.
     async fn orphans(&mut self, repair: bool) -> Result<(), Stopped> {
         let mut found = Vec::new();
         let mut after = String::new();
@@ -183,7 +183,7 @@ impl Check {
                     self.orphan(name, repair, &mut found).await?;
                 }
             }
-            self.progress(&format!("{names} contents in storage looked at")).await?;
+            self.progress(&format!("{names} contents in storage checked")).await?;
             match next {
                 Some(next) => after = next,
                 None => break,
@@ -227,7 +227,7 @@ impl Check {
         if objects == 0 {
             return Ok(());
         }
-        // A content that was made, or deleted, since the page was read.
+        // A content that was created, or deleted, since the page was read.
         if self.catalogue.store.nameless(std::slice::from_ref(&name)).await?.is_empty() {
             return Ok(());
         }
@@ -236,8 +236,8 @@ impl Check {
         let young = newest > now_ms().saturating_sub(GRACE_MS);
         let mine = limits::is_content_id(&name);
         let advice = match (mine, young) {
-            (false, _) => "nothing of streamgate has such a name; remove it by hand if nobody needs it",
-            (true, true) => "somebody may still be writing it; look again in an hour",
+            (false, _) => "streamgate uses no such name; remove it by hand if it is not needed",
+            (true, true) => "it may still be in the process of being written; check again in an hour",
             (true, false) if repair => "it is removed now",
             (true, false) => "`streamgate fsck --repair` removes it",
         };
@@ -305,13 +305,13 @@ impl crate::store::Store {
         Ok(names.iter().filter(|name| !known.contains(*name)).cloned().collect())
     }
 
-    /// Has the objects of a content that is not there swept, as those of a deleted one. False: it is there.
+    /// Sweeps the objects of a missing content, like those of a deleted one. False: it exists.
     async fn bury_orphan(&self, id: &str, detail: &str) -> Result<bool, StoreError> {
         let sql = "INSERT INTO tombstones (id, deleted_at_ms, due_at_ms, sweeps, failures, clean, listed) \
                    SELECT $1, $2, $2, 0, 0, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM contents WHERE id = $1) \
                    ON CONFLICT (id) DO NOTHING";
         let batch = self.db.batch().push(sql, params![id, now_ms()]).frees_space();
-        // Whoever may use the control socket owns the server; which of its users it was is not known here.
+        // A user of the control socket owns the server; their principal is unknown here.
         let outcomes = By::default().changed("content.sweep", id, detail).push(batch).run().await?;
         Ok(outcomes.first().is_some_and(|outcome| outcome.rows_affected > 0))
     }

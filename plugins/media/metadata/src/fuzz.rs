@@ -1,4 +1,4 @@
-//! Entries for the fuzz targets, not an API: bytes as a client may send them, and what must hold whatever they are.
+//! Entries for the fuzz targets, not an API: bytes from a client, and what must hold for all of them.
 
 use serde_json::{Map, Value};
 use streamgate_contracts::catalogue::v1::Content;
@@ -16,7 +16,7 @@ pub fn cursor(data: &[u8]) {
     }
 }
 
-/// The body of a `PATCH`: what is taken is within its bounds, and changes nothing when it is applied again.
+/// The body of a `PATCH`: an accepted one is within its bounds, and changes nothing when it is applied again.
 pub fn patch(data: &[u8]) {
     let Ok(json) = serde_json::from_slice::<Map<String, Value>>(data) else { return };
     let empty = json.is_empty();

@@ -1,7 +1,7 @@
-//! Which generation of a content's renditions is played. One that comes after it is `coming` until it has as much, so
-//! that nobody who watches is sent back; then it takes its place in one step, and the one before stays at its own
-//! addresses for those who began with it. Objects of a generation go before its rows, so that a crash in between leaves
-//! what is to be done.
+//! Which generation of a content's renditions is played. A new one is `coming` until it has as much as the
+//! current one, so that no viewer is sent back; then it replaces that in one step, and the previous one stays
+//! at its own addresses for players that began with it. Objects of a generation are removed before its rows,
+//! so that a crash in between leaves the rest to be done.
 
 use streamgate_contracts::catalogue::v1::{ContentState, Rendition, Turn};
 use streamgate_contracts::db::{Batch, params};
@@ -10,7 +10,7 @@ use crate::limits;
 use crate::store::{Rung, Store, StoreError};
 use crate::usage;
 
-/// Whether renditions may be put: all of one generation, the newest there is or one after it.
+/// Whether renditions may be put: all of one generation, the newest or the one after it.
 pub(crate) fn check(known: &[Rung], specs: &[Rendition]) -> Result<(), StoreError> {
     let Some(generation) = specs.first().map(|spec| spec.generation) else { return Ok(()) };
     if specs.iter().any(|spec| spec.generation != generation) {
@@ -31,18 +31,18 @@ pub(crate) fn newest(rungs: &[Rung]) -> Option<u32> {
     rungs.iter().map(|rung| rung.spec.generation).max()
 }
 
-/// What a rendition that is put for the first time begins as.
+/// The initial turn of a rendition.
 pub(crate) fn begins(known: &[Rung], spec: &Rendition) -> Option<Turn> {
     let played = known.iter().find(|rung| rung.spec.turn.is_none());
     let waits = played.is_some_and(|played| played.spec.generation < spec.generation);
     waits.then_some(Turn { coming: true, until_ms: 0 })
 }
 
-/// Decides anew which of these are played.
+/// Recomputes which of these are played.
 pub(crate) fn settle(rungs: &mut [Rung], state: ContentState, now_ms: i64, until_ms: i64) {
     let Some(newest) = newest(rungs) else { return };
     for rung in rungs.iter_mut().filter(|rung| rung.spec.is_coming() && rung.spec.generation < newest) {
-        // Nobody was told of it.
+        // It was never announced.
         rung.spec.turn = Some(Turn { coming: false, until_ms: now_ms });
     }
     if !rungs.iter().any(|rung| rung.spec.is_coming()) {
@@ -60,7 +60,7 @@ pub(crate) fn settle(rungs: &mut [Rung], state: ContentState, now_ms: i64, until
     drop_surplus(rungs, now_ms);
 }
 
-/// Of what was replaced no more than so many generations stay.
+/// Maximum replaced generations that stay.
 fn drop_surplus(rungs: &mut [Rung], now_ms: i64) {
     let replaced = |rung: &&mut Rung| rung.spec.replaced_until_ms().is_some();
     let mut generations: Vec<u32> = rungs.iter_mut().filter(replaced).map(|it| it.spec.generation).collect();
@@ -73,8 +73,8 @@ fn drop_surplus(rungs: &mut [Rung], now_ms: i64) {
     }
 }
 
-/// Whether what is coming is as far as what is played: of pictures and of sound the furthest, and each rendition that
-/// both have. One that only the present generation has is given up for that.
+/// Whether the coming generation is as far as the current one: the furthest of video and of audio, and each
+/// rendition that both have. A rendition that only the current generation has is given up.
 fn has_as_much(rungs: &[Rung]) -> bool {
     let (played, coming): (Vec<&Rung>, Vec<&Rung>) = rungs
         .iter()
@@ -90,7 +90,7 @@ fn has_as_much(rungs: &[Rung]) -> bool {
     })
 }
 
-/// How far a rendition has come, in microseconds; one without an end to come is as far as any.
+/// How far a rendition is, in microseconds; a complete one counts as furthest.
 fn reach(rung: &Rung) -> u128 {
     if rung.spec.complete {
         return u128::MAX;
@@ -98,7 +98,7 @@ fn reach(rung: &Rung) -> u128 {
     u128::from(rung.totals.ticks) * 1_000_000 / u128::from(rung.spec.timescale.max(1))
 }
 
-/// Writes the turns that are others than before.
+/// Writes the turns that have changed.
 pub(crate) fn write_turns(mut batch: Batch, id: &str, before: &[Rung], after: &[Rung]) -> Batch {
     for (before, after) in before.iter().zip(after) {
         if before.spec.turn != after.spec.turn {
@@ -112,7 +112,7 @@ pub(crate) fn write_turns(mut batch: Batch, id: &str, before: &[Rung], after: &[
     batch
 }
 
-/// With `ready`, what was coming is played, whatever it has.
+/// With `ready`, the coming generation is played, whatever it has.
 pub(crate) fn finish(batch: Batch, id: &str, until_ms: i64) -> Batch {
     batch
         .push(
@@ -124,7 +124,7 @@ pub(crate) fn finish(batch: Batch, id: &str, until_ms: i64) -> Batch {
 }
 
 impl Store {
-    /// Content and folder of generations whose time is over, the longest over first.
+    /// Content and folder of expired generations, the longest expired first.
     pub(crate) async fn due_renditions(
         &self,
         now_ms: i64,
@@ -135,8 +135,8 @@ impl Store {
         rows.into_iter().map(|row| Ok((row.get("content")?, row.get("name")?))).collect()
     }
 
-    /// Forgets a rendition whose objects are gone. What was replaced is never played again, so nothing else is to be
-    /// looked at.
+    /// Removes a rendition whose objects are gone. A replaced one is never played again, so no further check
+    /// is needed.
     pub(crate) async fn forget_rendition(&self, id: &str, folder: &str) -> Result<(), StoreError> {
         let batch = self
             .db
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_played_stays_for_its_time_and_what_nobody_saw_goes_at_once() {
+    fn what_was_played_stays_for_its_time_and_what_was_never_played_goes_at_once() {
         let mut rungs = vec![old("720p", 8), new("720p", 3)];
         rungs.push(rung("720p", 2, 8, Some(Turn { coming: true, until_ms: 0 })));
         settle(&mut rungs, PLAYABLE, 5, 9);

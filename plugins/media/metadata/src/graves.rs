@@ -1,5 +1,5 @@
-//! The SQL of what outlives a content: tombstones, whose objects are still to be swept,
-//! and retries, whose jobs are still to be enqueued.
+//! The SQL of what survives a content: tombstones, whose objects have to be swept, and retries, whose jobs
+//! have to be enqueued.
 
 use streamgate_contracts::audit::By;
 use streamgate_contracts::catalogue::v1::Content;
@@ -11,7 +11,7 @@ use streamgate_plugin_api::time::now_ms;
 use crate::positions::POSITION;
 use crate::store::{ATTEMPTS, Store, StoreError};
 
-/// A deleted content whose objects may not all be gone.
+/// A deleted content some of whose objects may still exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tombstone {
     pub(crate) id: String,
@@ -21,8 +21,8 @@ pub(crate) struct Tombstone {
 }
 
 impl Store {
-    /// Removes a content and leaves a tombstone. False: there was no such content.
-    /// `may` refuses; a content that has another owner by then is not removed.
+    /// Removes a content and leaves a tombstone. False: there was no such content. `may` can refuse; a
+    /// content that has changed owner since is not removed.
     pub(crate) async fn bury(
         &self,
         id: &str,
@@ -39,7 +39,7 @@ impl Store {
         Err(StoreError::Busy(id.to_owned()))
     }
 
-    /// False: it has another owner than this, or is not there any more.
+    /// False: it has another owner, or does not exist any more.
     async fn bury_as(&self, content: &Content, by: &By) -> Result<bool, StoreError> {
         let (now, id) = (now_ms(), content.id.as_str());
         let sql = format!(
@@ -104,7 +104,7 @@ impl Store {
         Ok(self.db.query_one(sql, params![]).await?.get("due")?)
     }
 
-    /// Records what a sweep came to and when the next one is due.
+    /// Records the result of a sweep and when the next one is due.
     pub(crate) async fn reschedule(&self, tombstone: &Tombstone, due_at_ms: i64) -> Result<(), StoreError> {
         let sql =
             "UPDATE tombstones SET due_at_ms = $2, sweeps = $3, failures = $4, clean = $5 WHERE id = $1";
@@ -114,7 +114,7 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets a tombstone, and remembers that whoever did not hear of the deletion cannot learn of it any more.
+    /// Removes a tombstone, and records that clients which missed the deletion cannot learn of it any more.
     pub(crate) async fn forget(&self, id: &str) -> Result<(), StoreError> {
         let noted = "UPDATE positions SET forgotten = (SELECT position FROM tombstones WHERE id = $1) \
             WHERE forgotten < (SELECT position FROM tombstones WHERE id = $1)";
@@ -124,7 +124,7 @@ impl Store {
         Ok(())
     }
 
-    /// Contents whose job is still to be enqueued, oldest first.
+    /// Contents whose job has to be enqueued, oldest first.
     pub(crate) async fn pending_retries(&self, limit: u32) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT id FROM retries ORDER BY requested_at_ms LIMIT $1";
         let rows = self.db.query(sql, params![limit]).await?;
@@ -138,7 +138,7 @@ impl Store {
     }
 }
 
-/// Notes, with the step back to `uploaded`, that a job is to be enqueued.
+/// Records, with the step back to `uploaded`, that a job has to be enqueued.
 pub(crate) fn with_retry(batch: Batch, _before: &Content, after: &Content) -> Batch {
     batch.push(
         "INSERT INTO retries (id, requested_at_ms) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING",
@@ -146,7 +146,7 @@ pub(crate) fn with_retry(batch: Batch, _before: &Content, after: &Content) -> Ba
     )
 }
 
-/// What people called a content that is gone.
+/// Names of a deleted content for people.
 fn called(content: &Content) -> String {
     let file = content.source.as_ref().map_or("", |source| source.filename.as_str());
     format!("title {:?}, file {file:?}", content.title)

@@ -1,4 +1,4 @@
-//! What of one content is not as its rows say: the rows of the catalogue against the objects in storage.
+//! Compares one content's rows in the catalogue with its objects in storage.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,10 +8,10 @@ use streamgate_contracts::storage::Listed;
 use crate::store::Entry;
 use crate::texts;
 
-/// The object that says which part of which picture shows which time.
+/// The index of the thumbnails.
 pub(crate) const INDEX: &str = "thumbnails.vtt";
 
-/// One thing that is wrong.
+/// One finding.
 pub(crate) struct Finding {
     pub(crate) kind: &'static str,
     pub(crate) content: String,
@@ -20,22 +20,22 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    /// An object beside the folders of contents.
+    /// An object outside of the folders of contents.
     pub(crate) fn loose(object: &Listed) -> Self {
         Self {
             kind: "objects-without-content",
             content: object.key.clone(),
             detail: format!("media/{} with {} bytes lies in no folder of a content", object.key, object.size),
-            advice: "nothing of streamgate has such a name; remove it by hand if nobody needs it",
+            advice: "streamgate uses no such name; remove it by hand if it is not needed",
         }
     }
 }
 
-/// What is known of a content.
+/// The data of a content.
 pub(crate) struct Known<'a> {
     pub(crate) entry: &'a Entry,
     pub(crate) renditions: &'a [RenditionTimeline],
-    /// By what follows `media/{id}/`.
+    /// By the path after `media/{id}/`.
     pub(crate) there: &'a HashMap<String, Listed>,
     /// Its source is being uploaded.
     pub(crate) receiving: bool,
@@ -44,7 +44,7 @@ pub(crate) struct Known<'a> {
 }
 
 impl Known<'_> {
-    /// `settled_ms`: what nobody may still be writing is older.
+    /// `settled_ms`: older objects are not being written any more.
     pub(crate) fn findings(&self, now_ms: i64, settled_ms: i64) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut named = HashSet::from(["source".to_owned()]);
@@ -183,7 +183,7 @@ impl Known<'_> {
         }
     }
 
-    /// Only when nothing is being made any more: an object is there before its row.
+    /// Only when nothing is being encoded any more: an object exists before its row.
     fn strays(&self, findings: &mut Vec<Finding>, named: &HashSet<String>, settled_ms: i64) {
         if self.content().state() != ContentState::Ready {
             return;
@@ -205,13 +205,13 @@ impl Known<'_> {
             findings.push(self.find(
                 "objects-without-row",
                 detail,
-                "remove them by hand if nobody needs them",
+                "remove them by hand if they are not needed",
             ));
         }
     }
 }
 
-/// The pictures that the cues of an index are about: `thumbnails-0.jpg#xywh=…` (WebVTT).
+/// The pictures that the cues of an index refer to: `thumbnails-0.jpg#xywh=…` (WebVTT).
 fn sheets(index: &str) -> impl Iterator<Item = &str> {
     let pictures = index.lines().filter_map(|line| line.split_once("#xywh=").map(|(name, _)| name.trim()));
     let mut seen = HashSet::new();

@@ -1,10 +1,9 @@
-//! The catalogue of StreamGate: which contents there are, in which state, and of which
-//! renditions and segments they consist. It is the only record of them.
+//! The catalogue of StreamGate: all contents with their states, renditions and segments. It is the only
+//! record of them.
 //!
-//! It provides the `catalogue` capability to other plugins, and `/api/v1/contents` with live
-//! changes to everyone. It never touches media: objects belong to the `storage` capability,
-//! and all it does with them is to delete those of contents that are gone. The texts that people
-//! add to a content are the only objects that it writes.
+//! It provides the `catalogue` capability to other plugins, and `/api/v1/contents` with live changes to
+//! clients. It never touches media: objects belong to the `storage` capability, and it only deletes those of
+//! deleted contents. The texts that people add to a content are the only objects that it writes.
 
 mod begin;
 mod captions;
@@ -73,12 +72,12 @@ use routes::Api;
 use search::Searches;
 use store::Store;
 
-/// How often all policies are looked at.
+/// How often all policies are checked.
 const POLICIES_EVERY: Duration = Duration::from_secs(300);
-/// The same after some could not be.
+/// The same after some could not be checked.
 const POLICIES_AGAIN: Duration = Duration::from_secs(5);
 
-/// The catalogue without a kernel around it: what the plugin wires, and what tests drive.
+/// The catalogue without a kernel: the parts that the plugin wires, and that tests drive.
 #[derive(Debug, Clone)]
 pub struct Metadata {
     catalogue: Catalogue,
@@ -87,10 +86,10 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// Opens the catalogue's namespace, which brings its tables up to date.
+    /// Opens the catalogue's namespace and migrates its tables.
     ///
     /// # Errors
-    /// When the database is not there or does not fit this version, or was lost.
+    /// If the database is unavailable or does not match this version, or was lost.
     pub async fn open(
         database: Client,
         dependencies: Dependencies,
@@ -102,7 +101,7 @@ impl Metadata {
         let policies = Policies::new(access, settings.policy_max_age.get());
         let store = Store::new(db, settings.replaced_renditions.get());
         begin::begin(&store, &Media::new(dependencies.storage.clone()), settings.begin_anew).await?;
-        // Before anybody can listen, so that what they read and what they are then told have no gap in between.
+        // Before any client can subscribe, so that there is no gap between reading and notices.
         let last = store.reach().await?.last;
         let feed = Feed::new(usize::try_from(settings.event_backlog).unwrap_or(usize::MAX), last);
         let catalogue = Catalogue::new(store, feed, dependencies, policies, settings.replaced_captions.get());
@@ -139,7 +138,7 @@ impl Metadata {
         Box::pin(async move { tokio::join!(feed.run(store, policies), outbox.run()).0 })
     }
 
-    /// Takes an event of `access` or `auth`: a policy is another one, or a credential ended.
+    /// Handles an event of `access` or `auth`: a policy changed, or a credential ended.
     pub fn take(&self, event: &Event) {
         let taken = match event.r#type.as_str() {
             events::TYPE_ACCESS_CHANGED => {
@@ -155,7 +154,7 @@ impl Metadata {
         }
     }
 
-    /// Looks at all policies again and again, since events may be lost, until it is dropped.
+    /// Checks all policies periodically, because events may be lost, until it is dropped.
     pub fn look_at_policies(&self) -> BoxFuture<'static, ()> {
         let catalogue = self.catalogue.clone();
         Box::pin(async move {
@@ -163,7 +162,7 @@ impl Metadata {
                 let pause = match catalogue.look_at_policies().await {
                     Ok(()) => POLICIES_EVERY,
                     Err(error) => {
-                        tracing::warn!(%error, "not all policies could be looked at");
+                        tracing::warn!(%error, "not all policies could be checked");
                         POLICIES_AGAIN
                     }
                 };
@@ -172,14 +171,14 @@ impl Metadata {
         })
     }
 
-    /// Gives what nobody owns to the first admin, until it is dropped.
+    /// Assigns contents without an owner to the first admin, until it is dropped.
     pub fn claim_what_nobody_owns(&self) -> BoxFuture<'static, ()> {
         let catalogue = self.catalogue.clone();
         Box::pin(async move { catalogue.claim_what_nobody_owns().await })
     }
 
-    /// Sweeps the objects of deleted contents and enqueues the jobs of retries, until it is
-    /// dropped. `report` hears after each round what is wrong, if anything is.
+    /// Sweeps the objects of deleted contents and enqueues the jobs of retries, until it is dropped. `report`
+    /// receives the last problem after each round, if any.
     pub fn sweep(&self, report: impl Fn(Option<&str>) + Send + 'static) -> BoxFuture<'static, ()> {
         Box::pin(reaper::run(self.catalogue.clone(), self.grace, move |condition| match condition {
             Condition::Well => report(None),
@@ -224,14 +223,14 @@ impl Plugin for Running {
     }
 
     async fn stop(self) {
-        // What they have not done is in the database, and done after the next start.
+        // Unfinished work is in the database, and done after the next start.
         for task in self.tasks {
             task.abort();
         }
     }
 }
 
-/// Follows what `access` tells of policies and `auth` of credentials, until the plugin stops.
+/// Follows the events of `access` about policies and of `auth` about credentials, until the plugin stops.
 fn follow(host: &Host, metadata: &Metadata) -> Result<tokio::task::JoinHandle<()>, StartError> {
     let mut changes = host.subscribe(events::ACCESS_ANY)?;
     let mut ended = host.subscribe(events::CREDENTIAL_ENDED_ANY)?;

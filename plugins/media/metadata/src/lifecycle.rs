@@ -5,7 +5,7 @@ use streamgate_contracts::catalogue::v1::{Content, ContentState, Source, UpdateR
 
 use crate::limits;
 
-/// A step that the state machine does not allow.
+/// A transition that the state machine does not allow.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a content cannot go from `{from}` to `{to}`; from `{from}` it can go to {allowed}")]
 pub(crate) struct ForbiddenStep {
@@ -14,7 +14,7 @@ pub(crate) struct ForbiddenStep {
     allowed: String,
 }
 
-/// Where a content may go from a state, besides staying.
+/// The allowed transitions from a state, besides staying.
 pub(crate) fn next_states(from: ContentState) -> &'static [ContentState] {
     use ContentState::{Failed, Playable, Ready, Transcoding, Unspecified, Uploaded, Uploading};
     match from {
@@ -27,7 +27,7 @@ pub(crate) fn next_states(from: ContentState) -> &'static [ContentState] {
     }
 }
 
-/// Moves a content to `to`. A state to itself is no step and changes nothing.
+/// Moves a content to `to`. Staying in a state is no transition and changes nothing.
 pub(crate) fn step(content: &mut Content, to: ContentState) -> Result<(), ForbiddenStep> {
     let from = content.state();
     if from == to {
@@ -45,13 +45,13 @@ pub(crate) fn step(content: &mut Content, to: ContentState) -> Result<(), Forbid
     match to {
         ContentState::Uploaded | ContentState::Transcoding => content.progress = 0.0,
         ContentState::Ready => content.progress = 1.0,
-        // Encoding goes on, or stopped where it was.
+        // Encoding continues, or stopped where it was.
         _ => {}
     }
     Ok(())
 }
 
-/// Applies an update as `Catalogue.Update` defines it; whatever it does not name stays.
+/// Applies an update as `Catalogue.Update` defines it; unnamed fields stay.
 pub(crate) fn apply(content: &mut Content, update: &UpdateRequest) -> Result<(), ForbiddenStep> {
     if update.state() != ContentState::Unspecified {
         step(content, update.state())?;
@@ -85,12 +85,12 @@ pub(crate) fn apply(content: &mut Content, update: &UpdateRequest) -> Result<(),
     Ok(())
 }
 
-/// Progress as a number that is always shown as it is: 0 to 1.
+/// Progress in its displayed form: 0 to 1.
 pub(crate) fn fraction(progress: f64) -> f64 {
     if progress.is_nan() { 0.0 } else { progress.clamp(0.0, 1.0) }
 }
 
-/// Source facts without control characters and within bounds.
+/// Source properties without control characters and within bounds.
 pub(crate) fn clean_source(mut source: Source) -> Source {
     source.filename = limits::clean(&source.filename, limits::FILENAME_CHARS);
     source.content_type = limits::clean(&source.content_type, limits::WORD_CHARS);

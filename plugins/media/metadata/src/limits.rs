@@ -1,4 +1,4 @@
-//! Bounds of everything that people or other plugins may write into a content.
+//! Limits of everything that people or other plugins may write into a content.
 
 /// Characters of a title.
 pub(crate) const TITLE_CHARS: usize = 200;
@@ -33,18 +33,18 @@ pub(crate) const CHAPTERS: usize = 1_000;
 pub(crate) const CHAPTER_CHARS: usize = 200;
 /// The latest start of a chapter: 999 hours.
 pub(crate) const CHAPTER_START_MS: u64 = 999 * 3_600_000;
-/// Bytes that texts and chapters of one content take in its row. 500 contents are read at once, and have to
-/// fit into one message.
+/// Bytes of texts and chapters of one content in its row. 500 contents are read at once, and have to fit into
+/// one message.
 pub(crate) const TEXTS_BYTES: usize = 32 * 1024;
-/// Versions of a text that stay beside its present one.
+/// Earlier versions of a text that are kept.
 pub(crate) const EARLIER_TEXTS: usize = 8;
-/// Generations of renditions that stay beside the one that is played.
+/// Earlier generations of renditions that are kept.
 pub(crate) const EARLIER_GENERATIONS: usize = 4;
 /// Characters of a language (RFC 5646 §4.4.1).
 pub(crate) const LANGUAGE_CHARS: usize = 35;
 
-/// A line of text from another plugin made fit: control characters become spaces, the
-/// ends are trimmed, and what is beyond `chars` characters is cut.
+/// Sanitizes a line of text from another plugin: control characters become spaces, the ends are trimmed, and
+/// what exceeds `chars` characters is cut.
 pub(crate) fn clean(text: &str, chars: usize) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     line.trim().chars().take(chars).collect::<String>().trim_end().to_owned()
@@ -56,13 +56,13 @@ pub(crate) fn is_rendition_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
-/// Whether this is a text's name: as a rendition's, but not that of the object that was uploaded.
+/// Whether this is a valid text name: as for a rendition, but not that of the uploaded object.
 pub(crate) fn is_text_name(name: &str) -> bool {
     is_rendition_name(name) && name != "source"
 }
 
-/// A language as BCP 47 shapes it (RFC 5646 §2.1), in its usual case (§2.1.1): `de`, `zh-Hant`, `pt-BR`. None: it
-/// has another shape. Whether there is such a language is not looked at.
+/// A language in the form of BCP 47 (RFC 5646 §2.1), in its usual case (§2.1.1): `de`, `zh-Hant`, `pt-BR`.
+/// `None`: it has another form. Whether the language exists is not checked.
 pub(crate) fn language(tag: &str) -> Option<String> {
     let mut parts = Vec::new();
     for (index, part) in tag.split('-').enumerate() {
@@ -70,7 +70,7 @@ pub(crate) fn language(tag: &str) -> Option<String> {
             0 => part.bytes().all(|byte| byte.is_ascii_alphabetic()) && (2..=8).contains(&part.len()),
             _ => part.bytes().all(|byte| byte.is_ascii_alphanumeric()) && (1..=8).contains(&part.len()),
         };
-        // What follows a single letter, such as `x`, has no case of its own.
+        // Subtags after a single letter, such as `x`, have no case of their own.
         let plain = index == 0 || parts.iter().any(|part: &String| part.len() == 1);
         let part = part.to_ascii_lowercase();
         parts.push(match part.len() {

@@ -1,5 +1,5 @@
-//! The SQL of lists and searches, and of what everybody may know of: the catalogue's copy of what `access`
-//! says, by which they are narrowed down. It is never the last word, see `policies.rs`.
+//! The SQL of lists and searches, and of visibility: the catalogue's copy of the openness from `access`,
+//! which narrows them down. It is never authoritative, see `policies.rs`.
 
 use streamgate_contracts::access::v1::Openness;
 use streamgate_contracts::catalogue::v1::ContentState;
@@ -11,17 +11,17 @@ use crate::positions::POSITION;
 use crate::search::escape_like;
 use crate::store::{COLUMNS, Entry, Store, StoreError};
 
-/// Which contents a list shows.
+/// The filter of a list.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Filter {
     pub(crate) state: Option<ContentState>,
     /// Words that title, description, tags or file name contain, in any case and order.
     pub(crate) text: Option<String>,
-    /// Only contents whose policy lets everybody know of them, in states that are for everybody.
+    /// Only contents that are visible to everyone by their policy and their state.
     pub(crate) listed: bool,
-    /// Only this principal's; empty: nobody's.
+    /// Only this principal's; empty: those without an owner.
     pub(crate) owner: Option<String>,
-    /// Only what is shared with whoever asks.
+    /// Only what is shared with the caller.
     pub(crate) shared: bool,
     /// Only what is shared with this name.
     pub(crate) with: Option<String>,
@@ -34,8 +34,8 @@ pub(crate) struct Filter {
 }
 
 impl Store {
-    /// Notes what a content's policy says, which is a change of who knows of it. The revision stays: nothing of
-    /// the content changed.
+    /// Stores the openness of a content's policy, which changes its visibility. The revision stays: the
+    /// content itself is unchanged.
     pub(crate) async fn note_openness(&self, id: &str, openness: Openness) -> Result<(), StoreError> {
         let sql = format!(
             "UPDATE contents SET unlisted_position = CASE WHEN listed = 1 AND $2 = 0 THEN {POSITION} \
@@ -44,13 +44,13 @@ impl Store {
         );
         let values = params![id, is_listed(openness), openness as i32];
         match self.change().push_expect(&sql, values, 1).run().await {
-            // It is noted already, or the content is gone; either way nothing changes.
+            // It is stored already, or the content was deleted; either way nothing changes.
             Ok(_) | Err(DbError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// What is noted of contents after an id, in the order of their ids.
+    /// The stored openness of contents after an id, in the order of their ids.
     pub(crate) async fn noted_listings(
         &self,
         after: &str,
@@ -65,7 +65,7 @@ impl Store {
         rows.into_iter().map(noted).collect()
     }
 
-    /// One page of what a sight lets be known of, as far as it is noted, and whether there is more.
+    /// One page visible to a sight, by the stored openness, and whether there is more.
     pub(crate) async fn list(
         &self,
         filter: &Filter,
@@ -79,8 +79,8 @@ impl Store {
         Ok((entries, more))
     }
 
-    /// What is for everybody, what is theirs, and what is shared with them. Each is read by an index of its own: one
-    /// condition for all would read every row.
+    /// Public contents, own contents, and shared ones. Each is read by its own index: one condition for all
+    /// would read every row.
     async fn parts(&self, filter: &Filter, sight: &Sight) -> Result<(Vec<Entry>, bool), StoreError> {
         let mut parts = Vec::new();
         if !filter.shared {

@@ -1,9 +1,9 @@
-//! Server-sent events (WHATWG HTML §9.2): the live changes of one content or of all. Each
-//! client may be a bounded number of changes behind; one that is slower is disconnected,
-//! comes back with `Last-Event-ID` and is told what it missed from the database.
+//! Server-sent events (WHATWG HTML §9.2): the live changes of one content or of all. Each client may be a
+//! bounded number of changes behind; a slower one is disconnected, reconnects with `Last-Event-ID` and gets
+//! what it missed from the database.
 //!
-//! An id is a position (see `positions.rs`), and says that everything up to there was told. Ids ascend; an event that
-//! tells of more than its client may count on has none.
+//! An id is a position (see `positions.rs`), and states that everything up to there has been sent. Ids
+//! ascend; an event beyond what is complete has none.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -29,17 +29,17 @@ use crate::shares;
 use crate::store::{Entry, StoreError};
 use crate::view::ContentView;
 
-/// More missed changes than this are not told one by one: the client lists anew.
+/// Beyond this many missed changes, the client has to list again.
 const REPLAYED: usize = 500;
-/// For how long whoever was away is told of a content that it is not shared with them any more, and for how long
-/// whoever is there is with each of its changes.
+/// How long a client that reconnects is told that a content is no longer shared with it, and how long a
+/// connected one is told so with each change of the content.
 const LOST: Duration = shares::REMEMBERED;
 const LOST_LIVE: Duration = Duration::from_secs(60);
-/// Contents of which a client is not told twice that they are gone.
+/// Contents whose removal is sent to a client only once.
 const REMEMBERED_GONE: usize = 256;
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// Opens streams of live changes, up to a number at once, which callers share fairly.
+/// Opens streams of live changes, up to a limit, which callers share fairly.
 #[derive(Debug, Clone)]
 pub(crate) struct Live {
     places: Places,
@@ -47,11 +47,11 @@ pub(crate) struct Live {
     shutdown: CancellationToken,
 }
 
-/// Whoever follows the changes.
+/// The caller of a stream.
 pub(crate) struct Follower {
     place: Place,
     sight: Sight,
-    /// Of the principal; empty: nobody is signed in.
+    /// Of the principal; empty: not signed in.
     credential: String,
 }
 
@@ -60,14 +60,14 @@ impl Live {
         Self { places, heartbeat, shutdown }
     }
 
-    /// A place for the sender of a request, who may know of what `sight` says.
+    /// A slot for the sender of a request, with its `sight`.
     pub(crate) fn admit(&self, headers: &HeaderMap, sight: Sight) -> Result<Follower, Full> {
         let place = self.places.take(Holder::of(headers))?;
         let credential = Principal::of(headers).map(|principal| principal.credential).unwrap_or_default();
         Ok(Follower { place, sight, credential })
     }
 
-    /// The changes of one content, beginning with how it is now.
+    /// The changes of one content, beginning with its current state.
     pub(crate) async fn one(
         &self,
         catalogue: &Catalogue,
@@ -88,7 +88,7 @@ impl Live {
         headers: &HeaderMap,
         follower: Follower,
     ) -> Result<Response, StoreError> {
-        // Listened first: what changes while the rest is read is there twice, and told once.
+        // Subscribed first: changes during the reading appear twice, and are sent once.
         let notices = catalogue.feed.listen();
         let begin = match headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) {
             None => Begin::at(catalogue.store.reach().await?.last),
@@ -119,47 +119,47 @@ impl Live {
     }
 }
 
-/// What a client is told before the notices.
+/// What a client gets before the notices.
 struct Begin {
     first: VecDeque<Event>,
-    /// With that, it is told everything up to here.
+    /// With that, it has everything up to here.
     position: i64,
-    /// What it is told beyond, and the position of its last change.
+    /// What it gets beyond, and the position of its last change.
     told: HashMap<String, i64>,
 }
 
 impl Begin {
     /// From here on.
     fn at(position: i64) -> Self {
-        // Whoever comes back before the first change tells from when on to look.
+        // A client that reconnects before the first change sends this position.
         let first = VecDeque::from([Event::default().id(position.to_string()).comment("open")]);
         Self { first, position, told: HashMap::new() }
     }
 
-    /// It is to list anew.
+    /// It has to list again.
     fn anew(position: i64) -> Self {
         let reset = Event::default().event("reset").id(position.to_string()).data("{}");
         Self { first: VecDeque::from([reset]), position, told: HashMap::new() }
     }
 }
 
-/// What a client says that it was told up to. What is no position is none that there ever was.
+/// The position that a client claims to have. An invalid one means none.
 fn position(id: &HeaderValue) -> i64 {
     id.to_str().ok().and_then(|id| id.parse().ok()).unwrap_or(i64::MAX)
 }
 
-/// What changed since a position, as it is now.
+/// The changes since a position, in their current state.
 async fn missed(catalogue: &Catalogue, since: i64, sight: &Sight) -> Result<Begin, StoreError> {
     let store = &catalogue.store;
     let last = store.reach().await?.last;
     if since > last {
-        // The database is another one, or a backup: or the id is from when ids were times.
+        // The database is another one, or a backup; or the id is from when ids were times.
         return Ok(Begin::anew(last));
     }
     let owners = sight.caller.owners();
     let only = (!sight.all).then_some(&owners[..]);
     let (moved, reached) = store.moved(since, last, only, REPLAYED).await?;
-    // Looked at after the deletions were read: none of them was forgotten before.
+    // Checked after the deletions were read: none of them was forgotten before.
     if reached < last || since < store.reach().await?.forgotten {
         return Ok(Begin::anew(last));
     }
@@ -211,18 +211,18 @@ struct Client {
     only: Option<String>,
     over: bool,
     follower: Follower,
-    /// Contents that it was told are gone for it, and not of since. The oldest are forgotten.
+    /// Contents whose removal was sent to it, and which have not been sent since. The oldest are dropped.
     gone: VecDeque<String>,
 }
 
 impl Client {
-    /// Whether it was told what a notice says before the notices began.
+    /// Whether the notice was sent before the notices began.
     fn knows(&self, notice: &Notice) -> bool {
         let told = self.begin.told.get(&notice.content).copied().unwrap_or(0);
         notice.position <= self.begin.position.max(told)
     }
 
-    /// Whether an event tells more than the one before of its content: what is gone changes unseen.
+    /// Whether an event says more than the previous one about its content: a removed one changes invisibly.
     fn is_news(&mut self, content: &str, gone: bool) -> bool {
         let known = self.gone.iter().position(|id| id == content);
         match (gone, known) {
@@ -237,7 +237,7 @@ impl Client {
         true
     }
 
-    /// Puts the id on an event, if it is a new one.
+    /// Sets the id of an event, if it is a new one.
     fn marked(&mut self, event: Event, told: i64) -> Event {
         if told <= self.last {
             return event;
@@ -254,11 +254,11 @@ async fn next(mut client: Client) -> Option<(Result<Event, Infallible>, Client)>
     while !client.over {
         let notice = match client.notices.recv().await {
             Ok(notice) => notice,
-            // Too slow: the end of the stream makes the client come back and catch up.
+            // Too slow: the end of the stream makes the client reconnect and catch up.
             Err(RecvError::Lagged(_) | RecvError::Closed) => return None,
         };
         if let What::Ended(credential) = &notice.what {
-            // Who comes back is authenticated anew.
+            // A client that reconnects is authenticated again.
             if *credential == client.follower.credential {
                 return None;
             }
@@ -273,7 +273,7 @@ async fn next(mut client: Client) -> Option<(Result<Event, Infallible>, Client)>
         if !client.is_news(&notice.content, gone) {
             continue;
         }
-        // Nothing follows the end of the only content.
+        // Nothing follows the deletion of the only content.
         client.over = client.only.is_some() && gone;
         let event = client.marked(event, notice.told);
         return Some((Ok(event), client));
@@ -281,7 +281,7 @@ async fn next(mut client: Client) -> Option<(Result<Event, Infallible>, Client)>
     None
 }
 
-/// What of a notice is for whom, and whether the content is gone for them.
+/// The part of a notice for each audience, and whether the content is gone for it.
 fn event_of(notice: &Notice, sight: &Sight, only: bool) -> Option<(Event, bool)> {
     let others = match only {
         _ if sight.is_sure(&notice.holders) => Others::Same,

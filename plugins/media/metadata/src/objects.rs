@@ -1,10 +1,10 @@
-//! What the catalogue asks of `storage`: listings of `media/`, and the texts of contents. It writes nothing but texts,
-//! and removes nothing but texts and renditions that were replaced.
+//! The catalogue's use of `storage`: listings of `media/`, and the texts of contents. It writes only texts,
+//! and removes only texts and replaced renditions.
 
 use streamgate_contracts::catalogue::v1::TextTrack;
 use streamgate_contracts::storage::{Client, Listed, Listing, StorageError};
 
-/// A text of a content: the index of the thumbnails of a day has less.
+/// Maximum size of a content's text: the index of the thumbnails of a day is smaller.
 const MAX_TEXT_BYTES: usize = 8 << 20;
 
 /// The objects of contents: `media/{id}/…`.
@@ -24,7 +24,7 @@ impl Media {
         Ok(page.objects.into_iter().next().map(|object| object.key))
     }
 
-    /// All objects of a content, or its append sessions; for each page `take`.
+    /// All objects of a content, or its append sessions; `take` is called for each page.
     pub(crate) async fn of_content(
         &self,
         id: &str,
@@ -44,20 +44,20 @@ impl Media {
         }
     }
 
-    /// A small object's text; none if it is not there, or no text.
+    /// The text of a small object; `None` if it is missing, or not text.
     pub(crate) async fn text(&self, key: &str) -> Result<Option<String>, StorageError> {
         let text = self.storage.get(key, MAX_TEXT_BYTES).await?;
         Ok(text.and_then(|text| String::from_utf8(text.into()).ok()))
     }
 
-    /// The first names of keys after one, in order; objects that are in no folder; and where the next page
-    /// goes on.
+    /// The first path segments of keys after one, in order; objects outside of a folder; and where the next
+    /// page begins.
     pub(crate) async fn names(
         &self,
         after: &str,
     ) -> Result<(Vec<String>, Vec<Listed>, Option<String>), StorageError> {
         let page = self.storage.list(&Listing { after, folders: true, ..Listing::default() }).await?;
-        // A storage that knows no delimiter lists all keys.
+        // A storage without delimiters lists all keys.
         let (keys, loose): (Vec<Listed>, _) =
             page.objects.into_iter().partition(|object| object.key.contains('/'));
         let keys = keys.into_iter().map(|object| object.key);
@@ -70,19 +70,18 @@ impl Media {
         Ok((names, loose, page.next))
     }
 
-    /// Removes an object that no row names. It is told of by `fsck` if that fails.
+    /// Removes an object without a row. If that fails, `fsck` reports it.
     pub(crate) async fn remove(&self, key: &str) {
         log(key, self.storage.delete(key).await);
     }
 
-    /// Removes all versions of a text that no row names any more.
+    /// Removes all versions of a text without a row.
     pub(crate) async fn remove_text(&self, id: &str, name: &str) {
         let prefix = format!("{id}/{name}/");
         log(&prefix, self.storage.delete_all(&prefix).await.map(drop));
     }
 
-    /// Removes the versions of a text before the present one, but for those that it says are to stay; also such as a
-    /// crash left over.
+    /// Removes the earlier versions of a text, except those to keep; also leftovers of a crash.
     pub(crate) async fn remove_versions(&self, id: &str, text: &TextTrack) {
         let mut old = Vec::new();
         let folder = format!("{id}/{}", text.name);
@@ -96,7 +95,7 @@ impl Media {
             }
         };
         if let Err(error) = self.of_content(&folder, false, take).await {
-            tracing::warn!(folder, %error, "old versions of a text are still there");
+            tracing::warn!(folder, %error, "old versions of a text could not be removed");
         }
         for key in old {
             self.remove(&key).await;
@@ -106,6 +105,6 @@ impl Media {
 
 fn log(what: &str, removed: Result<(), StorageError>) {
     if let Err(error) = removed {
-        tracing::warn!(what, %error, "an object is still there");
+        tracing::warn!(what, %error, "an object could not be removed");
     }
 }

@@ -1,4 +1,5 @@
-//! Whose contents are, as the database says, and what nobody owns: it belongs to the first admin as soon as there is one.
+//! The owners of contents, from the database, and contents without one: they are assigned to the first admin
+//! as soon as there is one.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,19 +16,19 @@ use crate::rights::{Caller, Holders};
 use crate::shares;
 use crate::store::{Store, StoreError};
 
-/// Contents that are claimed before it is looked for more.
+/// Contents that are assigned in one step.
 const PAGE: u32 = 200;
-/// How often it is looked for contents that nobody owns.
+/// How often contents without an owner are searched.
 const EVERY: Duration = Duration::from_secs(300);
-/// The same while `auth` does not say whose they are.
+/// The same while `auth` does not name the first admin.
 const AGAIN: Duration = Duration::from_secs(5);
-/// Contents that one question may name.
+/// Maximum contents of one call.
 const MAX_ASKED: usize = 500;
 
 /// Why contents stay without an owner for now.
 #[derive(Debug, thiserror::Error)]
 enum Unclaimed {
-    #[error("`auth` does not say who the first admin is: {0}")]
+    #[error("`auth` does not name the first admin: {0}")]
     Auth(String),
     #[error("there is no admin yet")]
     NoAdmin,
@@ -36,7 +37,7 @@ enum Unclaimed {
 }
 
 impl Catalogue {
-    /// What somebody may do with some contents because of whose they are, in their order.
+    /// A caller's rights on some contents because of their owners, in their order.
     pub(crate) async fn standing(&self, request: StandingRequest) -> Result<Vec<Right>, StoreError> {
         let StandingRequest { principal, scopes, contents, roles } = request;
         let caller = Caller::new(principal, &roles, &scopes);
@@ -59,8 +60,8 @@ impl Catalogue {
         self.store.holders(contents).await
     }
 
-    /// Gives what nobody owns to the first admin, until it is dropped. What a stop leaves over is claimed
-    /// after the next start.
+    /// Assigns contents without an owner to the first admin, until it is dropped. The rest is assigned after
+    /// the next start.
     pub(crate) async fn claim_what_nobody_owns(&self) {
         loop {
             let pause = match self.claim_unowned().await {
@@ -69,7 +70,7 @@ impl Catalogue {
                     tracing::warn!(%error, "contents without an owner could not be claimed");
                     AGAIN
                 }
-                // Where nobody signs in it stays so.
+                // Without authentication it stays so.
                 Err(reason) => {
                     tracing::debug!(%reason, "contents stay without an owner");
                     AGAIN
@@ -100,7 +101,7 @@ impl Catalogue {
             tracing::info!(
                 contents = unowned.len(),
                 owner = admin,
-                "contents that nobody owned have an owner"
+                "contents without an owner were assigned"
             );
         }
     }
@@ -114,7 +115,7 @@ impl Catalogue {
 }
 
 impl Store {
-    /// Whose these contents are, and with whom they are shared; those that are not there are left out.
+    /// The owners and shares of these contents; missing ones are left out.
     pub(crate) async fn holders(&self, ids: &[String]) -> Result<HashMap<String, Holders>, StoreError> {
         let mut holders = HashMap::new();
         for some in ids.chunks(100) {
@@ -133,7 +134,7 @@ impl Store {
         rows.into_iter().map(|row| row.get("id").map_err(StoreError::from)).collect()
     }
 
-    /// Gives a content that nobody owns an owner.
+    /// Gives a content without an owner one.
     async fn claim(&self, id: &str, owner: &str) -> Result<Content, StoreError> {
         let apply = |content: &mut Content| {
             if content.owner.is_empty() {

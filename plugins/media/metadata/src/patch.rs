@@ -1,5 +1,5 @@
-//! What people may change of a content: a JSON merge patch (RFC 7396) of title,
-//! description and tags, checked as a whole before any of it takes effect.
+//! Changes by people to a content: a JSON merge patch (RFC 7396) of title, description and tags, validated as
+//! a whole before any of it takes effect.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -7,7 +7,7 @@ use streamgate_contracts::catalogue::v1::Content;
 
 use crate::limits::{DESCRIPTION_CHARS, TAG_CHARS, TAGS, TITLE_CHARS};
 
-/// A checked patch: `None` leaves the field as it is.
+/// A validated patch: `None` leaves the field unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Patch {
     title: Option<String>,
@@ -15,7 +15,7 @@ pub(crate) struct Patch {
     tags: Option<Vec<String>>,
 }
 
-/// One field that cannot be taken.
+/// One invalid field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct FieldError {
     /// JSON pointer (RFC 6901) into the patch.
@@ -24,7 +24,7 @@ pub(crate) struct FieldError {
 }
 
 impl Patch {
-    /// Checks every field; answers all that is wrong at once.
+    /// Validates every field; returns all problems at once.
     pub(crate) fn from_json(patch: Map<String, Value>) -> Result<Self, Vec<FieldError>> {
         let mut checked = Self::default();
         let mut errors = Vec::new();
@@ -42,7 +42,7 @@ impl Patch {
         if errors.is_empty() { Ok(checked) } else { Err(errors) }
     }
 
-    /// Applies it. A title that is taken away falls back to the file's name.
+    /// Applies it. A removed title falls back to the file's name.
     pub(crate) fn apply(&self, content: &mut Content) {
         if let Some(title) = &self.title {
             content.title.clone_from(title);
@@ -66,7 +66,7 @@ pub(crate) fn pointer(key: &str) -> String {
     format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
-/// The title of a content that was given none: its file's name without the extension.
+/// The default title of a content: its file's name without the extension.
 pub(crate) fn default_title(filename: &str) -> String {
     let stem = match filename.rsplit_once('.') {
         Some((stem, extension)) if !stem.trim().is_empty() && extension.len() <= 10 => stem,
@@ -130,7 +130,7 @@ fn bounded(text: String, chars: usize) -> Result<String, String> {
     Ok(text)
 }
 
-/// What a person changed of a content, in words.
+/// The changes of a person to a content, as text.
 pub(crate) fn difference(before: &Content, after: &Content) -> String {
     let mut changed = Vec::new();
     if before.title != after.title {

@@ -1,5 +1,5 @@
-//! Who may know of a content: what `access` says of its policy, kept in memory for a while. What is
-//! not known is never taken for open.
+//! The visibility of contents: the openness from `access`, cached for a while. An unknown content is never
+//! treated as public.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,15 +14,15 @@ use streamgate_plugin_api::Client;
 use crate::rights::{Caller, Held};
 use crate::store::StoreError;
 
-/// Contents of which it is remembered.
+/// Number of cached contents.
 const CAPACITY: usize = 16_384;
 /// Contents of one call to `access`.
 const AT_ONCE: usize = 100;
 /// How long `access` may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Which contents somebody may know of: all there are; or those that are theirs or shared with them, and those whose policy lets
-/// everybody know of them and of which there is something to play or soon will be.
+/// The contents visible to a caller: all; or their own and shared ones, and public ones that are playable or
+/// soon will be.
 #[derive(Debug, Clone)]
 pub(crate) struct Sight {
     pub(crate) caller: Caller,
@@ -31,23 +31,23 @@ pub(crate) struct Sight {
 }
 
 impl Sight {
-    /// Whether a content is seen whatever its policy.
+    /// Whether a content is visible whatever its policy.
     pub(crate) fn is_sure(&self, held: &impl Held) -> bool {
         self.all || self.caller.right_to(held) >= Right::View
     }
 
-    /// Whether whose a content is, and for whom, is shown too.
+    /// Whether the owner and shares of a content are shown too.
     pub(crate) fn shows_owner(&self, held: &impl Held) -> bool {
         self.caller.right_to(held) >= Right::Edit || (self.all && self.caller.may(Right::Edit, held))
     }
 }
 
-/// Where somebody comes upon a content.
+/// The place of a request for a content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Where {
     /// In a list, a search, or the changes of all contents.
     List,
-    /// At its address, which they have.
+    /// At its address, which the caller has.
     Address,
 }
 
@@ -59,12 +59,12 @@ struct Shared {
     access: AccessClient<Client>,
     max_age: Duration,
     known: Cache<String, (Openness, Instant)>,
-    /// Counts the events: an answer to what was asked before one is not kept.
+    /// Counts the events: an answer to a request from before an event is dropped.
     changes: AtomicU64,
 }
 
 impl Policies {
-    /// With the plugin that provides `access`; without one, everybody may know of everything.
+    /// With the plugin that provides `access`; without one, everything is visible to everyone.
     pub(crate) fn new(access: Option<Client>, max_age: Duration) -> Self {
         Self(access.map(|access| {
             let access = AccessClient::new(access);
@@ -72,29 +72,29 @@ impl Policies {
         }))
     }
 
-    /// Whether there are any.
+    /// Whether there is access control.
     pub(crate) fn are_asked(&self) -> bool {
         self.0.is_some()
     }
 
-    /// What the sender of a request may know of.
+    /// The contents visible to the sender of a request.
     pub(crate) fn sight(&self, caller: Caller) -> Sight {
         Sight { all: self.0.is_none() || caller.is_admin(), caller }
     }
 
-    /// How open a content is.
+    /// The openness of a content.
     ///
     /// # Errors
-    /// `access` does not say.
+    /// `access` does not answer.
     pub(crate) async fn openness(&self, content: &str) -> Result<Openness, StoreError> {
         Ok(self.openness_of(&[content]).await?[0])
     }
 
-    /// How open each of some contents is; without `access` every one is public. Those that are not
-    /// remembered are asked for in one call.
+    /// The openness of some contents; without `access` all are public. Those not cached are requested in one
+    /// call.
     ///
     /// # Errors
-    /// `access` does not say.
+    /// `access` does not answer.
     pub(crate) async fn openness_of(&self, contents: &[&str]) -> Result<Vec<Openness>, StoreError> {
         let Some(shared) = &self.0 else { return Ok(vec![Openness::Public; contents.len()]) };
         let asked = Instant::now();
@@ -114,7 +114,7 @@ impl Policies {
             let left = found.iter_mut().filter(|openness| openness.is_none());
             for ((slot, id), policy) in left.zip(some).zip(policies) {
                 let openness = match policy.openness() {
-                    // What this version does not know is for nobody.
+                    // A value unknown to this version means private.
                     Openness::Unspecified => Openness::Private,
                     openness => openness,
                 };
@@ -127,7 +127,7 @@ impl Policies {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// An event told that the policy is another one.
+    /// An event reported a changed policy.
     pub(crate) fn changed(&self, content: &str) {
         if let Some(shared) = &self.0 {
             shared.changes.fetch_add(1, Ordering::SeqCst);
@@ -135,10 +135,10 @@ impl Policies {
         }
     }
 
-    /// Whether the sender of a request may know of a content upon which they come at this place.
+    /// Whether a content is visible to the sender of a request at this place.
     ///
     /// # Errors
-    /// `access` does not say.
+    /// `access` does not answer.
     pub(crate) async fn show(
         &self,
         content: &Content,
@@ -148,10 +148,10 @@ impl Policies {
         Ok(self.show_each(&[content], sight, place).await?[0])
     }
 
-    /// Whether the sender of a request may know of each of some contents upon which they come at this place.
+    /// Whether each of some contents is visible to the sender of a request at this place.
     ///
     /// # Errors
-    /// `access` does not say.
+    /// `access` does not answer.
     pub(crate) async fn show_each(
         &self,
         contents: &[&Content],
@@ -172,7 +172,7 @@ impl Policies {
 }
 
 impl Shared {
-    /// What `access` says of some contents, one for each.
+    /// The answer of `access` about some contents, one for each.
     async fn ask(&self, contents: &[String]) -> Result<Vec<PolicyResponse>, StoreError> {
         let unavailable = |reason: String| {
             let of = match contents {
@@ -180,7 +180,7 @@ impl Shared {
                 more => format!("{} contents", more.len()),
             };
             StoreError::Unavailable(format!(
-                "`access` does not say who may know of {of}: {reason}; try again"
+                "the visibility of {of} is unknown: `access` failed: {reason}; try again"
             ))
         };
         let mut access = self.access.clone();
@@ -203,17 +203,17 @@ impl std::fmt::Debug for Policies {
     }
 }
 
-/// Whether lists, searches and the changes of all contents show it to everybody.
+/// Whether lists, searches and the changes of all contents show it to everyone.
 pub(crate) fn is_listed(openness: Openness) -> bool {
     matches!(openness, Openness::Public | Openness::Gated)
 }
 
-/// Whether everybody who has its address may know of it.
+/// Whether it is visible to everyone with its address.
 pub(crate) fn is_addressed(openness: Openness) -> bool {
     is_listed(openness) || openness == Openness::Unlisted
 }
 
-/// What people call it; none: it is not known.
+/// Its name in the API; `None`: unknown.
 pub(crate) fn visibility(openness: Openness) -> Option<&'static str> {
     match openness {
         Openness::Public => Some("public"),
@@ -224,11 +224,11 @@ pub(crate) fn visibility(openness: Openness) -> Option<&'static str> {
     }
 }
 
-/// States of which others than those who may change contents learn.
+/// States that are visible to everyone.
 pub(crate) const PRESENTABLE: [ContentState; 4] =
     [ContentState::Uploaded, ContentState::Transcoding, ContentState::Playable, ContentState::Ready];
 
-/// Whether there is something to play, or soon will be.
+/// Whether it is playable, or soon will be.
 pub(crate) fn is_presentable(state: ContentState) -> bool {
     PRESENTABLE.contains(&state)
 }

@@ -1,12 +1,12 @@
 //! Positions: changes of contents are numbered, and the order of the numbers is the order of the commits.
 //!
-//! Every batch that writes a content begins with [`Store::change`], which takes the next number in the one row of
-//! `positions`, and writes [`POSITION`] into the content's row or its tombstone. Who comes second waits for that row until
-//! the first is committed or undone, so nobody ever reads a number before all smaller ones can be read. A batch that
-//! is undone gives its number back. The clock has no part in it.
+//! Every batch that writes a content begins with [`Store::change`], which takes the next number in the one
+//! row of `positions`, and writes [`POSITION`] into the content's row or its tombstone. A concurrent batch
+//! waits for that row until the first is committed or rolled back, so a number is never readable before all
+//! smaller ones. A batch that is rolled back returns its number. The clock is not involved.
 //!
-//! A row has the number of its last change alone. It also has that of the moment from which lists did not show it to
-//! everybody any more, since whoever knew of the content before has to learn that, whatever came after.
+//! A row has only the number of its last change. It also has that of when lists stopped showing it to
+//! everyone, because clients that knew of the content before have to be notified, whatever came after.
 
 use std::collections::HashMap;
 
@@ -15,17 +15,17 @@ use streamgate_contracts::db::{Batch, DbError, Row, params};
 use crate::rights::Holders;
 use crate::store::{COLUMNS, Entry, Store, StoreError};
 
-/// The number of the change that the batch makes, in its SQL.
+/// The number of the batch's change, in its SQL.
 pub(crate) const POSITION: &str = "(SELECT last FROM positions)";
 
 const GRAVE: &str = "id, listed, owner, shares, position, unlisted_position";
 
-/// How far the numbers reach.
+/// The range of the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reach {
     /// Of the last change.
     pub(crate) last: i64,
-    /// What changed after this is known whole; of what was deleted before, some is forgotten.
+    /// Changes after this are complete; of earlier deletions some are forgotten.
     pub(crate) forgotten: i64,
 }
 
@@ -34,21 +34,21 @@ pub(crate) struct Reach {
 pub(crate) struct Grave {
     pub(crate) id: String,
     pub(crate) position: i64,
-    /// Everybody could know of it to the end.
+    /// It was visible to everyone until the end.
     pub(crate) listed: bool,
-    /// Of the last time that lists stopped showing it to everybody; 0: they never did.
+    /// Of the last time that lists stopped showing it to everyone; 0: they never did.
     pub(crate) unlisted: i64,
     pub(crate) holders: Holders,
 }
 
-/// What became of a content.
+/// The current state of a content.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Now {
     There(Box<Entry>),
     Deleted(Grave),
 }
 
-/// A content with changes that somebody was not told of.
+/// A content with changes that a client has not received.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Moved {
     /// The first of them that still matters: at or before the position of the last.
@@ -79,7 +79,7 @@ impl Moved {
         self.now.position()
     }
 
-    /// Whether lists stopped showing it to everybody with one of these changes.
+    /// Whether lists stopped showing it to everyone with one of these changes.
     pub(crate) fn was_hidden(&self) -> bool {
         let (listed, unlisted) = match &self.now {
             Now::There(entry) => (entry.listed, entry.unlisted),
@@ -95,13 +95,13 @@ impl Store {
         self.db.batch().push_expect("UPDATE positions SET last = last + 1", params![], 1)
     }
 
-    /// How far the numbers reach by now. All changes up to there can be read.
+    /// The current range of the numbers. All changes up to there can be read.
     pub(crate) async fn reach(&self) -> Result<Reach, DbError> {
         let row = self.db.query_one("SELECT last, forgotten FROM positions", params![]).await?;
         Ok(Reach { last: row.get("last")?, forgotten: row.get("forgotten")? })
     }
 
-    /// What became of a content; none: it is not known, or its deletion is forgotten.
+    /// The current state of a content; `None`: it is unknown, or its deletion is forgotten.
     pub(crate) async fn now(&self, id: &str) -> Result<Option<Now>, StoreError> {
         match self.entry(id).await {
             Ok(entry) => return Ok(Some(Now::There(Box::new(entry)))),
@@ -114,8 +114,8 @@ impl Store {
     }
 
     /// Contents that changed after one position and not after another, in the order of the first change that
-    /// matters, and up to where that is all of them. `only`: of the deleted ones those that everybody could know of,
-    /// that were these owners', or that were shared with anybody.
+    /// matters, and up to where the result is complete. `only`: of the deleted ones those that were visible
+    /// to everyone, that belonged to these owners, or that were shared with anyone.
     pub(crate) async fn moved(
         &self,
         after: i64,
@@ -203,8 +203,8 @@ fn first(listed: bool, unlisted: i64, position: i64, after: i64) -> i64 {
     if !listed && unlisted > after { unlisted } else { position }
 }
 
-/// Rows whose first change that matters is after `$1` and not after `$2`, at most `$3` that were hidden and as many
-/// others. Each part is read by an index of its own.
+/// Rows whose first change that matters is after `$1` and not after `$2`, at most `$3` that were hidden and
+/// as many others. Each part is read by its own index.
 fn moved_rows(table: &str, columns: &str, narrowed: &str) -> String {
     format!(
         "SELECT * FROM (SELECT {columns} FROM {table} WHERE unlisted_position > $1 AND unlisted_position <= $2 \

@@ -1,7 +1,6 @@
-//! What must happen for certain, over restarts too: the objects of deleted contents are
-//! swept until nothing of them is left, texts and renditions that were replaced go when their
-//! time is over, and the jobs of retries are enqueued. The rows in the database are the record; this task
-//! only works them off.
+//! Guaranteed work, across restarts: the objects of deleted contents are swept until none is left, replaced
+//! texts and renditions are removed when they expire, and the jobs of retries are enqueued. The rows in the
+//! database are the record; this task only processes them.
 
 use std::time::Duration;
 
@@ -18,22 +17,22 @@ use crate::store::StoreError;
 
 /// Rows of one round.
 const ROUND: u32 = 32;
-/// A round at least this often, whatever the rows say.
+/// A round at least this often, whatever the rows contain.
 const IDLE: Duration = Duration::from_secs(30);
-/// Between two tries of what failed, doubled with each failure.
+/// First pause before a retry, doubled with each failure.
 const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(300) };
-/// How long a clean tombstone keeps telling late clients that its content is gone.
+/// How long a clean tombstone is kept for clients that missed the deletion.
 const REMEMBERED_MS: i64 = 86_400_000;
 const CALL_DEADLINE: Duration = Duration::from_secs(60);
 
-/// How the work goes, for the plugin's health.
+/// The state of the work, for the plugin's health.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Condition {
     Well,
     Behind(String),
 }
 
-/// Works until the end of the process; tells `report` after each round.
+/// Runs until the end of the process; calls `report` after each round.
 pub(crate) async fn run(catalogue: Catalogue, grace: Duration, report: impl Fn(Condition) + Send) {
     loop {
         let (condition, pause) = round(&catalogue, grace).await;
@@ -73,7 +72,7 @@ pub(crate) async fn round(catalogue: &Catalogue, grace: Duration) -> (Condition,
     (Condition::Well, pause)
 }
 
-/// Sweeps what is due; answers the last thing that went wrong, if anything did.
+/// Sweeps what is due; returns the last problem, if any.
 async fn sweep_due(catalogue: &Catalogue, grace: Duration) -> Result<Option<String>, StoreError> {
     let grace_ms = millis(grace).min(i64::MAX / 4);
     let media = Media::new(catalogue.dependencies.storage.clone());
@@ -90,7 +89,7 @@ async fn sweep_due(catalogue: &Catalogue, grace: Duration) -> Result<Option<Stri
         match swept {
             Ok(deleted) => tracing::debug!(content = tombstone.id, deleted, "swept a deleted content"),
             Err(reason) => {
-                tracing::warn!(content = tombstone.id, %reason, "a deleted content's objects are still there");
+                tracing::warn!(content = tombstone.id, %reason, "a deleted content's objects could not be removed");
                 trouble = Some(format!("the objects of deleted contents cannot be removed: {reason}"));
             }
         }
@@ -98,8 +97,8 @@ async fn sweep_due(catalogue: &Catalogue, grace: Duration) -> Result<Option<Stri
     Ok(trouble)
 }
 
-/// What a sweep means for its tombstone, and in how many milliseconds it is due again. It is
-/// clean once a sweep after the grace found nothing: whoever was writing has stopped by then.
+/// The result of a sweep for its tombstone, and in how many milliseconds it is due again. It is clean once a
+/// sweep after the grace period found nothing: all writers have stopped by then.
 fn after_sweep(tombstone: &mut Tombstone, swept: Result<u64, ()>, grace_ms: i64) -> i64 {
     let Ok(deleted) = swept else {
         tombstone.failures = tombstone.failures.saturating_add(1);
@@ -111,13 +110,13 @@ fn after_sweep(tombstone: &mut Tombstone, swept: Result<u64, ()>, grace_ms: i64)
     if tombstone.clean { REMEMBERED_MS } else { grace_ms }
 }
 
-/// Removes the objects of renditions whose time is over, then their rows.
+/// Removes the objects of expired renditions, then their rows.
 async fn remove_replaced(catalogue: &Catalogue) -> Result<(), String> {
     let media = Media::new(catalogue.dependencies.storage.clone());
     let due = catalogue.store.due_renditions(now_ms(), ROUND).await.map_err(|error| error.to_string())?;
     for (id, folder) in due {
         media.storage.delete_all(&format!("{id}/{folder}/")).await.map_err(|error| {
-            tracing::warn!(content = id, folder, %error, "a replaced rendition's objects are still there");
+            tracing::warn!(content = id, folder, %error, "a replaced rendition's objects could not be removed");
             format!("the objects of replaced renditions cannot be removed: {error}")
         })?;
         catalogue.store.forget_rendition(&id, &folder).await.map_err(|error| error.to_string())?;

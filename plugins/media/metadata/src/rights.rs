@@ -1,5 +1,5 @@
-//! Whose a content is, with whom it is shared, and what that lets somebody do with it. What its policy lets
-//! everybody do is for `access` to say, see `policies.rs`.
+//! A content's owner and shares, and the rights that follow. `access` decides what the policy allows, see
+//! `policies.rs`.
 
 use std::time::Duration;
 
@@ -11,26 +11,26 @@ use streamgate_plugin_api::time::{millis, now_ms};
 
 use crate::shares;
 
-/// Whoever asks.
+/// The caller.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Caller {
-    /// Of a principal; empty: nobody who is signed in.
+    /// Of a principal; empty: not signed in.
     pub(crate) id: String,
-    /// What shares may name them by.
+    /// The names by which shares may refer to them.
     names: Vec<String>,
     reads: bool,
     writes: bool,
     admin: bool,
 }
 
-/// Whose a content is, or was, and with whom it is shared.
+/// The current or former owner of a content, and its shares.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Holders {
     pub(crate) owner: String,
     pub(crate) shares: Vec<Share>,
 }
 
-/// What somebody may have a right to.
+/// A right on a content.
 pub(crate) trait Held {
     fn owner(&self) -> &str;
     fn shares(&self) -> &[Share];
@@ -92,7 +92,7 @@ impl Caller {
         self.admin
     }
 
-    /// What they may do with a content because of whose it is, and with whom it is shared.
+    /// Their right on a content because of its owner and its shares.
     pub(crate) fn right_to(&self, held: &impl Held) -> Right {
         let theirs = held.owner() == self.id || held.owner().is_empty();
         if self.admin || (self.writes && theirs) {
@@ -107,7 +107,7 @@ impl Caller {
         shares.map(Share::right).max().map_or(Right::None, |right| right.min(most))
     }
 
-    /// Whether they had a right within this time that was taken back: they are told that it is gone for them.
+    /// Whether a share of theirs was removed within this time: they are notified that it is gone.
     pub(crate) fn lost(&self, held: &impl Held, within: Duration) -> bool {
         let since_ms = now_ms() - millis(within);
         let named = |share: &&Share| self.names.contains(&share.name);
@@ -115,8 +115,8 @@ impl Caller {
         self.right_to(held) < Right::View && held.shares().iter().filter(named).any(lost)
     }
 
-    /// Whether they may do what takes this right. Where nobody signs in, nobody owns anything, and whom
-    /// the ingress lets pass may do it.
+    /// Whether they have this right. Without authentication there are no owners, and every caller that the
+    /// ingress lets through has it.
     pub(crate) fn may(&self, right: Right, held: &impl Held) -> bool {
         self.right_to(held) >= right || (self.is_nobody() && held.owner().is_empty())
     }
@@ -126,7 +126,7 @@ impl Caller {
         if self.writes { vec![self.id.clone(), String::new()] } else { Vec::new() }
     }
 
-    /// By what shares name them that let them see a content.
+    /// The names of shares that make a content visible to them.
     pub(crate) fn names(&self) -> &[String] {
         if self.reads || self.writes { &self.names } else { &[] }
     }
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_owns_is_every_creators_and_where_nobody_signs_in_everybodys() {
+    fn a_content_without_an_owner_is_every_creators_and_without_authentication_everyones() {
         let (ann, nobody) = (caller("ann", &[WRITE]), Caller::default());
         assert_eq!((ann.right_to(&of("")), nobody.right_to(&of(""))), (Right::Own, Right::None));
         assert!(nobody.may(Right::Edit, &of("")) && !nobody.may(Right::View, &of("ann")));
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn scopes_without_a_principal_are_nobodys() {
+    fn scopes_without_a_principal_give_no_right() {
         assert_eq!(caller("", &[WRITE, ADMIN]), Caller::default());
     }
 }

@@ -41,7 +41,7 @@ const MAX_PATCH_BYTES: usize = 256 * 1024;
 /// A JSON merge patch (RFC 7396).
 const PATCHES: [&str; 2] = ["application/merge-patch+json", "application/json"];
 
-/// What every route has at hand.
+/// The state of every route.
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
     pub(crate) catalogue: Catalogue,
@@ -55,7 +55,7 @@ impl Api {
         self.catalogue.policies.sight(Caller::of(headers))
     }
 
-    /// The content, if the sender of a request may do with it what takes this right.
+    /// The content, if the sender of a request has this right.
     pub(crate) async fn held(
         &self,
         id: &str,
@@ -80,7 +80,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/api/v1/contents/{id}/retry", post(retry))
         .merge(captions_routes::router())
         .merge(shares_routes::router())
-        .fallback(|| async { not_found("There is nothing at this path.") })
+        .fallback(|| async { not_found("There is no resource at this path.") })
         .method_not_allowed_fallback(|| async { Problem::of(problems::METHOD_NOT_ALLOWED) })
         .layer(middleware::from_fn_with_state(api.clone(), cross_origin))
         .with_state(api)
@@ -143,7 +143,7 @@ fn not_found(detail: &str) -> Problem {
     Problem::of(problems::NOT_FOUND).detail(detail)
 }
 
-/// The revision that a change is bound to (RFC 9110 §13.1.1), if it is to one.
+/// The revision that a change requires (RFC 9110 §13.1.1), if any.
 pub(crate) fn expected(headers: &HeaderMap) -> Option<u64> {
     match headers.get(header::IF_MATCH).map(HeaderValue::to_str) {
         None | Some(Ok("*")) => None,
@@ -155,7 +155,7 @@ pub(crate) fn expected(headers: &HeaderMap) -> Option<u64> {
     }
 }
 
-/// A body of JSON, which is to be an `object` or a `list`.
+/// A JSON body, which must be an `object` or a `list`.
 pub(crate) fn parsed<T: DeserializeOwned>(body: &[u8], what: &str) -> Result<T, Box<Problem>> {
     serde_json::from_slice(body).map_err(|error| {
         let problem = match error.classify() {
@@ -172,7 +172,7 @@ pub(crate) fn parsed<T: DeserializeOwned>(body: &[u8], what: &str) -> Result<T, 
     })
 }
 
-/// Whether a body is JSON of the wanted kind, whatever its members.
+/// Whether a body is JSON of the required kind, whatever its members.
 fn is_json(body: &[u8], what: &str) -> bool {
     let json = serde_json::from_slice::<Value>(body);
     json.is_ok_and(|json| if what == "object" { json.is_object() } else { json.is_array() })
@@ -245,26 +245,26 @@ impl ListQuery {
     }
 }
 
-/// Whose contents alone a list is to show. Whose others are, admins may learn.
+/// The owner filter of a list. Only admins may filter by other owners.
 fn owner(asked: Option<String>, sight: &Sight) -> Result<Option<String>, Box<Problem>> {
     let caller = &sight.caller;
     match asked {
         None => Ok(None),
         Some(owner) if owner.is_empty() => {
-            Err(Box::new(bad_query("owner", "`owner` is `me` or the id of a principal.".into())))
+            Err(Box::new(bad_query("owner", "`owner` must be `me` or the id of a principal.".into())))
         }
         Some(_) if caller.is_nobody() => Err(Box::new(not_signed_in("owner"))),
         Some(owner) if owner == "me" => Ok(Some(caller.id.clone())),
         Some(owner) if owner == caller.id || caller.is_admin() => Ok(Some(owner)),
         Some(_) => {
             let problem = Problem::of(problems::FORBIDDEN);
-            let detail = "`owner` may be `me`; whose the contents of others are is for admins alone.";
+            let detail = "`owner` may be `me`; only admins may filter by other owners.";
             Err(Box::new(problem.detail(detail).with("parameter", "owner")))
         }
     }
 }
 
-/// Whether a list is to show only what others share with the caller.
+/// Whether a list shows only what others share with the caller.
 fn shared(asked: Option<&str>, sight: &Sight) -> Result<bool, Box<Problem>> {
     match asked {
         None => Ok(false),
@@ -276,13 +276,12 @@ fn shared(asked: Option<&str>, sight: &Sight) -> Result<bool, Box<Problem>> {
 }
 
 fn not_signed_in(parameter: &str) -> Problem {
-    let detail = format!(
-        "`{parameter}` needs somebody who is signed in: sign in, or send an access token or an API key."
-    );
+    let detail =
+        format!("`{parameter}` requires authentication: sign in, or send an access token or an API key.");
     Problem::not_signed_in().detail(detail)
 }
 
-/// What a query says; none: a parameter is not known, or given twice.
+/// The parsed query; an error if a parameter is unknown, or given twice.
 pub(crate) fn query_of<T: DeserializeOwned>(raw: Option<String>) -> Option<T> {
     let uri = http::Uri::builder().path_and_query(format!("/?{}", raw.unwrap_or_default())).build();
     Query::try_from_uri(&uri.ok()?).ok().map(|Query(query)| query)
@@ -400,7 +399,7 @@ fn no_place(full: Full) -> Response {
         Full::All(most) => (StatusCode::SERVICE_UNAVAILABLE, "max_event_clients", most),
     };
     Problem::of(problems::TOO_MANY_CLIENTS.with_status(status))
-        .detail(format!("Of the streams of live changes {full}. Close one, or try again in a while."))
+        .detail(format!("Of the streams of live changes {full}. Close one, or try again later."))
         .with("setting", setting)
         .with("limit", limit)
         .header(header::RETRY_AFTER, "10")
@@ -419,7 +418,7 @@ pub(crate) fn content_response(status: StatusCode, entry: &Entry, sight: &Sight)
     json(status, view.to_json(), Some(tag_of(entry, sight)))
 }
 
-/// The revision, and behind it what else of a view for those who may change it can be another.
+/// The revision, followed by whatever else of a view may change for users who may change the content.
 fn tag_of(entry: &Entry, sight: &Sight) -> String {
     match sight.shows_owner(&entry.content) {
         true => format!("\"{}.{}\"", entry.content.revision, entry.openness as i32),
@@ -438,7 +437,7 @@ pub(crate) fn json(status: StatusCode, body: String, tag: Option<String>) -> Res
     response
 }
 
-/// RFC 9110 §8.8.3: the revision, which every change raises.
+/// RFC 9110 §8.8.3: the revision, which every change increments.
 pub(crate) fn etag(content: &Content) -> String {
     format!("\"{}\"", content.revision)
 }

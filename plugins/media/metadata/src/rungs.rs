@@ -1,4 +1,4 @@
-//! The SQL that writes renditions and their segments, each with the content that they are of.
+//! The SQL that writes renditions and their segments, each together with its content.
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -66,8 +66,7 @@ impl Store {
         Err(StoreError::Busy(id.to_owned()))
     }
 
-    /// Adds segments, or replaces those of the same numbers, and changes the content, all
-    /// in one transaction.
+    /// Adds segments, or replaces those of the same numbers, and changes the content, all in one transaction.
     pub(crate) async fn put_segments(
         &self,
         id: &str,
@@ -89,7 +88,7 @@ impl Store {
                     return Err(StoreError::Precondition(reason));
                 };
                 if Some(rung.spec.generation) != newest {
-                    let reason = format!("`{name}` takes no segments: there is a newer generation");
+                    let reason = format!("`{name}` accepts no segments: there is a newer generation");
                     return Err(StoreError::Precondition(reason));
                 }
                 let stored = self.chunks(id, name, &timeline::chunks_of(&group.segments)).await?;
@@ -141,7 +140,7 @@ impl Store {
     }
 }
 
-/// The renditions with those that are put: in the order of before, then the new ones.
+/// The renditions with the new ones: in the previous order, then the new ones.
 fn with_specs(known: &[Rung], specs: &[Rendition]) -> Vec<Rung> {
     let mut rungs = known.to_vec();
     for spec in specs {
@@ -157,13 +156,13 @@ fn with_specs(known: &[Rung], specs: &[Rendition]) -> Vec<Rung> {
     rungs
 }
 
-/// How many renditions there are of the newest generation.
+/// The number of renditions of the newest generation.
 fn newest(rungs: &[Rung]) -> usize {
     let newest = generations::newest(rungs);
     rungs.iter().filter(|rung| Some(rung.spec.generation) == newest).count()
 }
 
-/// A rendition as its row holds it.
+/// A rendition in the form of its row.
 fn packed(spec: &Rendition) -> Bytes {
     Rendition { turn: None, ..spec.clone() }.encode_to_vec().into()
 }

@@ -1,5 +1,5 @@
-//! Searches one by one: they read the whole catalogue, so only a few run at once, callers share those
-//! places fairly, and none takes longer than the settings say.
+//! Concurrent searches: they read the whole catalogue, so only a few run at once, callers share those slots
+//! fairly, and each has a time limit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use streamgate_contracts::catalogue::v1::Content;
 use streamgate_plugin_api::fair::{Full, Holder, Places};
 use tokio::sync::Semaphore;
 
-/// Searches that may wait for one that runs.
+/// Searches that may wait for a running one.
 const WAITING_PER_RUNNING: usize = 16;
 
-/// Where searches are run. Cheap to clone.
+/// Runs searches. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Searches {
     places: Places,
@@ -19,14 +19,14 @@ pub(crate) struct Searches {
     timeout: Duration,
 }
 
-/// Why a search was not made.
+/// Why a search failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unsearched {
-    #[error("searches are taken: {0}")]
+    #[error("all searches are in use: {0}")]
     Full(#[from] Full),
-    #[error("the place of this search went to somebody who has fewer")]
+    #[error("the slot of this search was given to a caller with fewer")]
     Displaced,
-    #[error("the search was not over within {0:?}; longer or fewer words may help")]
+    #[error("the search did not finish within {0:?}; longer or fewer words may help")]
     TimedOut(Duration),
 }
 
@@ -37,7 +37,7 @@ impl Searches {
         Self { places, running: Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS))), timeout }
     }
 
-    /// Runs a search in its turn. One that is given up is dropped, which ends its statement in the database.
+    /// Runs a search in its turn. A cancelled one is dropped, which ends its statement in the database.
     pub(crate) async fn run<T>(
         &self,
         holder: Holder,
@@ -55,14 +55,14 @@ impl Searches {
     }
 }
 
-/// What searches look through.
+/// The searched text of a content.
 pub(crate) fn search_text(content: &Content) -> String {
     let filename = content.source.as_ref().map_or("", |source| source.filename.as_str());
     let text = [&content.title, &content.description, &content.tags.join("\n"), filename].join("\n");
     text.to_lowercase()
 }
 
-/// Text as a pattern of `LIKE … ESCAPE '\'` that matches just this text.
+/// Text as a `LIKE … ESCAPE '\'` pattern that matches exactly this text.
 pub(crate) fn escape_like(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len());
     for c in text.chars() {

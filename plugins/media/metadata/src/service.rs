@@ -56,7 +56,7 @@ impl catalogue_server::Catalogue for Service {
     async fn create(&self, request: Request<CreateRequest>) -> Result<Response<Content>, Status> {
         let request = request.into_inner();
         if !crate::limits::is_content_id(&request.id) {
-            return Err(Status::invalid_argument("the id is no UUID in lower case with hyphens"));
+            return Err(Status::invalid_argument("the id is not a UUID in lower case with hyphens"));
         }
         Ok(Response::new(self.0.create(request).await?))
     }
@@ -97,7 +97,7 @@ impl catalogue_server::Catalogue for Service {
         Ok(Response::new(answer))
     }
 
-    /// Deleting what is gone is no error: callers repeat it until it was heard.
+    /// Deleting a missing content is no error: callers retry until they get an answer.
     async fn delete(&self, request: Request<DeleteRequest>) -> Result<Response<DeleteResponse>, Status> {
         self.0.delete(&request.get_ref().id, &By::default(), |_| Ok(())).await?;
         Ok(Response::new(DeleteResponse {}))

@@ -1,4 +1,4 @@
-//! The settings of the catalogue, as `[plugins.metadata]` in `plugins.toml`.
+//! The settings of the catalogue, `[plugins.metadata]` in `plugins.toml`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -79,7 +79,7 @@ impl Default for Settings {
     }
 }
 
-/// All that is wrong with these settings beyond their types.
+/// All problems beyond types.
 pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
     let mut problems = Vec::new();
     for (key, origins) in

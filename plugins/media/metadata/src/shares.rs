@@ -1,4 +1,4 @@
-//! With whom owners share their contents, and to whom they hand them over.
+//! Sharing contents, and handing them over.
 
 use std::time::Duration;
 
@@ -16,43 +16,43 @@ use crate::cursor::title_key;
 use crate::dependencies::answered;
 use crate::store::{Entry, StoreError};
 
-/// With how many a content may be shared.
+/// Maximum shares of a content.
 const MAX_SHARES: usize = 64;
-/// Shares that were taken back and are remembered, so that whoever had them is told.
+/// Removed shares that are remembered, so that their holders are notified.
 const MAX_TAKEN_BACK: usize = 64;
 /// For how long.
 pub(crate) const REMEMBERED: Duration = Duration::from_secs(86_400);
 const PRINCIPAL: &str = "principal:";
 const ROLE: &str = "role:";
-/// What can be shared with everybody who has it.
+/// Roles that contents can be shared with.
 const ROLES: [&str; 3] = ["viewer", "creator", "admin"];
 
-/// How shares name a principal.
+/// The name of a principal in shares.
 pub(crate) fn of_principal(id: &str) -> String {
     format!("{PRINCIPAL}{id}")
 }
 
-/// How shares name everybody with a role.
+/// The name of a role in shares.
 pub(crate) fn of_role(role: &str) -> String {
     format!("{ROLE}{role}")
 }
 
-/// The principal that a share names, if it names one.
+/// The principal of a share, if it has one.
 pub(crate) fn principal_of(share: &Share) -> Option<&str> {
     share.name.strip_prefix(PRINCIPAL)
 }
 
-/// The role that a share names, if it names one.
+/// The role of a share, if it has one.
 pub(crate) fn role_of(share: &Share) -> Option<&str> {
     share.name.strip_prefix(ROLE)
 }
 
-/// The shares that give something.
+/// The shares that give a right.
 pub(crate) fn in_force(content: &Content) -> impl Iterator<Item = &Share> {
     content.shares.iter().filter(|share| share.right() >= Right::View)
 }
 
-/// Shares as the database holds them; none: there are none.
+/// Shares in their stored form; `None`: there are none.
 pub(crate) fn packed(shares: &[Share]) -> Option<Bytes> {
     let content = Content { shares: shares.to_vec(), ..Content::default() };
     (!shares.is_empty()).then(|| content.encode_to_vec().into())
@@ -63,7 +63,7 @@ pub(crate) fn unpacked(packed: Option<Bytes>) -> Result<Vec<Share>, DecodeError>
     Content::decode(packed.unwrap_or_default()).map(|content| content.shares)
 }
 
-/// Writes, with the rest of a change, by whom a content is found that is shared with them.
+/// Writes, with the rest of a change, the index by which shared contents are found.
 pub(crate) fn indexed(mut batch: Batch, before: &Content, after: &Content) -> Batch {
     let names = |content: &Content| in_force(content).map(|share| share.name.clone()).collect::<Vec<_>>();
     let title = title_key(after);
@@ -86,7 +86,8 @@ pub(crate) fn indexed(mut batch: Batch, before: &Content, after: &Content) -> Ba
 }
 
 impl Catalogue {
-    /// Lets somebody view or edit a content. `with`: `role:` and a role, a wallet, or the id of a principal.
+    /// Lets a principal or role view or edit a content. `with`: `role:` and a role, a wallet, or the id of a
+    /// principal.
     pub(crate) async fn share(
         &self,
         id: &str,
@@ -99,7 +100,7 @@ impl Catalogue {
             Some(role) => {
                 let roles = ROLES.join("`, `");
                 return Err(StoreError::NoPerson(format!(
-                    "`{}` is no role; there are `{roles}`",
+                    "`{}` is not a role; the roles are `{roles}`",
                     short(role)
                 )));
             }
@@ -108,7 +109,7 @@ impl Catalogue {
         let apply = |content: &mut Content| {
             if of_principal(&content.owner) == name {
                 return Err(StoreError::Invalid(format!(
-                    "`{}` is the owner, who may do everything",
+                    "`{}` is the owner, who has all rights already",
                     short(with)
                 )));
             }
@@ -118,10 +119,10 @@ impl Catalogue {
         self.change_rights(id, (apply, None), ("content.share", detail), editor).await
     }
 
-    /// Takes back what a content was shared for.
+    /// Removes a share.
     pub(crate) async fn unshare(&self, id: &str, with: &str, editor: &Editor) -> Result<Entry, StoreError> {
         let shares = self.get(id).await?.shares;
-        // A principal who was deleted is named by the id.
+        // A deleted principal is identified by the id.
         let given = [with.to_owned(), of_principal(with)];
         let known = shares.into_iter().find(|share| given.contains(&share.name));
         let name = match known {
@@ -139,7 +140,7 @@ impl Catalogue {
         self.change_rights(id, (apply, None), ("content.unshare", name.clone()), editor).await
     }
 
-    /// Gives a content another owner; `former` is what the one before may do with it from now on.
+    /// Gives a content another owner; `former` is the remaining right of the previous one.
     pub(crate) async fn hand_over(
         &self,
         id: &str,
@@ -168,7 +169,7 @@ impl Catalogue {
                 }
             }
         };
-        // Another hand-over may take the room meanwhile.
+        // A concurrent hand-over may take the room.
         let note = ("content.hand-over", format!("to {owner}"));
         match self.change_rights(id, (apply, room), note, editor).await {
             Err(StoreError::Busy(busy)) => {
@@ -195,17 +196,17 @@ impl Catalogue {
         self.entry(id).await
     }
 
-    /// Refuses a content for which the quota of its new owner has no room; answers the quota.
+    /// Refuses a content that exceeds the quota of its new owner; returns the quota.
     async fn may_store(&self, id: &str, owner: &str) -> Result<Option<u64>, StoreError> {
         self.room_for(owner, self.store.stored_bytes(id, owner).await?).await
     }
 
-    /// Whom somebody names.
+    /// The principal named by a caller.
     async fn person(&self, name: &str) -> Result<Person, StoreError> {
         let person = self.people(vec![name.to_owned()]).await?.pop().unwrap_or_default();
         if person.principal.is_empty() {
             let reason = format!(
-                "nobody who has signed in here has the id or the wallet `{}`; they have to sign in once before",
+                "no user has the id or the wallet `{}`; they have to sign in once first",
                 short(name)
             );
             return Err(StoreError::NoPerson(reason));
@@ -213,7 +214,7 @@ impl Catalogue {
         Ok(person)
     }
 
-    /// Who has these ids or wallets, in their order.
+    /// The principals with these ids or wallets, in their order.
     pub(crate) async fn people(&self, names: Vec<String>) -> Result<Vec<Person>, StoreError> {
         let mut auth = AuthClient::new(self.dependencies.auth.clone());
         Ok(answered(auth.find(FindRequest { names })).await.map_err(unavailable)?.people)
@@ -221,7 +222,7 @@ impl Catalogue {
 }
 
 fn unavailable(reason: String) -> StoreError {
-    StoreError::Unavailable(format!("`auth` does not say who that is: {reason}; try again"))
+    StoreError::Unavailable(format!("the user is unknown: `auth` failed: {reason}; try again"))
 }
 
 fn give(content: &mut Content, name: &str, right: Right) -> Result<(), StoreError> {
@@ -233,14 +234,14 @@ fn give(content: &mut Content, name: &str, right: Right) -> Result<(), StoreErro
     }
     content.shares.retain(|share| share.name != name);
     if in_force(content).count() >= MAX_SHARES {
-        let reason = format!("a content is shared with at most {MAX_SHARES}; take one of them away before");
+        let reason = format!("a content has at most {MAX_SHARES} shares; remove one first");
         return Err(StoreError::Limit(reason));
     }
     content.shares.push(Share { name: name.to_owned(), right: right.into(), since_ms: now_ms() });
     Ok(())
 }
 
-/// What is taken back stays for a while as a share that gives nothing.
+/// A removed share stays for a while without a right.
 fn take_back(content: &mut Content, name: &str) {
     let now_ms = now_ms();
     let still = now_ms - millis(REMEMBERED);
@@ -258,7 +259,7 @@ fn verb(right: Right) -> &'static str {
     if right >= Right::Edit { "edit" } else { "view" }
 }
 
-/// What somebody wrote, no longer than a message may be.
+/// Text of the caller, shortened for a message.
 fn short(text: &str) -> String {
     text.chars().take(100).collect()
 }

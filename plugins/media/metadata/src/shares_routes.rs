@@ -29,7 +29,7 @@ pub(crate) fn router() -> Router<Api> {
         .route("/api/v1/contents/{id}/owner", put(hand_over))
 }
 
-/// What somebody is let do.
+/// The right of a share.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Given {
@@ -57,20 +57,20 @@ struct Sharing {
 struct HandOver {
     /// A wallet, or the id of a principal.
     owner: String,
-    /// What the owner before may do from now on.
+    /// The remaining right of the previous owner.
     former: Option<Given>,
 }
 
 #[derive(Debug, Serialize)]
 struct SharesView<'a> {
-    /// None: nobody's.
+    /// `None`: no owner.
     owner: Option<PersonView<'a>>,
     items: Vec<ShareView<'a>>,
 }
 
 #[derive(Debug, Serialize)]
 struct ShareView<'a> {
-    /// What it is taken back by.
+    /// The key for removing it.
     with: &'a str,
     /// One of the two is set.
     role: Option<&'a str>,
@@ -82,7 +82,7 @@ struct ShareView<'a> {
 #[derive(Debug, Serialize)]
 struct PersonView<'a> {
     id: &'a str,
-    /// None: they have none, or `auth` does not say.
+    /// `None`: they have none, or `auth` does not answer.
     name: Option<&'a str>,
     wallets: &'a [String],
 }
@@ -109,7 +109,7 @@ impl<'a> ShareView<'a> {
 }
 
 impl Api {
-    /// Whose a content is and with whom it is shared. What people are called is left out while `auth` does not say.
+    /// The owner and shares of a content. Names of people are left out while `auth` does not answer.
     async fn shares_of(&self, content: &Content) -> Response {
         let principals = shares::in_force(content).filter_map(shares::principal_of);
         let ids = principals.chain((!content.owner.is_empty()).then_some(content.owner.as_str()));
@@ -163,7 +163,7 @@ async fn unshare(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The content is not shown: it may not be theirs to see any more.
+/// The content is not returned: the caller may not see it any more.
 async fn hand_over(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -179,7 +179,7 @@ async fn hand_over(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Somebody is named who is not there.
+/// The named user does not exist.
 pub(crate) fn no_person() -> Problem {
     Problem::of(problems::NO_SUCH_PERSON)
 }

@@ -1,7 +1,6 @@
-//! The SQL of the catalogue. Every write of a content is guarded by the revision that it
-//! was computed from, so that a step of the state machine, a new title and a progress
-//! report never overwrite each other: who comes second reads again. What the bus is told of a change
-//! is written with it.
+//! The SQL of the catalogue. Every write of a content is guarded by the revision that it was computed from,
+//! so that a state transition, a new title and a progress report never overwrite each other: a concurrent
+//! writer reads again. The event of a change is written with it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -31,7 +30,7 @@ use crate::texts;
 use crate::timeline::{self, BadSegments, Totals};
 use crate::usage;
 
-/// How often a write is computed anew because another one came first.
+/// How often a write is recomputed after a concurrent one.
 pub(crate) const ATTEMPTS: usize = 32;
 /// How often a read of several tables is repeated to get one revision.
 const READS: usize = 16;
@@ -40,7 +39,7 @@ pub(crate) const COLUMNS: &str = "id, title, description, tags, state, reason, p
     has_thumbnails, unusable, texts, created_at_ms, updated_at_ms, revision, fence, listed, owner, shares, openness, position, \
     unlisted_position";
 
-/// Why the catalogue did not do what it was asked.
+/// Why the catalogue failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(crate) enum StoreError {
     #[error("there is no content `{0}`")]
@@ -59,7 +58,7 @@ pub(crate) enum StoreError {
     Limit(String),
     #[error("{0}")]
     Full(String),
-    /// Its owner has had as much encoded today as they may.
+    /// Its owner has used up today's encoding quota.
     #[error(
         "the {minutes} minutes that may be encoded for its owner today are used up; try again at {}, or ask an admin for \
          more",
@@ -67,23 +66,23 @@ pub(crate) enum StoreError {
     )]
     Spent { minutes: u64, until_ms: i64 },
     #[error(
-        "its owner has {used} of {limit} bytes, and this takes {needed}: they have to delete something, or an admin \
+        "its owner has {used} of {limit} bytes, and this needs {needed}: they have to delete something, or an admin \
          has to raise their quota"
     )]
     NoRoom { limit: u64, used: u64, needed: u64 },
-    #[error("the content `{0}` is changed by too many others at once; try again")]
+    #[error("the content `{0}` is being changed by too many concurrent calls; try again")]
     Busy(String),
     #[error("{0}")]
     Unavailable(String),
     #[error(
-        "the fence {fence} is not in force for the content `{id}`: a later run of its job, with {newest}, has it; stop"
+        "the fence {fence} is superseded for the content `{id}` by a later run of its job with {newest}; stop writing"
     )]
     Superseded { id: String, fence: u64, newest: u64 },
-    #[error("`{0}` belongs to somebody else; its owner or an admin may do this")]
+    #[error("`{0}` belongs to another user; its owner or an admin may do this")]
     NotYours(String),
     #[error("{0}")]
     NoPerson(String),
-    #[error("nobody is signed in")]
+    #[error("not signed in")]
     NotSignedIn,
     #[error("the content is not shared with `{0}`")]
     NotShared(String),
@@ -110,18 +109,18 @@ pub(crate) struct Rung {
     pub(crate) totals: Totals,
 }
 
-/// A content as the REST API shows it.
+/// A content in the form of the REST API.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Entry {
     pub(crate) content: Content,
     pub(crate) rungs: Vec<Rung>,
-    /// What was last known of its policy, see `policies.rs`.
+    /// The last known openness of its policy, see `policies.rs`.
     pub(crate) listed: bool,
-    /// The same; unspecified: nothing is known yet.
+    /// The same; unspecified: unknown.
     pub(crate) openness: Openness,
     /// Of its last change, see `positions.rs`.
     pub(crate) position: i64,
-    /// Of the last time that lists stopped showing it to everybody; 0: they never did.
+    /// Of the last time that lists stopped showing it to everyone; 0: they never did.
     pub(crate) unlisted: i64,
 }
 
@@ -129,7 +128,7 @@ pub(crate) struct Entry {
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     pub(crate) db: Db,
-    /// How long renditions stay that were replaced.
+    /// How long replaced renditions stay.
     replaced_renditions: Duration,
 }
 
@@ -160,12 +159,12 @@ impl Store {
         Self { db, replaced_renditions }
     }
 
-    /// Until when what is replaced now is served.
+    /// Until when something replaced now is served.
     pub(crate) fn until_ms(&self) -> i64 {
         now_ms().saturating_add(i64::try_from(self.replaced_renditions.as_millis()).unwrap_or(i64::MAX))
     }
 
-    /// Adds a content, or answers the one of this id (`false`: it was there).
+    /// Adds a content, or returns the one of this id (`false`: it existed).
     pub(crate) async fn create(&self, mut content: Content) -> Result<(Content, bool), StoreError> {
         let now = now_ms();
         content.created_at_ms = now;
@@ -232,8 +231,8 @@ impl Store {
         entry.ok_or_else(|| StoreError::NotFound(id.to_owned()))
     }
 
-    /// Changes a content. `apply` may run several times; what it answers an error to stays
-    /// as it was. When it changes nothing, nothing is written.
+    /// Changes a content. `apply` may run several times; if it returns an error the content is unchanged. If
+    /// it changes nothing, nothing is written.
     pub(crate) async fn update(
         &self,
         id: &str,
@@ -252,7 +251,7 @@ impl Store {
         self.write(id, false, |content, _| apply(content), with).await
     }
 
-    /// As [`Store::update`], with the content's renditions as they are at the same revision.
+    /// As [`Store::update`], with the content's renditions at the same revision.
     pub(crate) async fn update_beside(
         &self,
         id: &str,
@@ -271,7 +270,7 @@ impl Store {
         for _ in 0..ATTEMPTS {
             let before = self.get(id).await?;
             let mut after = before.clone();
-            // Read after the content: another one since then would be another revision.
+            // Read after the content: a concurrent change would have another revision.
             let rungs = if beside { self.rungs_of(&[id]).await?.remove(id) } else { None };
             apply(&mut after, &rungs.unwrap_or_default())?;
             if after == before {
@@ -291,8 +290,8 @@ impl Store {
         Err(StoreError::Busy(id.to_owned()))
     }
 
-    /// A content with all its renditions and segments, consistent with one revision;
-    /// without them when `known_revision` is the current one.
+    /// A content with all its renditions and segments, consistent with one revision; without them if
+    /// `known_revision` is the current one.
     pub(crate) async fn timeline(
         &self,
         id: &str,
@@ -303,7 +302,7 @@ impl Store {
             if content.revision == known_revision {
                 return Ok((content, None));
             }
-            // One statement sees one state of the database; its revision tells which.
+            // One statement sees one state of the database; its revision identifies it.
             let rows = self
                 .db
                 .query(
@@ -360,7 +359,7 @@ impl Store {
         Ok(entries)
     }
 
-    /// Reads the renditions that are played of what was read without them.
+    /// Reads the current renditions of contents that were read without them.
     pub(crate) async fn add_rungs(&self, entries: &mut [Entry]) -> Result<(), StoreError> {
         let ids: Vec<&str> = entries.iter().map(|entry| entry.content.id.as_str()).collect();
         let mut rungs = self.rungs_of(&ids).await?;
@@ -396,11 +395,11 @@ impl Store {
     }
 }
 
-/// The update of a content's row under the revision it was read at; sets the new revision
-/// and time in `after`. The batch is one of [`Store::change`].
+/// The update of a content's row under the revision it was read at; sets the new revision and time in
+/// `after`. The batch is one of [`Store::change`].
 pub(crate) fn write_row(batch: Batch, before: &Content, after: &mut Content) -> Batch {
     after.revision = before.revision + 1;
-    // People see it: it never goes backwards for one content.
+    // It is shown to people: it never goes backwards for one content.
     after.updated_at_ms = now_ms().max(before.updated_at_ms);
     let sql = format!(
         "UPDATE contents SET title = $3, description = $4, tags = $5, state = $6, reason = $7, progress = $8, \
@@ -439,7 +438,7 @@ pub(crate) fn write_row(batch: Batch, before: &Content, after: &mut Content) -> 
     shares::indexed(batch, before, after)
 }
 
-/// Tells the bus that what somebody may do with a content may be something else, if it may.
+/// Publishes that rights on a content may have changed, if so.
 fn told_of_rights(batch: Batch, before: &Content, after: &Content) -> Batch {
     if Holders::from(before) == Holders::from(after) {
         return batch;
@@ -448,7 +447,7 @@ fn told_of_rights(batch: Batch, before: &Content, after: &Content) -> Batch {
     batch.tell(Event::json(content_standing(&after.id), TYPE_CONTENT_STANDING, &changed))
 }
 
-/// Tells the bus what a content has become.
+/// Publishes the new state of a content.
 pub(crate) fn news_of(content: &Content) -> Result<Event, BusError> {
     let payload = ContentChanged {
         id: content.id.clone(),
@@ -461,7 +460,7 @@ pub(crate) fn news_of(content: &Content) -> Result<Event, BusError> {
 
 type Assembled = Option<(u64, Vec<RenditionTimeline>)>;
 
-/// Renditions are in this order, whichever came first: pictures, small ones first, then sounds.
+/// The order of renditions, whichever was added first: video, small ones first, then audio.
 fn order(spec: &Rendition) -> impl Ord + '_ {
     (spec.kind, spec.height, spec.track, spec.target_bitrate, spec.name.as_str(), spec.generation)
 }

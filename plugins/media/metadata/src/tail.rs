@@ -1,9 +1,9 @@
-//! What the live changes have read of the database and not told yet. Pure: it reads nothing and tells nobody.
+//! The changes that the live changes have read from the database and not sent yet. Pure: it does no I/O.
 //!
-//! **The invariant.** Everything that changed at or before [`Tail::told`] was told, as it was then or later. A
-//! client is told this number and no larger one, however much was told beyond it, so that whoever comes back with it
-//! asks for everything that they may have missed. What is held back keeps the first of its changes
-//! that nobody was told of, also when it changes again, and `told` stays below all of these.
+//! **The invariant.** Everything that changed at or before [`Tail::told`] was sent, in its state then or
+//! later. A client gets this number and no larger one, however much was sent beyond it, so that a client
+//! which reconnects with it requests everything that it may have missed. A held-back content keeps the
+//! position of its first unsent change, also when it changes again, and `told` stays below all of these.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -12,12 +12,12 @@ use tokio::time::Instant;
 
 use crate::positions::Moved;
 
-/// The least time between two shows of the same content while only its progress moves.
+/// Minimum time between two notices of the same content while only its progress changes.
 pub(crate) const QUIET: Duration = Duration::from_millis(250);
-/// Contents that are held back before no more are read.
+/// Maximum held-back contents; beyond it no more are read.
 const MOST: usize = 1_024;
 
-/// The changes between what was read and what was told.
+/// The changes between what was read and what was sent.
 #[derive(Debug)]
 pub(crate) struct Tail {
     /// Everything up to here was read.
@@ -26,11 +26,11 @@ pub(crate) struct Tail {
     shown: HashMap<String, Reported>,
 }
 
-/// What is held back.
+/// The held-back contents.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
     pub(crate) moved: Moved,
-    /// Those were told who know of it whatever its policy.
+    /// Clients that see it whatever its policy have got it.
     pub(crate) half_told: bool,
     due: Instant,
 }
@@ -43,7 +43,7 @@ struct Reported {
 }
 
 impl Tail {
-    /// Whoever listens reads for themselves what happened up to here.
+    /// New clients read everything up to here themselves.
     pub(crate) fn from(read: i64) -> Self {
         Self { read, held: HashMap::new(), shown: HashMap::new() }
     }
@@ -53,17 +53,17 @@ impl Tail {
         self.read
     }
 
-    /// Everything up to here was told.
+    /// Everything up to here was sent.
     pub(crate) fn reported(&self) -> i64 {
         self.held.values().map(|held| held.moved.first - 1).fold(self.read, i64::min)
     }
 
-    /// Whether some has to be told before more is read.
+    /// Whether some has to be sent before more is read.
     pub(crate) fn is_full(&self) -> bool {
         self.held.len() >= MOST
     }
 
-    /// Takes all that changed after what was read, up to a position.
+    /// Adds everything that changed after what was read, up to a position.
     pub(crate) fn take(&mut self, moved: Vec<Moved>, upto: i64, now: Instant) {
         for moved in moved {
             self.take_one(moved, now);
@@ -91,7 +91,7 @@ impl Tail {
         self.held.insert(id, Held { moved, half_told: false, due });
     }
 
-    /// What of these is held back is due now.
+    /// The held-back ones of these are due now.
     pub(crate) fn hurry(&mut self, ids: &HashSet<String>, now: Instant) {
         for (id, held) in &mut self.held {
             if ids.contains(id) {
@@ -112,13 +112,13 @@ impl Tail {
         self.held.values().map(|held| held.due).min()
     }
 
-    /// It is told to everybody, with what it became at this position.
+    /// It was sent to everyone, in its state at this position.
     pub(crate) fn report(&mut self, id: &str, position: i64, now: Instant) {
         self.held.remove(id);
         self.shown.insert(id.to_owned(), Reported { at: now, position });
     }
 
-    /// It is told to those who know of it whatever its policy, and to everybody not before then.
+    /// It was sent to those who see it whatever its policy, and is sent to the others not before then.
     pub(crate) fn hold(&mut self, id: &str, until: Instant) {
         if let Some(held) = self.held.get_mut(id) {
             held.due = until;
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_told_beyond_something_that_is_held_back_does_not_count_as_told() {
+    async fn what_is_sent_beyond_a_held_back_change_does_not_count_as_sent() {
         let (mut tail, now) = (Tail::from(0), Instant::now());
         tail.take(vec![changed("a", 1)], 1, now);
         tail.report("a", 1, now);
@@ -209,7 +209,7 @@ mod tests {
         Moved { first, now: Now::There(Box::new(entry)) }
     }
 
-    /// What the database has, and what a stranger was told of it: ids with the position of what is shown of them.
+    /// The state of the database, and what a stranger got of it: ids with the position of their notice.
     #[derive(Debug, Default)]
     struct Model {
         rows: BTreeMap<String, Row>,
@@ -239,7 +239,7 @@ mod tests {
             }
         }
 
-        /// As the database answers it.
+        /// The answer of the database.
         fn moved(&self, after: i64, upto: i64, limit: usize) -> (Vec<Moved>, i64) {
             let mut found: Vec<Moved> = self.rows.iter().map(|(id, row)| moved(id, *row, after)).collect();
             found.retain(|one| one.first > after && one.first <= upto);
@@ -264,7 +264,7 @@ mod tests {
             }
         }
 
-        /// What a stranger has who comes back with what it was told up to.
+        /// The state of a stranger who reconnects with its last position.
         fn after_coming_back(&self, told: i64) -> BTreeMap<String, i64> {
             let mut shown = self.shown.clone();
             for moved in self.moved(told, self.last, usize::MAX).0 {
@@ -292,7 +292,7 @@ mod tests {
         Write(u8, Change),
         /// Up to so many before the last, so many at once.
         Read(i64, usize),
-        /// At most so many of those that are due after so many milliseconds; whether `access` answers.
+        /// At most so many of those due after so many milliseconds; whether `access` answers.
         Tell(usize, u64, bool),
         Hurry(BTreeSet<u8>),
     }

@@ -1,8 +1,8 @@
-//! The rules of texts and chapters: which names there are, what an editor may say of a text, and what a file's
-//! texts become. Pure: it never touches the database or storage.
+//! The rules of texts and chapters: names, the properties that an editor may set, and the texts of a file.
+//! Pure: it never touches the database or storage.
 //!
-//! Names of texts that people add are random, and never those of a file's: no name is given twice, so that no
-//! address ever shows the text of another one.
+//! Names of texts that people add are random, and never those of a file's: no name is reused, so that no
+//! address ever has the text of another one.
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -13,28 +13,28 @@ use crate::limits;
 use crate::patch::{FieldError, line, pointer};
 use crate::store::{Rung, StoreError};
 
-/// What the names of texts begin with that people added. A file's never do.
+/// The prefix of the names of texts that people added. A file's never have it.
 const ADDED: &str = "captions-";
 
-/// A name for a text that somebody adds.
+/// A name for a text that a person adds.
 pub(crate) fn fresh_name() -> String {
     let (random, _) = uuid::Uuid::new_v4().as_u64_pair();
     format!("{ADDED}{:012x}", random >> 16)
 }
 
-/// The object of a text, behind `media/`.
+/// The object of a text, after `media/`.
 pub(crate) fn object(id: &str, name: &str, version: u32) -> String {
     format!("{id}/{name}/{version}.vtt")
 }
 
-/// Texts and chapters as the database holds them; none: there are none.
+/// Texts and chapters in their stored form; `None`: there are none.
 pub(crate) fn packed(content: &Content) -> Option<Bytes> {
     let Content { texts, chapters, texts_read, .. } = content.clone();
     let texts = Content { texts, chapters, texts_read, ..Content::default() };
     (texts != Content::default()).then(|| texts.encode_to_vec().into())
 }
 
-/// What was replaced takes no room from what people write; it is bounded by itself.
+/// Replaced versions do not count against the limit of people; they have their own.
 fn is_too_large(content: &Content) -> bool {
     let mut content =
         Content { texts: content.texts.clone(), chapters: content.chapters.clone(), ..Content::default() };
@@ -42,8 +42,8 @@ fn is_too_large(content: &Content) -> bool {
     packed(&content).is_some_and(|packed| packed.len() > limits::TEXTS_BYTES)
 }
 
-/// Replaces a text by its next version. What it was stays until `until_ms`, if that is to come, and never beside more
-/// than [`limits::EARLIER_TEXTS`] others.
+/// Replaces a text by its next version. The previous one stays until `until_ms`, if that is in the future,
+/// and never beside more than [`limits::EARLIER_TEXTS`] others.
 pub(crate) fn replace(text: &mut TextTrack, version: u32, bytes: u32, now_ms: i64, until_ms: i64) {
     text.earlier.push(EarlierText { version: text.version, bytes: text.bytes, until_ms });
     (text.version, text.bytes) = (version, bytes);
@@ -52,12 +52,12 @@ pub(crate) fn replace(text: &mut TextTrack, version: u32, bytes: u32, now_ms: i6
     text.earlier.retain(|earlier| earlier.until_ms > now_ms);
 }
 
-/// When the first of the earlier versions goes; none: there is none.
+/// When the first of the earlier versions expires; `None`: there is none.
 pub(crate) fn due_at_ms(content: &Content) -> Option<i64> {
     content.texts.iter().flat_map(|text| &text.earlier).map(|earlier| earlier.until_ms).min()
 }
 
-/// Forgets the earlier versions whose time is over; answers the texts that had some.
+/// Removes the expired earlier versions; returns the texts that had some.
 pub(crate) fn expire(content: &mut Content, now_ms: i64) -> Vec<TextTrack> {
     let mut changed = Vec::new();
     for text in &mut content.texts {
@@ -87,7 +87,7 @@ pub(crate) fn fits(content: &Content) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Where the text of a name is.
+/// The index of the text of a name.
 pub(crate) fn find<'a>(content: &'a Content, name: &str) -> Result<&'a TextTrack, StoreError> {
     let found = content.texts.iter().find(|text| text.name == name);
     found.ok_or_else(|| StoreError::NoText(name.chars().take(64).collect()))
@@ -99,7 +99,7 @@ pub(crate) fn find_mut<'a>(content: &'a mut Content, name: &str) -> Result<&'a m
     found.ok_or_else(|| StoreError::NoText(name.chars().take(64).collect()))
 }
 
-/// Of all texts that are shown unless the viewer chose otherwise this one alone stays so, if it is one.
+/// Makes this text, if it is a default one, the only default.
 pub(crate) fn settle_default(content: &mut Content, name: &str) {
     let counts = |text: &TextTrack| text.default && !text.forced;
     if content.texts.iter().any(|text| text.name == name && counts(text)) {
@@ -113,9 +113,9 @@ pub(crate) fn settle_default(content: &mut Content, name: &str) {
 pub(crate) fn check_file(file: &FileTexts) -> Result<(), StoreError> {
     for (index, TextTrack { name, version, .. }) in file.texts.iter().enumerate() {
         let problem = if !limits::is_text_name(name) {
-            "is no name of a text: [a-z0-9-]{1,32} and not `source`"
+            "is not a valid text name: [a-z0-9-]{1,32} and not `source`"
         } else if name.starts_with(ADDED) {
-            "is a name of texts that people add"
+            "is reserved for texts that people add"
         } else if *version == 0 {
             "has no version"
         } else if file.texts[..index].iter().any(|earlier| earlier.name == *name) {
@@ -131,8 +131,8 @@ pub(crate) fn check_file(file: &FileTexts) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Adds what a file has, unless that was done before. What is beyond the bounds is left out, since nobody
-/// could do anything about it.
+/// Adds the texts of a file, unless that was done before. What exceeds the limits is left out, because
+/// nothing could be done about it.
 pub(crate) fn add_file(content: &mut Content, file: &FileTexts, rungs: &[Rung]) -> Result<(), StoreError> {
     if content.texts_read {
         return Ok(());
@@ -177,7 +177,7 @@ pub(crate) fn add_file(content: &mut Content, file: &FileTexts, rungs: &[Rung]) 
     Ok(())
 }
 
-/// What an editor says of a text; `None` leaves it as it is.
+/// An editor's changes of a text; `None` leaves a property unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct About {
     pub(crate) language: Option<String>,
@@ -188,7 +188,7 @@ pub(crate) struct About {
 }
 
 impl About {
-    /// Of a JSON merge patch (RFC 7396), or all that is wrong with it. Null is what a new text has.
+    /// From a JSON merge patch (RFC 7396), or all its problems. Null is the default of a new text.
     pub(crate) fn from_json(patch: Map<String, Value>) -> Result<Self, Vec<FieldError>> {
         let mut about = Self::default();
         let mut errors = Vec::new();
@@ -241,7 +241,7 @@ fn flag(value: Value) -> Result<bool, String> {
     }
 }
 
-/// Chapters as an editor writes them: `[{"start": seconds, "title": ""}]`, or all that is wrong with them.
+/// Chapters from an editor: `[{"start": seconds, "title": ""}]`, or all their problems.
 pub(crate) fn chapters(list: Vec<Value>) -> Result<Vec<Chapter>, Vec<FieldError>> {
     if list.len() > limits::CHAPTERS {
         let detail = format!("must be at most {} chapters, not {}", limits::CHAPTERS, list.len());
@@ -275,7 +275,7 @@ pub(crate) fn chapters(list: Vec<Value>) -> Result<Vec<Chapter>, Vec<FieldError>
             }
         };
         if let Some(key) = chapter.keys().next() {
-            wrong(&pointer(key), "is not known; `start` and `title` are".into());
+            wrong(&pointer(key), "is unknown; the members are `start` and `title`".into());
         }
         chapters.push(Chapter { start_ms, title });
     }

@@ -27,7 +27,7 @@ fn the_texts_of_a_file_come_first_and_never_replace_what_is_there() {
     assert_eq!(content.texts[2], edited);
     assert_eq!((content.texts_read, &content.chapters), (true, &vec![chapter(0, "A")]));
 
-    // What was removed since then does not come back.
+    // What was removed since does not come back.
     content.texts.clear();
     content.chapters.clear();
     let before = content.clone();

@@ -1,5 +1,5 @@
-//! How the segments of a rendition are laid out in rows: 64 to a chunk, each chunk one
-//! protobuf message. Pure: it never touches the database.
+//! The layout of a rendition's segments in rows: 64 to a chunk, each chunk one protobuf message. Pure: it
+//! never touches the database.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::limits;
 /// Segments of one row.
 pub(crate) const CHUNK: u32 = 64;
 
-/// Segments that do not fit to what is there.
+/// Segments that do not match the existing ones.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadSegments {
     #[error("segment {number} of `{rendition}` would leave a gap: {next} is the next one")]
@@ -32,7 +32,7 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    /// Measured bits a second; none before there is a segment with a duration.
+    /// Measured bits a second; `None` before there is a segment with a duration.
     pub(crate) fn bitrate(&self, timescale: u32) -> Option<u64> {
         let bits = u128::from(self.bytes) * 8 * u128::from(timescale);
         let rate = bits.checked_div(u128::from(self.ticks))?;
@@ -40,7 +40,7 @@ impl Totals {
     }
 }
 
-/// The chunks that these segments touch.
+/// The chunks of these segments.
 pub(crate) fn chunks_of(segments: &[Segment]) -> Vec<u32> {
     let mut chunks: Vec<u32> = segments.iter().map(|segment| segment.number / CHUNK).collect();
     chunks.sort_unstable();
@@ -55,9 +55,8 @@ pub(crate) struct Merged {
     pub(crate) chunks: Vec<(u32, Bytes)>,
 }
 
-/// Puts `added` into the chunks that are there (`stored`: those which [`chunks_of`] names,
-/// as far as they exist). Segments of the same number replace each other. No gap may
-/// remain between 0 and the last number.
+/// Merges `added` into the existing chunks (`stored`: those of [`chunks_of`] that exist). Segments of the
+/// same number replace each other. No gap may remain between 0 and the last number.
 pub(crate) fn merge(
     rendition: &str,
     totals: Totals,
@@ -144,7 +143,7 @@ mod tests {
         Segment { number, start: u64::from(number) * 180_000, duration: 180_000, bytes, sync_points }
     }
 
-    /// A table of chunks, as the database holds it.
+    /// A table of chunks, as stored.
     #[derive(Default)]
     struct Table {
         totals: Totals,

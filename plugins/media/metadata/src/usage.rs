@@ -1,6 +1,6 @@
-//! How much each owner's contents take of the storage. Each content's row has its own bytes, counted anew in
-//! the transaction that changes them, so that the sum of an owner is read from one index and never drifts. What was
-//! encoded for them is for the queue to say.
+//! The storage use of each owner's contents. Each content's row has its own bytes, recounted in the
+//! transaction that changes them, so that the sum of an owner is read from one index and never drifts. The
+//! queue counts what was encoded for them.
 
 use std::time::Duration;
 
@@ -14,25 +14,25 @@ use crate::catalogue::Catalogue;
 use crate::dependencies::{TRANSCODE, answered};
 use crate::store::{COLUMNS, Store, StoreError, content_of};
 
-/// Contents from before there was a count that are counted at once.
+/// Contents older than the count that are counted at once.
 const COUNTED: u32 = 500;
-/// How many times that one call does it; the next call goes on.
+/// How many times one call does it; the next call continues.
 const ROUNDS: usize = 8;
-/// How long the queue may take to say what was encoded.
+/// How long the queue may take to answer.
 const QUEUE_DEADLINE: Duration = Duration::from_secs(2);
 
-/// Writes, with the rest of a change and after it, how much of the storage a content takes.
+/// Writes, with the rest of a change and after it, the storage use of a content.
 pub(crate) fn count(batch: Batch, before: Option<&Content>, after: &Content) -> Batch {
     push(batch, before, after, "")
 }
 
-/// The same of a content that is otherwise as it was.
+/// The same for an otherwise unchanged content.
 pub(crate) fn recount(batch: Batch, id: &str) -> Batch {
     let nothing: Option<u64> = None;
     batch.push(&counting(""), params![id, nothing, 0_i64])
 }
 
-/// The same where no rendition has changed.
+/// The same without a changed rendition.
 pub(crate) fn count_file(batch: Batch, before: &Content, after: &Content) -> Batch {
     let same = before.state == after.state
         && before.source == after.source
@@ -40,7 +40,7 @@ pub(crate) fn count_file(batch: Batch, before: &Content, after: &Content) -> Bat
     if same { batch } else { count(batch, Some(before), after) }
 }
 
-/// Lets a batch that gave a content this owner through only if all that the owner has fits the limit.
+/// Lets a batch that gave a content this owner pass only if all contents of the owner fit the limit.
 pub(crate) fn fits(batch: Batch, id: &str, owner: &str, limit: u64) -> Batch {
     let sql = "UPDATE contents SET bytes = bytes WHERE id = $1 AND (SELECT \
                CAST(COALESCE(SUM(c.bytes), 0) AS BIGINT) FROM contents c WHERE c.owner = $2) <= $3";
@@ -63,8 +63,8 @@ fn counting(guard: &str) -> String {
     )
 }
 
-/// The bytes of a content's file; none: those that were counted before. What is not uploaded is for `upload` to
-/// count, and of an upload that failed nothing is left.
+/// The bytes of a content's file; `None`: those counted before. An unfinished upload is counted by `upload`,
+/// and a failed upload leaves nothing.
 fn file_bytes(before: Option<&Content>, after: &Content) -> Option<u64> {
     let was = before.map_or(ContentState::Uploading, Content::state);
     match (was, after.state()) {
@@ -74,14 +74,14 @@ fn file_bytes(before: Option<&Content>, after: &Content) -> Option<u64> {
     }
 }
 
-/// The bytes of all captions, those that were replaced and are still there too.
+/// The bytes of all captions, including replaced ones that still exist.
 fn text_bytes(content: &Content) -> i64 {
     let earlier = |text: &TextTrack| text.earlier.iter().map(|it| i64::from(it.bytes)).sum::<i64>();
     content.texts.iter().map(|text| i64::from(text.bytes) + earlier(text)).sum()
 }
 
 impl Catalogue {
-    /// Refuses what the owner's quota has no room for; answers the quota. `None`: no limit.
+    /// Refuses what exceeds the owner's quota; returns the quota. `None`: unlimited.
     pub(crate) async fn room_for(&self, owner: &str, needed: u64) -> Result<Option<u64>, StoreError> {
         if owner.is_empty() {
             return Ok(None);
@@ -90,7 +90,7 @@ impl Catalogue {
         let quota = answered(AuthClient::new(self.dependencies.auth.clone()).quota(request)).await;
         let quota = quota.map_err(|reason| {
             StoreError::Unavailable(format!(
-                "`auth` does not say how much may be stored: {reason}; try again"
+                "the storage quota is unknown: `auth` failed: {reason}; try again"
             ))
         })?;
         let Some(limit) = quota.stored else { return Ok(None) };
@@ -101,8 +101,8 @@ impl Catalogue {
         }
     }
 
-    /// Refuses where as much was encoded for an owner today as may be. Where the queue does not say, the job waits
-    /// there: nothing is lost by a try.
+    /// Refuses if the owner's encoding quota of today is used up. If the queue does not answer, the job waits
+    /// there: a retry loses nothing.
     pub(crate) async fn may_encode(&self, owner: &str) -> Result<(), StoreError> {
         if owner.is_empty() {
             return Ok(());
@@ -123,7 +123,7 @@ impl Catalogue {
 }
 
 impl Store {
-    /// How much of the storage the contents of an owner take.
+    /// The storage use of an owner's contents.
     pub(crate) async fn usage(&self, owner: &str) -> Result<UsageResponse, StoreError> {
         for _ in 0..ROUNDS {
             let sql = "SELECT COUNT(*) AS contents, COUNT(bytes) AS counted, CAST(COALESCE(SUM(bytes), 0) AS BIGINT) \
@@ -135,11 +135,11 @@ impl Store {
             }
             self.count_more(owner).await?;
         }
-        Err(StoreError::Unavailable("contents from before are being counted; ask again".into()))
+        Err(StoreError::Unavailable("earlier contents are being counted; try again".into()))
     }
 
-    /// How much a content takes that somebody else has, or will take once it is uploaded, as far as that is known;
-    /// what is theirs already takes nothing more.
+    /// The storage use of another owner's content, now or once it is uploaded, as far as known; 0 for the
+    /// owner's own contents.
     pub(crate) async fn stored_bytes(&self, id: &str, owner: &str) -> Result<u64, StoreError> {
         if let Some(content) = self.find(id).await?
             && content.state() == ContentState::Uploading
@@ -152,13 +152,13 @@ impl Store {
         Ok(row.map_or(Ok(0), |row| row.get("bytes"))?)
     }
 
-    /// Counts some contents that were there before there was a count.
+    /// Counts some contents that existed before the count.
     async fn count_more(&self, owner: &str) -> Result<(), StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM contents WHERE owner = $1 AND bytes IS NULL LIMIT $2");
         let mut batch = self.db.batch();
         for row in self.db.query(&sql, params![owner, COUNTED]).await? {
             let content = content_of(&row)?;
-            // Whoever changed it since has counted it. Of one that failed it is not known how: its file counts.
+            // A concurrent change has counted it. For a failed one the outcome is unknown: its file counts.
             let settled = Content { state: ContentState::Uploaded.into(), ..content.clone() };
             let now = if content.state() == ContentState::Failed { &settled } else { &content };
             batch = push(batch, None, now, " AND bytes IS NULL");

@@ -1,5 +1,5 @@
-//! The JSON of a content, as `/api/v1/contents` and the live changes show it.
-//! Unknown facts are null, never zero or empty.
+//! The JSON of a content, for `/api/v1/contents` and the live changes. Unknown facts are null, never zero or
+//! empty.
 
 use serde::Serialize;
 use streamgate_contracts::catalogue::v1::{Chapter, Content, ContentState, RenditionKind, Source, TextTrack};
@@ -17,7 +17,7 @@ pub(crate) struct ContentView<'a> {
     tags: &'a [String],
     state: &'static str,
     reason: Option<&'a str>,
-    /// It failed, and encoding it again may end better.
+    /// It failed, and a retry of the encoding may succeed.
     retryable: bool,
     progress: f64,
     /// Seconds.
@@ -36,7 +36,7 @@ pub(crate) struct ContentView<'a> {
     standing: Option<StandingView<'a>>,
 }
 
-/// What only those learn who may change the content.
+/// Visible only to users who may change the content.
 #[derive(Debug, Serialize)]
 struct StandingView<'a> {
     /// A principal.
@@ -88,7 +88,7 @@ struct RenditionView<'a> {
     fps: Option<f64>,
     channels: Option<u32>,
     sample_rate: Option<u32>,
-    /// Measured over all segments there are, bits a second.
+    /// Measured over all existing segments, bits a second.
     bitrate: Option<u64>,
     target_bitrate: Option<u32>,
     segments: u32,
@@ -215,7 +215,7 @@ impl<'a> RenditionView<'a> {
     }
 }
 
-/// Pictures from the smallest to the largest, then sounds: in the order in which they come they are stored.
+/// Video from the smallest to the largest, then audio, each in the stored order.
 fn in_order(rungs: &[Rung]) -> Vec<&Rung> {
     let mut rungs: Vec<_> = rungs.iter().collect();
     rungs.sort_by_key(|rung| {
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn only_those_who_may_change_it_learn_whose_it_is_and_for_whom() {
+    fn only_those_who_may_change_it_see_its_owner_and_visibility() {
         let mut entry = entry(ContentState::Ready);
         entry.content.owner = "ann".into();
         entry.openness = Openness::Unlisted;

@@ -1,4 +1,4 @@
-//! Captions and chapters from outside, and what is in storage of them.
+//! Captions and chapters through HTTP, and their objects in storage.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -124,7 +124,7 @@ async fn captions_that_are_added_are_stored_as_webvtt_and_shown_with_their_conte
     let text = ask(&life, "GET", &format!("/captions/{name}"), &[], "").await;
     assert_eq!((text.status, text.text.as_str()), (200, VTT));
 
-    // They are there after a restart, and go with the content.
+    // They exist after a restart, and are removed with the content.
     drop(life);
     let life = world.live(Settings::default()).await;
     assert_eq!(captions(&life).await.len(), 1);
@@ -154,11 +154,11 @@ async fn ttml_becomes_webvtt_in_the_language_that_it_says() {
     assert_eq!((refused.status, &refused.json()["line"]), (422, &json!(1)));
     assert_eq!(
         refused.json()["detail"],
-        "line 1: a picture is shown here instead of a text; only text can be taken."
+        "line 1: this is a picture instead of text; only text is supported."
     );
 }
 
-/// Nothing that was replaced stays.
+/// No replaced version stays.
 fn forgetful() -> Settings {
     Settings { replaced_captions: Duration::secs(0), ..Settings::default() }
 }
@@ -169,7 +169,7 @@ async fn a_text_that_is_replaced_has_another_address_and_nothing_of_the_old_one_
     let life = world.live(forgetful()).await;
     life.create(ID, "Film").await;
     let name = add(&life, "?language=de").await;
-    // What a crash left of another try.
+    // What a crash left of another attempt.
     world.put(&format!("{ID}/{name}/2.vtt")).await;
     let path = format!("/captions/{name}");
     let replaced = send(&life, "PUT", &path, &SRT.replace("Hello", "Bye")).await;
@@ -207,7 +207,7 @@ async fn what_was_replaced_stays_for_a_while_and_then_goes_without_a_change_that
     assert_eq!((text.version, text.earlier.len()), (2, 1));
     assert_eq!((text.earlier[0].version, text.earlier[0].bytes as usize), (1, VTT.len()));
 
-    // After a restart, too, and whoever saw it before may change it after.
+    // After a restart, too, and a client that saw it before may change it after.
     drop(life);
     let life = world.live(Settings::default()).await;
     let one = async || (world.keys().await == [key(2)]).then_some(());
@@ -285,7 +285,7 @@ async fn what_is_said_of_captions_can_be_changed_and_bound_to_what_was_seen() {
     let bound = [("content-type", "text/vtt"), ("if-match", &tag)];
     assert_eq!(ask(&life, "PUT", &format!("/captions/{first}"), &bound, VTT).await.status, 200);
 
-    // Each change is in the audit log, with who made it.
+    // Each change is in the audit log, with its author.
     until("the log", async || {
         let log = world.log.lock().unwrap().clone();
         let mine: Vec<_> = log.iter().filter(|it| it[0] == "content.change" && it[1] == "ann").collect();
@@ -304,8 +304,8 @@ async fn wrong_requests_are_problems_that_name_what_is_wrong_and_store_nothing()
         ("/captions?language=english!", SRT, 400, "`language` must be"),
         ("/captions?default=yes", SRT, 400, "`default` must be"),
         ("/captions?name=a", SRT, 400, "Known parameters"),
-        ("/captions", "hello", 422, "this is no WebVTT"),
-        ("/captions", "1\n00:00:05 --> 00:00:06,000\na", 422, "line 2: \"00:00:05\" is no time"),
+        ("/captions", "hello", 422, "this is not WebVTT"),
+        ("/captions", "1\n00:00:05 --> 00:00:06,000\na", 422, "line 2: \"00:00:05\" is not a time"),
     ] {
         let answer = send(&life, "POST", path, body).await;
         assert_eq!(answer.status, status, "{path}: {}", answer.text);
@@ -360,7 +360,7 @@ async fn captions_of_a_private_content_are_as_if_they_were_not_there() {
 }
 
 #[tokio::test]
-async fn who_may_know_of_a_gated_content_does_not_read_its_captions_past_the_gate() {
+async fn seeing_a_gated_content_does_not_give_access_to_its_captions() {
     let world = World::new();
     let life = world.live(Settings { gated: true, ..Settings::default() }).await;
     world.policies.lock().unwrap().insert(ID.to_owned(), Openness::Gated);

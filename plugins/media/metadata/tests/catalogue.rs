@@ -1,4 +1,4 @@
-//! The `catalogue` contract from outside, over a real database.
+//! The `catalogue` contract, over a real database.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -84,7 +84,7 @@ async fn segments_make_a_content_playable_and_their_bitrate_is_measured() {
 }
 
 #[tokio::test]
-async fn a_timeline_that_is_known_is_not_sent_again() {
+async fn a_known_timeline_is_not_sent_again() {
     let world = World::new();
     let life = world.live(Settings::default()).await;
     life.encode(ID).await;
@@ -309,7 +309,7 @@ async fn a_write_with_a_smaller_fence_changes_nothing_and_one_without_is_not_sto
         PutRenditionsRequest { id: ID.into(), renditions: vec![spec], fence }
     };
     catalogue.put_segments(segments(7)).await.unwrap();
-    // A run that writes what is there already takes over all the same.
+    // A run that writes existing data again takes over all the same.
     let taken =
         catalogue.update(UpdateRequest { id: ID.into(), fence: 9, ..Default::default() }).await.unwrap();
     assert_eq!(taken.into_inner().fence, 9);

@@ -1,4 +1,4 @@
-//! What the catalogue says of itself when rows and objects do not belong together any more.
+//! The catalogue's report when rows and objects do not match any more.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -12,7 +12,7 @@ use streamgate_contracts::catalogue::v1::{ContentState, DeleteRequest, UpdateReq
 use streamgate_metadata::Settings;
 use streamgate_plugin_api::command::Line;
 
-/// What `streamgate fsck` prints on standard output, and its exit code.
+/// The standard output of `streamgate fsck`, and its exit code.
 async fn fsck(life: &Life, words: &[&str]) -> (Vec<String>, u8) {
     let (mut out, mut code) = (Vec::new(), None);
     for line in streamgate_plugin_api::command::printed(life.metadata.fsck(), words).await {
@@ -25,7 +25,7 @@ async fn fsck(life: &Life, words: &[&str]) -> (Vec<String>, u8) {
     (out, code.unwrap())
 }
 
-/// The findings as `--json` has them: kind and content.
+/// The findings of `--json`: kind and content.
 async fn findings(life: &Life, more: &[&str]) -> (Vec<(String, String)>, u8) {
     let (lines, code) = fsck(life, &[&["--json"], more].concat()).await;
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -48,7 +48,7 @@ async fn whole(world: &World, life: &Life) {
 }
 
 #[tokio::test]
-async fn a_whole_catalogue_is_clean_and_what_is_missing_or_damaged_is_told_by_content() {
+async fn a_whole_catalogue_is_clean_and_what_is_missing_or_damaged_is_reported_by_content() {
     let world = World::new();
     let life = world.live(Settings::default()).await;
     assert_eq!(findings(&life, &[]).await, (vec![], 0));
@@ -72,7 +72,7 @@ async fn a_whole_catalogue_is_clean_and_what_is_missing_or_damaged_is_told_by_co
 }
 
 #[tokio::test]
-async fn rows_that_are_gone_pictures_that_are_missing_and_objects_in_no_row_are_told() {
+async fn missing_rows_missing_pictures_and_objects_without_a_row_are_reported() {
     let world = World::new();
     let life = world.live(Settings::default()).await;
     whole(&world, &life).await;
@@ -86,7 +86,7 @@ async fn rows_that_are_gone_pictures_that_are_missing_and_objects_in_no_row_are_
     world.put(&format!("{ID}/thumbnails-0.jpg")).await;
     assert_eq!(findings(&life, &[]).await, (vec![], 0));
 
-    // What is new may have its row in a moment.
+    // A new object may get its row in a moment.
     world.put(&format!("{ID}/1080p/0.m4s")).await;
     assert_eq!(findings(&life, &[]).await, (vec![], 0));
     age(&world, &format!("{ID}/1080p/0.m4s"));
@@ -105,7 +105,7 @@ async fn rows_that_are_gone_pictures_that_are_missing_and_objects_in_no_row_are_
 }
 
 #[tokio::test]
-async fn objects_without_a_content_are_told_and_removed_only_when_asked_and_old_enough() {
+async fn objects_without_a_content_are_reported_and_removed_only_on_request_and_when_old_enough() {
     const LEFT: &str = "0190163d-8694-739b-aea5-966c26f8ad99";
     let world = World::new();
     let life = world.live(Settings::default()).await;
@@ -124,7 +124,7 @@ async fn objects_without_a_content_are_told_and_removed_only_when_asked_and_old_
         age(&world, &format!("{LEFT}/{key}"));
     }
     assert_eq!(findings(&life, &[]).await, (both.clone(), 6));
-    assert_eq!(world.keys().await.len(), keys, "nobody asked for it");
+    assert_eq!(world.keys().await.len(), keys, "without --repair nothing is removed");
     assert_eq!(findings(&life, &["--repair"]).await, (both, 6));
     until("the sweep", async || (world.keys().await.len() == keys - 2).then_some(())).await;
     assert_eq!(findings(&life, &[]).await, (vec![found("not a content's")], 6));
@@ -163,7 +163,7 @@ async fn a_catalogue_that_is_new_beside_objects_of_contents_does_not_begin_unles
     }
     lost.open(Settings { begin_anew: true, ..Settings::default() }).await.unwrap();
     lost.open(Settings::default()).await.unwrap();
-    // One that is known stays known, though nothing is in it.
+    // A known one stays known, although it is empty.
     let world = World::new();
     let life = world.live(Settings::default()).await;
     world.put(&format!("{ID}/source")).await;
@@ -172,7 +172,7 @@ async fn a_catalogue_that_is_new_beside_objects_of_contents_does_not_begin_unles
     let settings = Settings::default();
     let unknown = World::new();
     unknown.broken.store(true, std::sync::atomic::Ordering::SeqCst);
-    assert!(unknown.open(settings).await.unwrap_err().to_string().contains("cannot be told"));
+    assert!(unknown.open(settings).await.unwrap_err().to_string().contains("it is unknown whether"));
 }
 
 const VTT: [(&str, &str); 1] = [("content-type", "text/vtt")];
@@ -189,7 +189,7 @@ async fn captioned(world: &World) -> (Life, String) {
     (life, key)
 }
 
-/// Nobody may still be writing the object.
+/// The object is old enough not to be in use by a writer.
 fn age(world: &World, key: &str) {
     let old = SystemTime::now() - Duration::from_secs(7_200);
     let object = world.path().join(format!("objects/media/{key}"));
@@ -197,7 +197,7 @@ fn age(world: &World, key: &str) {
 }
 
 #[tokio::test]
-async fn captions_are_no_strays_and_what_is_missing_or_left_over_of_them_is_told() {
+async fn captions_are_no_strays_and_missing_or_leftover_ones_are_reported() {
     let world = World::new();
     let (life, key) = captioned(&world).await;
     age(&world, &key);

@@ -1,4 +1,4 @@
-//! Generations of renditions: which one is played, how long the one before stays, and what goes when.
+//! Generations of renditions: which one is played, how long the previous one stays, and what is removed when.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -28,7 +28,7 @@ async fn put(life: &Life, generation: u32) -> Result<(), tonic::Status> {
     life.catalogue.clone().put_renditions(request).await.map(drop)
 }
 
-/// Folder, segments and turn of the pictures, by generation.
+/// Folder, segments and turn of the video, by generation.
 async fn rows(life: &Life) -> Vec<(String, usize, Option<Turn>)> {
     let rows = life.timeline(ID, 0).await.renditions.into_iter();
     let rows = rows.map(|row| (row.rendition.unwrap(), row.segments.len()));
@@ -74,7 +74,7 @@ async fn a_generation_is_played_once_it_has_as_much_and_the_one_before_stays_for
     assert!(until_ms > streamgate_plugin_api::time::now_ms() + 3_500_000);
     assert_eq!(shown(&life).await, 4);
 
-    // What was replaced takes nothing more.
+    // What was replaced no longer counts.
     assert_eq!(put(&life, 0).await.unwrap_err().code(), tonic::Code::FailedPrecondition);
     let refused = life.segments(ID, "720p", 3..4, false).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
@@ -132,14 +132,14 @@ async fn a_generation_that_was_never_played_goes_at_once_when_another_one_begins
     life.segments(ID, "720p.1", 0..1, false).await.unwrap();
     put(&life, 2).await.unwrap();
     let gone = async || (!world.keys().await.contains(&format!("{ID}/720p.1/init.mp4"))).then_some(());
-    until("the removal of what nobody saw", gone).await;
+    until("the removal of what was never played", gone).await;
     until("the rows' removal", async || (rows(&life).await.len() == 2).then_some(())).await;
     assert_eq!(rows(&life).await, [("720p".into(), 3, None), ("720p.2".into(), 0, coming())]);
     assert!(world.keys().await.contains(&format!("{ID}/720p/0.m4s")));
 }
 
 #[tokio::test]
-async fn fsck_knows_what_was_replaced_and_tells_what_of_it_is_missing_before_its_time() {
+async fn fsck_knows_what_was_replaced_and_reports_what_of_it_is_missing_before_its_time() {
     let world = World::new();
     let life = world.live(kept(3_600)).await;
     playable(&world, &life).await;

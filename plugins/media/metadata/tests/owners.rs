@@ -1,5 +1,5 @@
-//! Whose contents are: what creators see and change of their own and of each other's, and what becomes
-//! of contents that nobody owns.
+//! Owners of contents: what creators see and change of their own and of each other's, and what happens with
+//! contents without an owner.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -40,7 +40,7 @@ async fn a_creator_sees_what_is_theirs_and_of_others_what_everybody_does() {
         (2, BOB, 404),
         (2, VIEWER, 404),
         (2, ADMIN, 200),
-        // Who has the address of an unlisted one.
+        // A client with the address of an unlisted one.
         (3, BOB, 200),
         (3, VIEWER, 200),
         (4, ANN, 404),
@@ -55,7 +55,7 @@ async fn a_creator_sees_what_is_theirs_and_of_others_what_everybody_does() {
 }
 
 #[tokio::test]
-async fn nobody_but_its_owner_and_admins_changes_a_content() {
+async fn only_its_owner_and_admins_change_a_content() {
     let world = World::new();
     let life = world.live(gated()).await;
     some(&world, &life).await;
@@ -120,7 +120,7 @@ async fn live_changes_of_what_is_not_listed_are_its_owners_and_admins() {
         })
         .await;
     }
-    // Its address is known to whoever follows it alone.
+    // A client that follows it alone knows its address.
     assert!(!read(&mut one, "changed 3").await.contains("\"owner\""));
     assert_eq!(ask(&life, ANN, ("DELETE", &format!("/{}", id(2)), "")).await.0, 204);
     assert_eq!(ask(&life, ANN, ("DELETE", &format!("/{}", id(1)), "")).await.0, 204);
@@ -130,14 +130,14 @@ async fn live_changes_of_what_is_not_listed_are_its_owners_and_admins() {
         let theirs = [ANN, ADMIN].contains(who);
         assert_eq!(seen.contains(&id(2)), theirs, "{who:?}: {seen}");
         assert_eq!(seen.contains(&id(3)), theirs, "{who:?}: {seen}");
-        // Of their own they are told, if its last change comes late.
+        // They are notified of their own, even if its last change comes late.
         let owners = if *who == BOB { seen.replace(r#""owner":"bob""#, "") } else { seen };
         assert!(!owners.contains("\"owner\"") || theirs, "{who:?}: {owners}");
     }
 }
 
 #[tokio::test]
-async fn what_nobody_owns_belongs_to_the_first_admin_as_soon_as_there_is_one() {
+async fn a_content_without_an_owner_belongs_to_the_first_admin_as_soon_as_there_is_one() {
     let world = World::new();
     let life = world.live(Settings::default()).await;
     for number in 1..=3 {

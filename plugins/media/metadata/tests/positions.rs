@@ -1,4 +1,5 @@
-//! Live changes come in the order of the commits, whatever clocks do, whoever writes and whenever clients come back.
+//! Live changes come in the order of the commits, whatever clocks do, whoever writes and whenever clients
+//! reconnect.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -37,7 +38,7 @@ fn gated() -> Settings {
     Settings { gated: true, ..Settings::default() }
 }
 
-/// Contents by their ids, as somebody sees them.
+/// Contents by their ids, as seen by a client.
 type View = BTreeMap<String, Value>;
 
 async fn listed(life: &Life, who: Headers) -> View {
@@ -48,7 +49,7 @@ async fn listed(life: &Life, who: Headers) -> View {
     items.map(|item| (item["id"].as_str().unwrap().to_owned(), item.clone())).collect()
 }
 
-/// A client that follows all changes, and keeps what it knows over its connections.
+/// A client that follows all changes, and keeps its state over its connections.
 struct Client {
     who: Headers,
     body: Option<Body>,
@@ -124,7 +125,7 @@ impl Client {
         }
     }
 
-    /// Reads on until what it knows is all there is.
+    /// Reads until its state is complete.
     async fn until_it_knows(&mut self, life: &Life) {
         for _ in 0..400 {
             self.read(life, usize::MAX).await;
@@ -149,7 +150,7 @@ enum Write {
     Progress(u8, u8),
     Delete(u8),
     Open(u8, Openness),
-    /// By a node whose clock is so many seconds behind, or ahead.
+    /// By a node whose clock is this many seconds behind, or ahead.
     Late(u8, u8, i64),
 }
 
@@ -191,7 +192,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What is refused, since the content is in no state for it or not there, changes nothing.
+/// A refused call, because the content is missing or in the wrong state, changes nothing.
 async fn write(world: &World, lives: &[Life; 2], node: bool, write: &Write) {
     let life = &lives[usize::from(node)];
     match write {
@@ -247,12 +248,12 @@ async fn follow(steps: Vec<Step>) {
             Step::Read(client, pieces) => clients[client].read(&lives[0], pieces).await,
         }
     }
-    // Whatever was written by the other node is looked for at once.
+    // Writes of the other node are polled for at once.
     lives.iter().for_each(|life| life.policy_changed(&id(99)));
     for client in &mut clients {
         client.until_it_knows(&lives[0]).await;
         assert_eq!(client.resets, 0);
-        // It is the same for one that comes back once more.
+        // It is the same for one that reconnects once more.
         client.open(&lives[1]).await;
         client.until_it_knows(&lives[0]).await;
     }
@@ -270,7 +271,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn what_another_node_writes_is_told_without_a_word() {
+async fn what_another_node_writes_is_shown_without_a_notification() {
     let world = World::new();
     let lives = [world.live(gated()).await, world.live(gated()).await];
     let mut stream = lives[0].send("GET", "/events", ADMIN, "").await.into_body();
@@ -279,7 +280,7 @@ async fn what_another_node_writes_is_told_without_a_word() {
 }
 
 #[tokio::test]
-async fn who_comes_back_after_a_deletion_was_forgotten_lists_anew() {
+async fn a_client_that_reconnects_after_a_deletion_was_forgotten_lists_again() {
     let world = World::new();
     let life = world.live(gated()).await;
     life.create(&id(1), "Gone").await;
@@ -302,7 +303,7 @@ async fn who_comes_back_after_a_deletion_was_forgotten_lists_anew() {
     let mut other = 2;
     while !told_of().await.contains("event: reset") {
         world.execute("UPDATE tombstones SET clean = 1, due_at_ms = 0").await;
-        // With each deletion it is looked for what is due.
+        // Each deletion triggers a check for what is due.
         life.create(&id(other), "Another").await;
         life.send("DELETE", &format!("/{}", id(other)), ADMIN, "").await;
         other += 1;
@@ -310,7 +311,7 @@ async fn who_comes_back_after_a_deletion_was_forgotten_lists_anew() {
 }
 
 #[tokio::test]
-async fn while_access_is_silent_an_owner_is_told_and_a_stranger_afterwards() {
+async fn while_access_does_not_answer_an_owner_is_notified_and_a_stranger_afterwards() {
     let world = World::new();
     let life = world.live(gated()).await;
     let mut stranger = Client::new(NOBODY);
@@ -321,7 +322,7 @@ async fn while_access_is_silent_an_owner_is_told_and_a_stranger_afterwards() {
     life.create(&id(1), "Film").await;
     life.step(&id(1), ContentState::Uploaded).await.unwrap();
     let told = read(&mut admin, "uploaded").await;
-    // What it was told is not all there is to tell: it is told again if it comes back.
+    // What it got is not complete: it gets it again if it reconnects.
     let last = told.lines().rev().find_map(|line| line.strip_prefix("id: ")).unwrap();
     let mut headers = ADMIN.to_vec();
     headers.push(("Last-Event-ID", last));

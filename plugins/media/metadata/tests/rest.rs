@@ -1,4 +1,4 @@
-//! The REST API and the live changes from outside, and what deleting leaves behind.
+//! The REST API and the live changes through HTTP, and the effects of a deletion.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -179,14 +179,14 @@ async fn a_deleted_content_is_gone_at_once_and_its_objects_for_certain() {
     let deletions = || {
         let events = world.events.lock().unwrap();
         let deletion = |e: &&Event| e.parse::<ContentDeleted>().is_ok() && e.subject.ends_with("deleted");
-        // After a restart it is told again.
+        // After a restart it is published again.
         events.iter().filter(deletion).map(|event| event.id.clone()).collect::<BTreeSet<_>>().len()
     };
-    // Events are told behind the answer, by a task that ends with the process.
+    // Events are published after the answer, by a task that ends with the process.
     until("the event", || async { (deletions() == 1).then_some(()) }).await;
     drop(life);
 
-    // The storage comes back only after a restart, and somebody was still writing.
+    // The storage comes back only after a restart, and a writer was still active.
     world.broken.store(false, Ordering::SeqCst);
     let life = world.live(settings).await;
     until("the first sweep", || async { (world.keys().await == [format!("{other}/source")]).then_some(()) })
@@ -308,14 +308,14 @@ async fn a_stream_shows_every_change_and_one_that_comes_back_what_it_missed() {
 
     let life = world.live(Settings::default()).await;
     let mut all = Stream::open(&life, "/events", &[("Last-Event-ID", &seen.id)]).await;
-    // What is noted of a policy is a change as well: so the one or the other is the later.
+    // Storing the openness is a change as well: so either one is the later.
     let (mut two, mut gone) = (false, false);
     while !two || !gone {
         let seen = all.next().await.unwrap();
         two |= seen.data["title"] == "Two";
         gone |= seen.event == "deleted" && seen.data == json!({ "id": id(2) });
     }
-    // A time, as ids were once; what a database knew that was replaced by its backup; and nothing that ever was one.
+    // A time, as ids once were; a position of a database that was replaced by its backup; and an invalid one.
     for id in ["1760000000000", "999", "-1", "yesterday"] {
         let mut late = Stream::open(&life, "/events", &[("Last-Event-ID", id)]).await;
         let reset = late.next().await.unwrap();

@@ -1,4 +1,4 @@
-//! What owners let others do with their contents, and what becomes of a content that is handed over.
+//! What owners let others do with their contents, and what happens to a content that is handed over.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -26,7 +26,7 @@ async fn status(life: &Life, who: (&'static str, &'static str), method: &str, pa
 }
 
 #[tokio::test]
-async fn who_may_view_sees_and_who_may_edit_changes_and_neither_gives_it_on() {
+async fn a_share_to_view_or_to_edit_gives_that_right_and_no_right_to_share() {
     let world = World::new();
     let life = world.live(gated()).await;
     anns(&world, &life, 2).await;
@@ -61,21 +61,21 @@ async fn who_may_view_sees_and_who_may_edit_changes_and_neither_gives_it_on() {
             "{method} {path}"
         );
     }
-    // An admin looks after it.
+    // An admin manages it.
     assert_eq!(status(&life, ADMIN, "GET", &format!("/{}/shares", id(1)), "").await, 200);
     assert_eq!(status(&life, ADMIN, "DELETE", &format!("/{}/shares/bob", id(1)), "").await, 204);
     assert_eq!(status(&life, BOB, "GET", &format!("/{}", id(1)), "").await, 404);
 }
 
 #[tokio::test]
-async fn a_share_with_a_role_is_for_everybody_who_has_it() {
+async fn a_share_with_a_role_is_for_everyone_who_has_it() {
     let world = World::new();
     let life = world.live(gated()).await;
     anns(&world, &life, 2).await;
     assert_eq!(give(&life, 1, "role:creator", "edit").await.0, 200);
     assert_eq!(give(&life, 2, "role:viewer", "edit").await.0, 200);
     assert_eq!(titles(&life, BOB, "?shared=me").await, ["ann 2", "ann 1"]);
-    // Without the scope it is no more than seen.
+    // Without the scope it is only visible.
     assert_eq!(titles(&life, VIEWER, "").await, ["ann 2"]);
     assert_eq!(status(&life, VIEWER, "PATCH", &format!("/{}", id(2)), r#"{"title":"x"}"#).await, 403);
     assert_eq!(status(&life, BOB, "PATCH", &format!("/{}", id(2)), r#"{"title":"x"}"#).await, 200);
@@ -136,7 +136,7 @@ async fn a_list_shows_what_is_ones_own_everybodys_and_shared_in_one_order() {
 }
 
 #[tokio::test]
-async fn whom_nobody_knows_nothing_is_shared_with_and_nothing_handed_to() {
+async fn nothing_is_shared_with_or_handed_to_an_unknown_user() {
     let world = World::new();
     let life = world.live(gated()).await;
     anns(&world, &life, 1).await;
@@ -153,7 +153,7 @@ async fn whom_nobody_knows_nothing_is_shared_with_and_nothing_handed_to() {
     assert_eq!(code, 422, "{problem}");
     assert!(problem["detail"].as_str().unwrap().contains("creator"), "{problem}");
     assert_eq!(status(&life, ANN, "DELETE", &format!("/{}/shares/bob", id(1)), "").await, 404);
-    // What was shared is taken back, though `auth` does not know them any more.
+    // The share is removed, although `auth` does not know them any more.
     world.dumb.store(true, std::sync::atomic::Ordering::SeqCst);
     assert_eq!(give(&life, 1, "bob", "view").await.0, 503);
     let (code, shares) = ask(&life, ANN, ("GET", &format!("/{}/shares", id(1)), "")).await;
@@ -161,7 +161,7 @@ async fn whom_nobody_knows_nothing_is_shared_with_and_nothing_handed_to() {
 }
 
 #[tokio::test]
-async fn a_content_that_is_handed_over_is_its_new_owners_and_the_bus_is_told() {
+async fn a_content_that_is_handed_over_belongs_to_its_new_owner_and_an_event_is_published() {
     let world = World::new();
     let life = world.live(gated()).await;
     anns(&world, &life, 2).await;
@@ -178,7 +178,7 @@ async fn a_content_that_is_handed_over_is_its_new_owners_and_the_bus_is_told() {
     let items = shares["items"].as_array().unwrap();
     assert_eq!((items.len(), &items[0]["with"], &items[0]["right"]), (1, &"ann".into(), &"view".into()));
     for (number, times) in [(1, 2), (2, 1)] {
-        until("the bus is told of each change of rights", async || {
+        until("an event for each change of rights", async || {
             let told = world.events.lock().unwrap();
             let subject = format!("content.{}.standing", id(number));
             (told.iter().filter(|event| event.subject == subject).count() == times).then_some(())
@@ -193,7 +193,7 @@ async fn a_content_that_is_handed_over_is_its_new_owners_and_the_bus_is_told() {
 }
 
 #[tokio::test]
-async fn nobody_is_handed_more_than_their_quota_has_room_for() {
+async fn a_hand_over_beyond_the_new_owners_quota_is_refused() {
     let world = World::new();
     let life = world.live(gated()).await;
     anns(&world, &life, 2).await;
@@ -228,7 +228,7 @@ async fn a_deleted_content_leaves_nothing_shared() {
 }
 
 #[tokio::test]
-async fn whom_a_content_is_not_shared_with_any_more_is_told_that_it_is_gone_now_or_when_they_come_back() {
+async fn a_client_whose_share_was_removed_is_told_that_it_is_gone_now_or_on_reconnect() {
     let world = World::new();
     let life = world.live(gated()).await;
     anns(&world, &life, 3).await;
@@ -257,7 +257,7 @@ async fn whom_a_content_is_not_shared_with_any_more_is_told_that_it_is_gone_now_
             read(&mut stream, &gone(number)).await;
         }
     }
-    // Strangers learn nothing of it.
+    // Strangers do not learn about it.
     add(&world, &life, 4, "ann", Openness::Public).await;
     let seen = read(&mut viewer, &id(4)).await;
     assert!((1..=3).all(|number| !seen.contains(&id(number))), "{seen}");

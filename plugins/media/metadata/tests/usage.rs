@@ -1,4 +1,4 @@
-//! How much of the storage the contents of an owner take.
+//! The storage use of an owner's contents.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -44,10 +44,10 @@ async fn a_content_counts_its_file_once_it_is_uploaded_and_its_renditions_as_the
     life.segments(ID, "720p", 0..3, true).await.unwrap();
     let with_renditions = 1_000 + 3 * u64::from(segment(0).bytes);
     assert_eq!(usage(&life, "ann").await.0, with_renditions);
-    // A segment that comes again is not counted twice.
+    // A repeated segment is not counted twice.
     life.segments(ID, "720p", 0..3, false).await.unwrap();
     assert_eq!(usage(&life, "ann").await.0, with_renditions);
-    // What fails after its upload is still there.
+    // A content that fails after its upload still exists.
     life.step(ID, ContentState::Failed).await.unwrap();
     assert_eq!(usage(&life, "ann").await.0, with_renditions);
     assert_eq!(usage(&life, "bob").await, (0, 0));
@@ -68,7 +68,7 @@ async fn an_upload_that_failed_takes_nothing() {
 }
 
 #[tokio::test]
-async fn contents_from_before_there_was_a_count_are_counted_when_it_is_asked_for() {
+async fn contents_from_before_there_was_a_count_are_counted_on_request() {
     let world = World::new();
     let life = world.live(Settings::default()).await;
     for (id, bytes) in [(ID, 700), (OTHER, 50)] {

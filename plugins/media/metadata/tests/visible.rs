@@ -1,5 +1,5 @@
-//! Who learns of which contents: in lists, by id, in searches and in the live changes; and how the places
-//! of live changes are shared.
+//! The visibility of contents: in lists, by id, in searches and in the live changes; and how the slots of
+//! live changes are shared.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -57,7 +57,7 @@ async fn some(world: &World, life: &Life) {
 }
 
 #[tokio::test]
-async fn who_may_not_play_a_content_does_not_learn_that_it_exists() {
+async fn a_content_is_hidden_from_those_who_may_not_play_it() {
     let world = World::new();
     let life = world.live(gated()).await;
     some(&world, &life).await;
@@ -116,7 +116,7 @@ async fn nothing_is_shown_to_strangers_while_access_does_not_answer() {
 }
 
 #[tokio::test]
-async fn a_policy_that_changes_while_nobody_was_told_is_found_in_the_end() {
+async fn a_policy_that_changes_without_an_event_is_found_in_the_end() {
     let world = World::new();
     let life = world.live(gated()).await;
     some(&world, &life).await;
@@ -157,7 +157,7 @@ async fn live_changes_tell_each_what_he_may_know_of() {
     assert!(gone.contains(&id(1)), "{gone}");
     read(&mut one, "event: deleted").await;
     assert!(one.frame().await.is_none(), "nothing follows on a stream about what is gone");
-    // Who comes back is told the same, and nothing of what he never knew of.
+    // A client that reconnects gets the same, and nothing about contents it could not see.
     life.create(&id(6), "Never told").await;
     let mut back = life.send("GET", "/events", &[("Last-Event-ID", since.as_str())], "").await.into_body();
     let replay = read(&mut back, &format!(r#"{{"id":"{}"}}"#, id(1))).await;

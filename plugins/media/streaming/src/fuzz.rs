@@ -12,7 +12,7 @@ use crate::object::path::{self, ContentId, Item};
 const HERE: &str = "0199c3a4-5b6c-7d8e-9f01-23456789abcd";
 const THERE: &str = "0199c3a4-5b6c-7d8e-9f01-23456789abce";
 
-/// The path of a request: what it names has this path and no other.
+/// A request path: an item has exactly one path.
 pub fn stream_path(data: &[u8]) {
     let Ok(given) = std::str::from_utf8(data) else { return };
     let Some((id, item)) = path::parse(given) else { return };
@@ -32,8 +32,8 @@ pub fn stream_path(data: &[u8]) {
     assert!(given == format!("/v/{id}/{rest}"), "{given:?} is not the one path of {item:?}");
 }
 
-/// A query string with a token in it: it opens nothing unless it was made here, and what was made
-/// here opens its own content and nothing else.
+/// A query string with a token in it: only tokens made by this key are accepted, and only for their own
+/// content.
 pub fn stream_token(data: &[u8]) {
     let key = Key::new(&[7; 32]);
     let (Some(here), Some(there)) = (ContentId::parse(HERE), ContentId::parse(THERE)) else { return };
@@ -50,7 +50,7 @@ pub fn stream_token(data: &[u8]) {
     let token = key.mint(here, &claims);
     assert!(key.read(here, &token) == Some(claims));
     assert!(key.read(there, &token).is_none());
-    // One of its bytes is another one.
+    // Changes one of its bytes.
     let (place, mask) = (bytes.next().unwrap_or(0), bytes.next().unwrap_or(0) & 0x7f);
     let mut forged = token.clone().into_bytes();
     let at = usize::from(place) % forged.len();
@@ -60,7 +60,7 @@ pub fn stream_token(data: &[u8]) {
     }
 }
 
-/// A byte for the number of bytes in memory, then `Range`, `If-Range` and `If-None-Match`, one a line.
+/// A byte for the number of bytes in memory, then `Range`, `If-Range` and `If-None-Match`, one per line.
 pub fn range(data: &[u8]) {
     let Some((size, fields)) = data.split_first() else { return };
     let size = usize::from(*size);

@@ -1,6 +1,5 @@
-//! Who may have what of contents that are not for everyone. A request with a good token of a warm
-//! playback session costs no call to anybody; every other one is decided by `access`, for whom `auth` says that
-//! its sender is.
+//! Authorizes requests for contents that are not public. A request with a valid token of a cached playback
+//! session makes no call; for every other one, `auth` authenticates the caller and `access` decides.
 
 pub(crate) mod clock;
 pub(crate) mod playback;
@@ -31,17 +30,17 @@ use crate::gate::token::{Claims, Key};
 use crate::gate::viewers::{Viewer, Viewers};
 use crate::object::path::{ContentId, Item};
 
-/// Of segments: nobody else may keep them, and their viewer long enough to seek back.
+/// For segments: only the viewer may cache them, long enough to seek back.
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, max-age=300");
 
-/// What the gate asks.
+/// What the gate calls.
 pub(crate) struct Capabilities {
     pub(crate) access: Provider,
     pub(crate) auth: Provider,
     pub(crate) database: Provider,
 }
 
-/// Enforces who may play what.
+/// Enforces access policies.
 pub(crate) struct Gate {
     key: Key,
     clock: Arc<Clock>,
@@ -52,24 +51,24 @@ pub(crate) struct Gate {
     store: Arc<Store>,
 }
 
-/// Leave to have something.
+/// Why a request is allowed.
 pub(crate) enum Pass {
-    /// Everybody may.
+    /// The content is public.
     Open,
-    /// One who showed the token of this playback session.
+    /// The request carries the token of this playback session.
     Token(Arc<PlaybackSession>),
-    /// One who showed credentials, with a playback session that playlists can carry.
+    /// The request carries credentials, and has a playback session for playlists to carry.
     Credentials(Arc<PlaybackSession>),
-    /// One who showed credentials and is not playing.
+    /// The request carries credentials, and plays nothing.
     Looking,
 }
 
-/// What a token comes to.
+/// The result of checking a token.
 enum Verified {
     Valid(Arc<PlaybackSession>),
-    /// It was good once, and says why it is no more.
+    /// It was valid and has ended, with the reason.
     Refused(Refusal),
-    /// None, forged, of another content, or too old.
+    /// None, forged, of another content, or expired.
     None,
 }
 
@@ -81,12 +80,12 @@ impl Pass {
         }
     }
 
-    /// The token that playlists carry on.
+    /// The token that playlists put into their URIs.
     pub(crate) fn token(&self) -> Option<&str> {
         self.playback().map(|playback| playback.token.as_str())
     }
 
-    /// Says on an object's answer who may keep it.
+    /// Sets who may cache an object's answer.
     pub(crate) fn mark(&self, mut answer: Response<Body>) -> Response<Body> {
         if matches!(self, Self::Open) {
             return answer;
@@ -125,7 +124,7 @@ impl Gate {
         }
     }
 
-    /// The pass of a request for an item of this content, if nobody has to be asked.
+    /// The pass of a request for an item of this content, if it is known without a call.
     pub(crate) fn at_hand(&self, content: ContentId, item: Item<'_>, request: &Parts) -> Option<Pass> {
         if self.policies.fresh(content)? == Openness::Public {
             return Some(Pass::Open);
@@ -138,7 +137,7 @@ impl Gate {
         (self.warm(&playback, now) && touched()).then_some(Pass::Token(playback))
     }
 
-    /// Notes where something is played, if that is known.
+    /// Records the viewer's address, if it is known.
     fn note_address(
         &self,
         playback: &PlaybackSession,
@@ -154,7 +153,7 @@ impl Gate {
         from.map_err(|wait_ms| Refusal::too_many_addresses(most, wait_ms.div_ceil(1000)))
     }
 
-    /// Whether the playback session holds as it is.
+    /// Whether the playback session is valid without a new decision.
     fn warm(&self, playback: &PlaybackSession, now_ms: u64) -> bool {
         let warm = playback.standing.holds(playback.generation, now_ms)
             && playback.alive(now_ms, &self.playbacks.lifetimes);
@@ -181,8 +180,8 @@ impl Gate {
         Ok(pass)
     }
 
-    /// Notes the use of a playback session. When the first thing is played with it, it is written down who holds
-    /// it, in the background: what a crash loses of that costs one look at credentials.
+    /// Records the use of a playback session. At the first playback its owner is stored in the background: if
+    /// a crash loses that, the credentials are checked once more.
     fn note_use(
         &self,
         playback: &Arc<PlaybackSession>,
@@ -215,7 +214,7 @@ impl Gate {
             (Ok(viewer), _) => self.by_credentials(content, item, viewer).await,
             (Err(refusal), _) => Err(refusal),
         };
-        // Who was playing is told why that ended, and not what somebody new is told.
+        // A viewer who was playing gets the reason for the end, not the refusal for a new viewer.
         answer.map_err(|refusal| before.filter(|_| refusal.is_final()).unwrap_or(refusal))
     }
 
@@ -240,15 +239,16 @@ impl Gate {
             return Verified::Refused(refusal);
         }
         let asked = self.standings.ask(&playback.standing).await;
-        // It may have been allowed anew, under another generation; and who was playing is told why that ended.
+        // Access may have been granted again, under another generation; and a viewer who was playing gets the
+        // reason for the end.
         match playback.standing.ended(playback.generation).or(asked.err()) {
             Some(refusal) => Verified::Refused(refusal),
             None => Verified::Valid(playback),
         }
     }
 
-    /// A playback session that is not in memory: given by another run, or one that had to make room. `None`
-    /// when it is too old, or nobody knows whose it was.
+    /// A playback session that is not in memory: created by another run, or evicted. `None` if it is too old
+    /// or its owner is unknown.
     async fn revived(
         &self,
         content: ContentId,
@@ -283,7 +283,7 @@ impl Gate {
         let generation = self.standings.decided(&standing).await?;
         let now = self.clock.now_ms();
         let present = match item {
-            // Each player has one of its own.
+            // Each player has its own.
             Item::Multivariant | Item::Manifest => None,
             _ => self.playbacks.latest(&standing, now),
         };
@@ -307,7 +307,7 @@ impl Gate {
         self.playbacks.admit(PlaybackSession::new(&claims, standing, token, now_ms), now_ms)
     }
 
-    /// An event says that a policy is another one.
+    /// An event reports a changed policy.
     pub(crate) fn changed(&self, change: &AccessChanged) {
         if let Some(content) = ContentId::parse(&change.content) {
             self.policies.changed(content);
@@ -315,7 +315,7 @@ impl Gate {
         }
     }
 
-    /// An event says that something granted holds no more.
+    /// An event reports a revocation.
     pub(crate) fn revoked(&self, revocation: &AccessRevoked) {
         if let Some(content) = ContentId::parse(&revocation.content) {
             let AccessRevoked { principal, generation, reason, .. } = revocation;
@@ -323,19 +323,19 @@ impl Gate {
         }
     }
 
-    /// An event says that a session or an API key is no more.
+    /// An event reports that a session or an API key has ended.
     pub(crate) fn ended(&self, ending: &CredentialEnded) {
         self.standings.ended(&ending.credential);
     }
 
-    /// Removes what is too old to be of use from the database.
+    /// Removes expired rows from the database.
     pub(crate) async fn sweep(&self) {
         let oldest = self.clock.now_ms().saturating_sub(self.playbacks.lifetimes.max_ms) / 1000;
         self.store.sweep(oldest).await;
     }
 }
 
-/// Notes the use of a playback session. False: something is to be played with it, and it has no slot.
+/// Records the use of a playback session. False: it has no slot, and playback needs one.
 fn touch(playback: &PlaybackSession, item: Item<'_>, now_ms: u64) -> bool {
     if item.is_played() {
         return playback.play(now_ms);

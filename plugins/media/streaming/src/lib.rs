@@ -1,8 +1,7 @@
-//! The `streaming` capability: HLS and DASH over the one set of CMAF segments that the
-//! transcoder writes, from the first segment on. Playlists and manifests are written from the
-//! catalogue's rows and hold measured numbers only. This crate never touches media bytes and
-//! keeps nothing that the catalogue and storage do not have, but for who is playing what that is
-//! not for everyone: `access` decides, and it is enforced here.
+//! The `streaming` capability: HLS and DASH over the one set of CMAF segments that the transcoder writes,
+//! from the first segment on. Playlists and manifests are generated from the catalogue's rows and contain
+//! measured numbers only. This crate never touches media bytes, and stores only playback sessions: `access`
+//! decides, and the decision is enforced here.
 
 #[doc(hidden)]
 pub mod fuzz;
@@ -37,7 +36,7 @@ use crate::object::path::ContentId;
 use crate::routes::Site;
 pub use crate::settings::Settings;
 
-/// How often playback sessions that are too old are removed from the database.
+/// How often expired playback sessions are removed from the database.
 const SWEEP: Duration = Duration::from_secs(600);
 
 /// The plugin.
@@ -79,7 +78,7 @@ impl Plugin for Streaming {
     }
 }
 
-/// Keeps what is known up to date through events, until the plugin stops.
+/// Follows events to keep cached contents current, until the plugin stops.
 fn follow(host: &Host, contents: &Arc<Contents>) -> Result<(), StartError> {
     let mut changed = host.subscribe(events::CONTENT_CHANGED_ANY)?;
     let mut deleted = host.subscribe(events::CONTENT_DELETED_ANY)?;
@@ -102,7 +101,7 @@ fn follow(host: &Host, contents: &Arc<Contents>) -> Result<(), StartError> {
     Ok(())
 }
 
-/// What keeps closed contents closed.
+/// Enforces access to contents that are not public.
 fn gate(host: &Host, settings: &Settings) -> Result<Arc<Gate>, StartError> {
     let lifetimes = Lifetimes::new(
         settings.token_idle.get(),
@@ -123,7 +122,7 @@ fn gate(host: &Host, settings: &Settings) -> Result<Arc<Gate>, StartError> {
     Ok(gate)
 }
 
-/// Follows what `access` and `auth` tell, and removes old playback sessions, until the plugin stops.
+/// Follows the events of `access` and `auth`, and removes expired playback sessions, until the plugin stops.
 fn follow_access(host: &Host, gate: &Arc<Gate>) -> Result<(), StartError> {
     let mut told = host.subscribe(events::ACCESS_ANY)?;
     let mut ended = host.subscribe(events::CREDENTIAL_ENDED_ANY)?;
@@ -187,7 +186,7 @@ fn take_deleted(contents: &Contents, event: &Event) {
     }
 }
 
-/// Carries what the contents find out to the objects in memory and to the plugin's health.
+/// Passes on what the contents report: to the cached objects and to the plugin's health.
 struct CatalogueWatch {
     objects: Arc<Objects>,
     health: Health,
@@ -205,7 +204,7 @@ impl Watcher for CatalogueWatch {
         }
         match error {
             Some(error) => {
-                tracing::warn!(error, "the catalogue does not answer; what is known is served on");
+                tracing::warn!(error, "the catalogue does not answer; cached contents are still served");
                 self.health.degraded(error);
             }
             None => self.health.healthy(),

@@ -1,6 +1,6 @@
-//! From the catalogue's rows to playlists and manifests: [`timeline`] is what of a content can be played,
-//! [`hls`] and [`dash`] write it down, [`documents`] keeps what was written, and [`contents`] is all that
-//! is known. It knows nothing of media bytes, and nothing of who may have what.
+//! From the catalogue's rows to playlists and manifests: [`timeline`] is the playable part of a content,
+//! [`hls`] and [`dash`] write it as text, [`documents`] keeps the text, and [`contents`] caches all of it. It
+//! knows nothing of media bytes or of access.
 
 mod chapters;
 mod choices;

@@ -1,5 +1,5 @@
-//! What stands under `/v`: one tower service instead of a router, because most answers come
-//! out of memory and take less time than matching routes would.
+//! The service under `/v`: one tower service instead of a router, because most answers come out of memory and
+//! take less time than matching routes would.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -24,7 +24,7 @@ use crate::object::answer::{method_not_allowed, options, personal, problem};
 use crate::object::objects::{ObjectError, Objects, Wanted};
 use crate::object::path::{self, BEGAN, ContentId, Item, PREFIX, QUERY};
 
-/// The largest index of thumbnails that a token is put into; a day of them takes a tenth.
+/// The largest index of thumbnails that a token is put into; one for a day of video takes a tenth of that.
 const MAX_INDEX_BYTES: usize = 16 << 20;
 
 /// The public service.
@@ -36,7 +36,7 @@ pub(crate) struct Site {
 struct Shared {
     contents: Arc<Contents>,
     objects: Arc<Objects>,
-    /// `None`: everybody may play everything.
+    /// `None`: everyone may play everything.
     gate: Option<Arc<Gate>>,
 }
 
@@ -47,7 +47,7 @@ impl Site {
         Self { shared: Arc::new(Shared { contents, objects, gate }) }
     }
 
-    /// The answer, if it is at hand.
+    /// The answer, if it is available without I/O.
     fn at_hand(&self, request: &Parts) -> Option<Response<Body>> {
         match request.method {
             Method::GET | Method::HEAD => {}
@@ -91,7 +91,7 @@ impl Service<Request<Body>> for Site {
 }
 
 impl Shared {
-    /// The answer when the catalogue or storage has to be asked.
+    /// The answer when the catalogue or storage has to be called.
     async fn answer(&self, request: &Parts) -> Response<Body> {
         let Some((id, item)) = path::parse(request.uri.path()) else { return nothing_here(request) };
         let pass = match &self.gate {
@@ -153,14 +153,14 @@ impl Shared {
     }
 }
 
-/// What an item comes down to.
+/// What an item resolves to.
 enum Found<'a> {
     Answer(Response<Body>),
     Object(Wanted<'a>),
     Nothing,
 }
 
-/// Looks an item up in what is known of its content.
+/// Looks up an item in its cached content.
 fn find<'a>(snapshot: &Snapshot, request: &'a Parts, item: Item<'_>, pass: &Pass) -> Found<'a> {
     if let Some(answer) = since(snapshot, request, item, pass) {
         return Found::Answer(answer);
@@ -203,7 +203,7 @@ fn find<'a>(snapshot: &Snapshot, request: &'a Parts, item: Item<'_>, pass: &Pass
     }
 }
 
-/// A playlist or the manifest for a player that began with a generation whose place another one took.
+/// A playlist or the manifest for a player that began with a generation that was replaced.
 fn since(snapshot: &Snapshot, request: &Parts, item: Item<'_>, pass: &Pass) -> Option<Response<Body>> {
     if !snapshot.timeline.has_replaced() {
         return None;
@@ -216,7 +216,7 @@ fn since(snapshot: &Snapshot, request: &Parts, item: Item<'_>, pass: &Pass) -> O
     })
 }
 
-/// The generation that a player says it began with.
+/// The generation that a player states it began with.
 fn began(request: &Parts) -> Option<u32> {
     let pairs = request.uri.query()?.split('&');
     pairs.filter_map(|pair| pair.strip_prefix(BEGAN)).find_map(|generation| generation.parse().ok())
@@ -225,7 +225,7 @@ fn began(request: &Parts) -> Option<u32> {
 fn nothing_here(request: &Parts) -> Response<Body> {
     problem(
         Problem::of(problems::NOT_FOUND)
-            .detail(format!("`{}` names nothing that can be played.", request.uri.path())),
+            .detail(format!("`{}` is not the address of anything playable.", request.uri.path())),
     )
 }
 
@@ -239,7 +239,7 @@ fn no_content(id: ContentId) -> Response<Body> {
 fn not_playable(why: &str) -> Response<Body> {
     problem(
         Problem::of(problems::NOT_PLAYABLE)
-            .detail(format!("It is {why}. Its page in the catalogue tells when it is playable."))
+            .detail(format!("It is {why}. Its state in the catalogue shows when it is playable."))
             .with("state", why)
             .header(header::RETRY_AFTER, "1"),
     )

@@ -1,4 +1,4 @@
-//! What `plugins.toml` may say under `[plugins.streaming]`.
+//! The settings under `[plugins.streaming]`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -81,7 +81,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Everything wrong with them.
+    /// All problems of the values.
     pub(crate) fn problems(&self) -> Vec<SettingsProblem> {
         let times = [
             ("timeline_max_age", self.timeline_max_age),
@@ -110,20 +110,17 @@ impl Settings {
         demand(
             self.addresses_per_player <= 1000,
             "addresses_per_player",
-            format!("`{}` is more than 1000; 0 is no bound", self.addresses_per_player),
+            format!("`{}` is more than 1000; use 0 for no limit", self.addresses_per_player),
         );
         for (key, value) in
             [("sessions_per_principal", self.sessions_per_principal), ("max_grants", self.max_grants)]
         {
-            demand(value > 0, key, "`0` would let nobody play".to_owned());
+            demand(value > 0, key, "`0` would refuse every player".to_owned());
         }
         demand(
             self.playlist_max_age.as_secs() <= 86_400,
             "playlist_max_age",
-            format!(
-                "`{}` is longer than a day; deleted contents would live on in proxies",
-                self.playlist_max_age
-            ),
+            format!("`{}` is longer than a day; proxies would keep deleted contents", self.playlist_max_age),
         );
         demand(
             self.timeline_cache.get() >= 1 << 20,

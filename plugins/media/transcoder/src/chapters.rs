@@ -1,16 +1,16 @@
-//! The chapters of a file by the clock of its presentation, as many and as long as a content takes, and what is said of
-//! those that are cut. Pure.
+//! The chapters of a file by the presentation's clock, within the limits of a content, and notes about those
+//! that are cut. Pure.
 
 use crate::sink::Chapter;
 use crate::tracks::{TITLE_CHARS, clean};
 
-/// Chapters of a content, as the catalogue takes them.
+/// Maximum chapters of a content in the catalogue.
 const MOST: usize = 1_000;
-/// Bytes that all that is said of texts and chapters takes in the catalogue, for people.
+/// Maximum bytes of text about texts and chapters in the catalogue, for people.
 const ROOM: &str = "32 KiB";
 
-/// Chapters that begin before `end`, of those that are `found`: when each begins, nanoseconds by the file's clock, which
-/// is at `start` when the presentation begins, and its title. Beside them, what people should know.
+/// The chapters that begin before `end`, of those `found`: the start of each, nanoseconds by the file's
+/// clock, which is at `start` when the presentation begins, and its title. Also notes for people.
 pub(crate) fn chapters(found: &[(i64, String)], start: i64, end: i64) -> (Vec<Chapter>, Vec<String>) {
     let begun = found.iter().map(|(begins, title)| (begins.saturating_sub(start).max(0), title));
     let (mut chapters, mut cut) = (Vec::new(), 0_usize);
@@ -38,9 +38,9 @@ pub(crate) fn chapters(found: &[(i64, String)], start: i64, end: i64) -> (Vec<Ch
     (chapters, notes)
 }
 
-/// What people should know of what the catalogue took, of what it was given.
+/// Notes for people about what the catalogue took of what it was given.
 pub(crate) fn taken(given: &[(u64, String)], taken: &[(u64, String)]) -> Option<String> {
-    // Chapters that people wrote stay, and are others.
+    // Chapters written by people stay, and differ.
     let same = given.len() == taken.len()
         && given.iter().zip(taken).all(|(given, taken)| given.0 == taken.0 && given.1.starts_with(&taken.1));
     let cut = given.iter().zip(taken).filter(|(given, taken)| taken.1.len() < given.1.len()).count();

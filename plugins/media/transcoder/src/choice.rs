@@ -1,4 +1,4 @@
-//! Which sounds and texts of a file are taken, and what is said of those that are left out. It depends on the file alone.
+//! Which sounds and texts of a file are used, and notes about the others. Depends on the file alone.
 
 use ffmpeg_next::codec::decoder;
 use ffmpeg_next::format::context::Input;
@@ -9,17 +9,17 @@ use crate::input::{self, Chosen};
 use crate::texts::{is_text, unreadable};
 use crate::tracks::ordinal;
 
-/// Texts of a content, as the catalogue takes them.
+/// Maximum texts of a content in the catalogue.
 const MAX_TEXTS: usize = 64;
-/// Sample entries of ISO base media files that no decoder here reads, whatever they claim to hold: Apple's positional
-/// audio.
+/// Sample entries of ISO base media files that no decoder here reads, whatever they declare: Apple's
+/// positional audio.
 const UNDECODED: [&[u8; 4]; 1] = [b"apac"];
 
 /// The index of a sound of which nothing can be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Silent(pub(crate) usize);
 
-/// The sounds and texts that are taken, and what people should know of the others.
+/// The sounds and texts in use, and notes for people about the others.
 pub(crate) struct Choice {
     pub(crate) sounds: Vec<Chosen>,
     pub(crate) texts: Vec<Chosen>,
@@ -27,7 +27,7 @@ pub(crate) struct Choice {
 }
 
 impl Choice {
-    /// Of the first recording, if there is a row of them: `later` streams are none of it.
+    /// Of the first recording, if there are several in a row: `later` streams do not belong to it.
     pub(crate) fn of(
         input: &Input,
         later: &[usize],

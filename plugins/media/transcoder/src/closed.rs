@@ -1,6 +1,5 @@
-//! Closed captions as broadcasting sends them within the picture: line 21 (CTA-608) and
-//! DTVCC (CTA-708), from their bytes to cues. Takes bytes that nobody vouches for: it never
-//! fails, and what it holds is bounded.
+//! Closed captions as broadcast within the video: line 21 (CTA-608) and DTVCC (CTA-708), from their bytes to
+//! cues. Its input is untrusted: it never fails, and its memory is bounded.
 
 mod line21;
 mod paint;
@@ -18,20 +17,19 @@ use line21::Field;
 use service::Services;
 use track::Track;
 
-/// Cues of all channels together; what comes after them is not read.
+/// Maximum cues of all channels together; later ones are not read.
 const MAX_CUES: usize = 100_000;
 /// Bytes of text and settings of all cues.
 const MAX_BYTES: usize = 8 << 20;
-/// Triplets of one picture or packet that are read: what comes in over two minutes of field 1.
+/// Maximum triplets read of one frame or packet: over two minutes of field 1.
 const MAX_TRIPLETS: usize = 4_096;
-/// Different words of a channel that are compared.
+/// Maximum different words of a channel that are compared.
 const MAX_WORDS: usize = 20_000;
-/// Of the words of either channel, the share in percent that the other has too when both say
-/// the same.
+/// Minimum percentage of the words of each channel that the other must have too for both to be the same text.
 const SAME_WORDS: usize = 80;
 
-/// Reads what libavcodec gives as A53 side data of a decoded picture, or as a packet of codec
-/// `eia_608`: `cc_data` in triplets (CTA-708 §4.4.1, ATSC A/53 part 4).
+/// Reads the A53 side data of a decoded frame from libavcodec, or a packet of codec `eia_608`: `cc_data` in
+/// triplets (CTA-708 §4.4.1, ATSC A/53 part 4).
 pub(crate) struct Closed {
     fields: [Field; 2],
     services: Services,
@@ -43,7 +41,7 @@ pub(crate) struct Closed {
 pub(crate) struct Channel {
     /// `CC1` to `CC4`, `Service 1` to `Service 6`.
     pub(crate) name: String,
-    /// At least one; they ascend and do not overlap.
+    /// At least one; in ascending order without overlap.
     pub(crate) cues: Vec<Cue>,
 }
 
@@ -52,7 +50,7 @@ impl Closed {
         Self { fields: [Field::new(), Field::new()], services: Services::new(), now_ms: 0 }
     }
 
-    /// Triplets that come with the picture shown at this time; times ascend.
+    /// Adds the triplets of the frame shown at this time; times ascend.
     pub(crate) fn take(&mut self, time_ms: u64, triplets: &[u8]) {
         self.now_ms = self.now_ms.max(time_ms);
         if self.is_full() {
@@ -71,8 +69,8 @@ impl Closed {
         self.services.take(self.now_ms, triplets);
     }
 
-    /// All channels that had text, with their cues; what is still shown ends at `end_ms`. A
-    /// service with the words of a channel of line 21 is left out: it is the same text.
+    /// All channels with text, with their cues; what is still shown ends at `end_ms`. A service with the
+    /// words of a channel of line 21 is left out: it is the same text.
     pub(crate) fn finish(self, end_ms: u64) -> Vec<Channel> {
         let captions = self.fields.into_iter().flat_map(Field::into_captions);
         let captions =
@@ -88,8 +86,7 @@ impl Closed {
         channels
     }
 
-    /// Times within one picture make at most one cue per channel, so asking between pictures
-    /// is enough.
+    /// Times within one frame make at most one cue per channel, so checking between frames is enough.
     fn is_full(&self) -> bool {
         let tracks = || self.fields.iter().flat_map(Field::tracks).chain(self.services.tracks());
         tracks().map(Track::cues).sum::<usize>() + tracks().count() * 2 > MAX_CUES
@@ -102,8 +99,7 @@ impl Channel {
         (!cues.is_empty()).then_some(Self { name, cues })
     }
 
-    /// Hashes of its words, without what the two standards write differently: case,
-    /// punctuation and markup.
+    /// Hashes of its words, without what the two standards write differently: case, punctuation and markup.
     fn words(&self) -> HashSet<u64> {
         let mut words = HashSet::new();
         for word in self.cues.iter().flat_map(|cue| cue.text.split_whitespace()) {

@@ -1,5 +1,5 @@
-//! Takes the muxer's output of one rendition apart: announces the init segment, gives
-//! every segment its exact place and hands it on. It never changes media.
+//! Splits the muxer's output of one rendition: announces the init segment, gives every segment its exact
+//! place and passes it on. It never changes media.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,14 +11,14 @@ use crate::control::{Control, EncodeError};
 use crate::segment::{BoxError, clear_times, parse_fragment, parse_init};
 use crate::sink::{Rendition, Segment, Sink};
 
-/// What a pass made of a track.
+/// The result of a pass for a track.
 #[derive(Debug, Clone)]
 pub(crate) struct Made {
     pub(crate) init: Bytes,
     pub(crate) segments: u32,
 }
 
-/// Takes one rendition's output apart and hands it on.
+/// Splits one rendition's output and passes it on.
 pub(crate) struct Collector {
     pub(crate) rendition: Rendition,
     pub(crate) next_number: u32,
@@ -27,7 +27,7 @@ pub(crate) struct Collector {
     /// Samples in every segment but the last.
     pub(crate) full_samples: Option<u32>,
     pub(crate) write_from: u32,
-    /// The segment `write_from` as it is there already; it is not written again.
+    /// The segment `write_from` as it exists already; it is not written again.
     pub(crate) last: Option<(u64, u64)>,
     pub(crate) write_to: Option<u32>,
     pub(crate) init: Option<Bytes>,
@@ -38,7 +38,7 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    /// Takes what the muxer gave.
+    /// Takes a sample of the muxer.
     pub(crate) fn take(&mut self, sample: &gst::Sample) -> Result<(), EncodeError> {
         let control = Arc::clone(&self.control);
         let _waiting = control.waiting();
@@ -70,9 +70,8 @@ impl Collector {
         self.rendition.codec = init.codec;
         self.announced = true;
         if let Some(earlier) = &self.init {
-            // Segments of an earlier attempt stay valid only with the very same decoder
-            // configuration; their init segment stays as it is. With another one the next
-            // generation begins.
+            // Segments of an earlier attempt stay valid only with the very same decoder configuration; their
+            // init segment stays unchanged. With another one the next generation begins.
             let same = parse_init(earlier).is_ok_and(|old| {
                 earlier.get(old.sample_description.clone()) == data.get(init.sample_description.clone())
                     && old.timescale == init.timescale

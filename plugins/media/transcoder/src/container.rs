@@ -1,24 +1,24 @@
-//! Facts of containers that libav knows and its binding does not tell: what sample entries are called, and the shape of
-//! pixels. Reads a few headers, bounded; it never looks at media.
+//! Properties of containers that libav knows and its binding does not expose: names of sample entries, and
+//! the pixel aspect ratio. Reads a few headers, bounded; it never reads media.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::source::Blocks;
 
-/// Boxes or elements that are looked at in one place.
+/// Maximum boxes or elements read at one level.
 const MOST: usize = 1000;
 
-/// What one track of a container says.
+/// The properties of one track of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct TrackFacts {
-    /// What its sample entry is called, in MP4 and MOV.
+    /// The name of its sample entry, in MP4 and MOV.
     pub(crate) entry: Option<[u8; 4]>,
-    /// Width and height of a pixel, as far as they are said.
+    /// Width and height of a pixel, if declared.
     pub(crate) aspect: Option<(u32, u32)>,
 }
 
-/// The tracks of a container by their index, where its `format` (libav's name of it) is one that is read here.
+/// The tracks of a container by their index, if its `format` (libav's name of it) is read here.
 pub(crate) fn tracks(blocks: &Arc<Blocks>, format: &str) -> Vec<TrackFacts> {
     let is = |wanted: &str| format.split(',').any(|name| name == wanted);
     match () {
@@ -28,12 +28,12 @@ pub(crate) fn tracks(blocks: &Arc<Blocks>, format: &str) -> Vec<TrackFacts> {
     }
 }
 
-/// Whether an MP4 or MOV file has headers of tracks at its top level.
+/// Whether an MP4 or MOV file has track headers at its top level.
 pub(crate) fn has_tracks(blocks: &Arc<Blocks>) -> bool {
     boxes(blocks, 0..blocks.size()).any(|(kind, _)| &kind == b"moov" || &kind == b"moof")
 }
 
-/// The boxes from one place to another: the kind of each, and where its inside lies (ISO/IEC 14496-12 §4.2).
+/// The boxes in a range: the type of each, and the range of its content (ISO/IEC 14496-12 §4.2).
 fn boxes(blocks: &Arc<Blocks>, within: Range<u64>) -> impl Iterator<Item = ([u8; 4], Range<u64>)> {
     let mut at = within.start;
     let next = move || {
@@ -55,7 +55,7 @@ fn boxes(blocks: &Arc<Blocks>, within: Range<u64>) -> impl Iterator<Item = ([u8;
 }
 
 fn boxed(blocks: &Arc<Blocks>) -> Vec<TrackFacts> {
-    /// What stands in a visual sample entry before its boxes (§12.1.3).
+    /// The fields of a visual sample entry before its boxes (§12.1.3).
     const VISUAL_SAMPLE_ENTRY: u64 = 78;
     let inside = |within: Range<u64>, kind: &'static [u8; 4]| {
         boxes(blocks, within).filter(move |found| &found.0 == kind).map(|(_, inside)| inside)
@@ -65,7 +65,7 @@ fn boxed(blocks: &Arc<Blocks>) -> Vec<TrackFacts> {
         for kind in [b"mdia", b"minf", b"stbl", b"stsd"] {
             place = place.and_then(|within| inside(within, kind).next());
         }
-        // Version, flags and the number of entries stand before the first one (§8.5.2).
+        // Version, flags and the number of entries precede the first one (§8.5.2).
         let (kind, entry) = boxes(blocks, place.map(|stsd| stsd.start + 8..stsd.end)?).next()?;
         // §12.1.4.2
         let aspect = inside(entry.start + VISUAL_SAMPLE_ENTRY..entry.end, b"pasp").next().and_then(|pasp| {
@@ -87,7 +87,7 @@ fn boxed(blocks: &Arc<Blocks>) -> Vec<TrackFacts> {
         .collect()
 }
 
-/// The elements from one place to another: the id of each, and where its inside lies (RFC 8794 §4 to §6).
+/// The elements in a range: the id of each, and the range of its content (RFC 8794 §4 to §6).
 fn elements(blocks: &Arc<Blocks>, within: Range<u64>) -> impl Iterator<Item = (u64, Range<u64>)> {
     let mut at = within.start;
     let next = move || {
@@ -98,7 +98,7 @@ fn elements(blocks: &Arc<Blocks>, within: Range<u64>) -> impl Iterator<Item = (u
         let (id, id_length) = number(&header, true)?;
         let (size, size_length) = number(header.get(id_length..)?, false)?;
         let start = at + (id_length + size_length) as u64;
-        // All ones: nobody knows how long it is.
+        // All ones: unknown length.
         let unknown = size == (1 << (7 * size_length)) - 1;
         let end = if unknown { within.end } else { start.checked_add(size)?.min(within.end) };
         at = end;
@@ -107,7 +107,7 @@ fn elements(blocks: &Arc<Blocks>, within: Range<u64>) -> impl Iterator<Item = (u
     std::iter::from_fn(next).take(MOST)
 }
 
-/// A number of variable length, with its marker if it is an id, and how many bytes it takes.
+/// A number of variable length, with its marker if it is an id, and its size in bytes.
 fn number(data: &[u8], with_marker: bool) -> Option<(u64, usize)> {
     let first = *data.first()?;
     let length = first.leading_zeros() as usize + 1;
@@ -136,7 +136,7 @@ fn matroska(blocks: &Arc<Blocks>) -> Vec<TrackFacts> {
     let track = |track: Range<u64>| {
         let video = inside(track, VIDEO)?;
         let said = |id: u64| inside(video.clone(), id).and_then(unsigned).filter(|number| *number > 0);
-        // In an unknown unit they say nothing.
+        // In an unknown unit they are meaningless.
         if said(DISPLAY_UNIT).is_some_and(|unit| unit > 3) {
             return None;
         }
@@ -199,7 +199,7 @@ mod tests {
         .concat();
         let entry = element(&[0xAE], &element(&[0xE0], &video));
         let tracks_of = element(&[0x16, 0x54, 0xAE, 0x6B], &entry);
-        // A segment whose length nobody knows.
+        // A segment of unknown length.
         let file =
             [element(&[0x1A, 0x45, 0xDF, 0xA3], b""), vec![0x18, 0x53, 0x80, 0x67, 0xFF], tracks_of].concat();
         let found = tracks(&blocks(file), "matroska,webm");

@@ -1,31 +1,31 @@
-//! What the threads of one encode share: stop requests, the first failure, signs of
-//! life and the tracks that are done. It never blocks a media thread.
+//! Shared by the threads of one encode: stop requests, the first failure, signs of life and the finished
+//! tracks. It never blocks a media thread.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Why an encode did not reach its end.
+/// Why an encode failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum EncodeError {
-    /// The file itself is the reason; trying again will not help.
+    /// The file itself is the reason; a retry will not help.
     #[error("{reason}")]
     Input {
         /// One sentence for the person who uploaded it.
         reason: String,
-        /// What the media library said, for the log.
+        /// The media library's message, for the log.
         detail: String,
     },
-    /// The bytes of the source could not be had.
+    /// The bytes of the source could not be read.
     #[error("the source could not be read: {0}")]
     Source(String),
     /// The result could not be stored.
     #[error("the result could not be stored: {0}")]
     Sink(String),
-    /// The media library failed on its own account.
+    /// The media library failed for a reason of its own.
     #[error("the encoder failed: {0}")]
     Engine(String),
-    /// What an earlier attempt left cannot be continued: start over.
+    /// The segments of an earlier attempt cannot be continued: start over.
     #[error("the segments of an earlier attempt were made differently")]
     Changed,
     /// [`Control::cancel`] was called.
@@ -46,7 +46,7 @@ struct State {
     tracks_left: usize,
 }
 
-/// Shared by all threads of one encode, and by whoever may stop it.
+/// Shared by all threads of one encode, and its owners who may stop it.
 #[derive(Debug, Default)]
 pub struct Control {
     state: Mutex<State>,
@@ -92,12 +92,12 @@ impl Control {
         self.lock().failure.clone()
     }
 
-    /// Something moved: the watchdog starts to count anew.
+    /// Progress was made: the watchdog restarts.
     pub(crate) fn alive(&self) {
         self.life.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What happens until the guard is dropped has limits of its own: the watchdog waits.
+    /// Until the guard is dropped, other limits apply: the watchdog waits.
     pub(crate) fn waiting(&self) -> Waiting<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         Waiting(self)
@@ -119,8 +119,8 @@ impl Control {
         self.changed.notify_all();
     }
 
-    /// Waits until all expected tracks are done. Errors: the first failure, nothing
-    /// moving for `stall`, or `deadline` passed.
+    /// Waits until all expected tracks are done. Errors: the first failure, no progress for `stall`, or
+    /// `deadline` passed.
     pub(crate) fn wait(&self, stall: Duration, deadline: Instant) -> Result<(), EncodeError> {
         let mut watch = Watchdog::new(self, stall);
         let mut state = self.lock();
@@ -157,7 +157,7 @@ pub(crate) fn over(deadline: Instant) -> Result<(), EncodeError> {
     ))
 }
 
-/// Notices that nothing moves any more.
+/// Notices a lack of progress.
 pub(crate) struct Watchdog {
     life: u64,
     since: Instant,

@@ -1,5 +1,6 @@
-//! The cover of a file of sound: the picture that it carries beside its sound (an ID3 tag, a `covr` atom, a FLAC picture
-//! block, an attachment of Matroska) becomes the poster. Opens the source once more and reads no further than to it.
+//! The cover of an audio file: the picture that it carries beside its sound (an ID3 tag, a `covr` atom, a
+//! FLAC picture block, an attachment of Matroska) becomes the poster. Opens the source once more and reads no
+//! further than the picture.
 
 use std::sync::Arc;
 
@@ -15,14 +16,14 @@ use crate::input::{self, short_name};
 use crate::source::Blocks;
 use crate::thumbs::{self, ThumbnailError};
 
-/// Covers come before everything else; what comes later is looked at no further.
+/// Covers come before everything else; later data is not searched.
 const MOST_PACKETS: usize = 1_000;
-/// Bytes of a picture, as the file has it.
+/// Maximum bytes of a picture in the file.
 const MOST_BYTES: usize = 32 << 20;
-/// A picture of fewer pixels across shows nothing.
+/// A narrower picture is not useful.
 const LEAST_PIXELS: u32 = 16;
 
-/// Kinds of pictures that are decoded, as covers are: one picture of a few codecs, and nothing else.
+/// Formats of pictures that are decoded: single pictures of a few codecs.
 const KINDS: [codec::Id; 8] = [
     codec::Id::MJPEG,
     codec::Id::PNG,
@@ -34,7 +35,7 @@ const KINDS: [codec::Id; 8] = [
     codec::Id::JPEGXL,
 ];
 
-/// Why a cover is no poster.
+/// Why a cover cannot be the poster.
 #[derive(Debug, thiserror::Error)]
 enum CoverError {
     #[error("{0}")]
@@ -45,17 +46,17 @@ enum CoverError {
     Unusable(&'static str),
 }
 
-/// What a file has for a cover.
+/// The cover of a file.
 #[derive(Debug, Default)]
 pub(crate) struct Cover {
     /// The poster, a JPEG.
     pub(crate) poster: Option<Bytes>,
-    /// What people should know of it.
+    /// Notes for people about it.
     pub(crate) note: Option<String>,
 }
 
-/// The cover of a file, as a poster. A file without one has none, and one that cannot be read is no reason to refuse a
-/// file.
+/// The cover of a file, as a poster. A file without one has none, and an unreadable cover is no reason to
+/// refuse a file.
 pub(crate) fn cover(blocks: &Arc<Blocks>, max_pixels: u64, control: &Arc<Control>) -> Cover {
     let whole = 0..blocks.size();
     let Ok((mut input, _)) = input::open(blocks, whole, control) else { return Cover::default() };
@@ -74,7 +75,7 @@ pub(crate) fn cover(blocks: &Arc<Blocks>, max_pixels: u64, control: &Arc<Control
     }
 }
 
-/// The picture that stands for the file: its front cover, else the first one.
+/// The picture for the file: its front cover, else the first one.
 fn attached(input: &Input) -> Option<(usize, codec::Parameters)> {
     let is_front = |stream: &av::Stream<'_>| {
         let metadata = stream.metadata();
@@ -100,7 +101,7 @@ fn read(
     max_pixels: u64,
 ) -> Result<Bytes, CoverError> {
     if !KINDS.contains(&parameters.id()) {
-        return Err(CoverError::Unusable("its kind is not known"));
+        return Err(CoverError::Unusable("its format is unknown"));
     }
     let packet = packet(input, index)?;
     if packet.size() > MOST_BYTES {
@@ -108,7 +109,7 @@ fn read(
     }
     let codec = codec::decoder::find(parameters.id()).ok_or(av::Error::DecoderNotFound)?;
     let mut options = Dictionary::new();
-    // Before anything is decoded: a picture of a few bytes may unfold into gigabytes.
+    // Before anything is decoded: a picture of a few bytes may expand to gigabytes.
     options.set("max_pixels", &max_pixels.min(i32::MAX as u64).to_string());
     options.set("threads", "1");
     let mut decoder = codec::Context::from_parameters(parameters)?.decoder().open_as_with(codec, options)?;
@@ -117,7 +118,7 @@ fn read(
     let mut picture = frame::Video::empty();
     decoder.receive_frame(&mut picture)?;
     if picture.width().min(picture.height()) < LEAST_PIXELS {
-        return Err(CoverError::Unusable("it is too small to show anything"));
+        return Err(CoverError::Unusable("it is too small"));
     }
     let (width, height) = thumbs::poster_size(picture.width(), picture.height());
     let scaled = scaled(&mut picture, width, height)?;

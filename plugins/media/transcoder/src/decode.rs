@@ -1,6 +1,6 @@
-//! Opens a source: chooses its picture and its sounds, decodes just those, and hands out raw frames (I420, progressive,
-//! upright) and samples (float, stereo, 48 kHz) through small queues. Independent of encoding: a source that breaks in
-//! the middle ends the frames, not the encode. It never retimes anything.
+//! Opens a source: selects its video and its sounds, decodes just those, and emits raw frames (I420,
+//! progressive, upright) and samples (float, stereo, 48 kHz) through small queues. Independent of encoding: a
+//! source that breaks in the middle ends the frames, not the encode. It never retimes anything.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,11 +26,11 @@ use crate::source::Blocks;
 use crate::texts::Texts;
 use crate::tracks::About;
 
-/// A source that gives nothing for so long is not opened.
+/// Opening a source fails without output for this long.
 const OPEN_PATIENCE: Duration = Duration::from_secs(15);
-/// With a torn packet at its end, a file that claims so much more is damaged.
+/// A file with a torn packet at its end is damaged if it declares this much more.
 const TORN_OFF: Duration = Duration::from_millis(500);
-/// Time stamps of decoded frames that are kept to tell the frame rate.
+/// Timestamps of decoded frames that are kept to determine the frame rate.
 const TIMES_KEPT: usize = 240;
 /// Raw frames queued behind the video decoder.
 const FRAMES_QUEUED: usize = 2;
@@ -53,7 +53,7 @@ pub(crate) struct Want {
     pub(crate) from: Option<i64>,
 }
 
-/// A raw frame or run of samples, and when the file shows or sounds it, in nanoseconds; it may be negative.
+/// A raw frame or run of samples, and its time in the file, in nanoseconds; it may be negative.
 #[derive(Debug, Clone)]
 pub(crate) struct Item {
     pub(crate) sample: gst::Sample,
@@ -67,13 +67,13 @@ pub(crate) struct Branch {
     /// Of sound.
     pub(crate) channels: u32,
     pub(crate) about: About,
-    /// The first item, where it was waited for.
+    /// The first item, where it was awaited.
     pub(crate) first: Option<Item>,
     items: Receiver<Item>,
     shared: Arc<Shared>,
 }
 
-/// What [`Branch::next`] found.
+/// The result of [`Branch::next`].
 pub(crate) enum Next {
     Item(Item),
     End,
@@ -84,15 +84,15 @@ pub(crate) struct Decoder {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     pub(crate) video: Option<Branch>,
-    /// The one that plays unless the viewer chooses another comes first.
+    /// The default one comes first.
     pub(crate) sounds: Vec<Branch>,
-    /// When each chapter begins, nanoseconds by the file's own clock, and its title.
+    /// The start of each chapter, nanoseconds by the file's own clock, and its title.
     pub(crate) chapters: Vec<(i64, String)>,
     /// What was left out, for people.
     pub(crate) notes: Vec<String>,
     /// Name of the container's format.
     pub(crate) format: String,
-    /// The duration the container claims.
+    /// The duration that the container declares.
     pub(crate) duration: Option<Duration>,
 }
 
@@ -108,17 +108,17 @@ pub(crate) struct Shared {
 #[derive(Default)]
 pub(crate) struct State {
     fault: Option<Fault>,
-    /// Why the first of the sounds of which nothing can be decoded cannot.
+    /// Why the first of the undecodable sounds failed.
     sound_fault: Option<Fault>,
     /// Of tracks, for people.
     notes: Vec<String>,
     pub(crate) too_big: Option<String>,
     times: Vec<i64>,
-    /// When the picture's first packet is decoded, if its packets say nothing else; in units of the stream.
+    /// When the video's first packet is decoded, if its packets state only that; in units of the stream.
     pub(crate) decoding_begins: Option<i64>,
-    /// The last packet of a stream was not whole.
+    /// The last packet of a stream was incomplete.
     pub(crate) torn: bool,
-    /// Streams that go on with what another one has begun, by their indexes.
+    /// Streams that continue another one, by their indexes.
     followers: HashMap<usize, av::codec::Parameters>,
 }
 
@@ -138,17 +138,17 @@ impl Shared {
         self.lock().sound_fault.get_or_insert(fault);
     }
 
-    /// From here on, packets of this stream come where those of another one did.
+    /// From here on, packets of this stream replace those of another one.
     pub(crate) fn follow(&self, follower: &Chosen) {
         self.lock().followers.insert(follower.index, follower.parameters.clone());
     }
 
-    /// What is known of a stream that follows another one.
+    /// The properties of a stream that follows another one.
     pub(crate) fn follower(&self, index: usize) -> Option<av::codec::Parameters> {
         self.lock().followers.get(&index).cloned()
     }
 
-    /// What people should know of a track.
+    /// Notes for people about a track.
     pub(crate) fn note(&self, note: String) {
         self.lock().notes.push(note);
     }
@@ -157,14 +157,14 @@ impl Shared {
         self.texts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Captions that ride on the picture of this time.
+    /// Captions carried by the frame of this time.
     pub(crate) fn captions(&self, time: i64, captions: &[u8]) {
         if let Some(texts) = &mut *self.texts() {
             texts.ride(time, captions);
         }
     }
 
-    /// When the decoding of the picture begins, where nothing else is said of its times.
+    /// When the decoding of the video begins, if nothing else is known about its times.
     pub(crate) fn decoding_begins(&self) -> Option<i64> {
         self.lock().decoding_begins
     }
@@ -173,7 +173,7 @@ impl Shared {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Gives the reader an item, when it has room. `false`: it wants no more.
+    /// Passes the reader an item, when it has room. `false`: it wants no more.
     pub(crate) fn hand_over(&self, items: &SyncSender<Item>, item: Item) -> bool {
         self.control.alive();
         !self.is_closed() && items.send(item).is_ok()
@@ -188,7 +188,7 @@ impl Shared {
         })
     }
 
-    /// A frame of the picture at this time.
+    /// A video frame of this time.
     pub(crate) fn saw(&self, time: i64) {
         let mut state = self.lock();
         if state.times.len() < TIMES_KEPT {
@@ -202,7 +202,7 @@ impl Shared {
 }
 
 impl Decoder {
-    /// Opens a source and waits for the first frame and samples of what it has.
+    /// Opens a source and waits for the first frame and samples of its streams.
     pub(crate) fn open(
         blocks: &Arc<Blocks>,
         want: Want,
@@ -216,7 +216,7 @@ impl Decoder {
                 let note = format!("The picture of this file ({}) could not be decoded.", picture.codec);
                 decoder.notes.insert(0, note);
             }
-            // Sound that cannot be decoded is no reason to refuse the picture, nor another track.
+            // Undecodable sound is no reason to refuse the video or another track.
             match chosen.sound.filter(|_| decoder.sounds.is_empty()) {
                 Some(sound) if silent.len() < want.max_streams => {
                     tracing::info!(sound.index, sound.codec, "a sound track cannot be decoded");
@@ -230,7 +230,7 @@ impl Decoder {
         }
     }
 
-    /// Opens a source once more, without those sounds of which it is known that nothing can be decoded.
+    /// Opens a source again, without the sounds that are known to be undecodable.
     pub(crate) fn reopen(
         blocks: &Arc<Blocks>,
         want: Want,
@@ -273,14 +273,14 @@ impl Decoder {
             ..chosen
         });
         let Choice { sounds, texts, notes } = Choice::of(&input, &later, &facts, want, silent);
-        // What is not wanted has its part nevertheless in how recordings follow each other.
+        // Unused streams still count for how recordings follow each other.
         let mut streams: Vec<_> = video.iter().map(|chosen| (chosen.index, Lane::Picture)).collect();
         streams.extend(sounds.iter().enumerate().map(|(at, chosen)| (chosen.index, Lane::Sound(at))));
         let video = video.filter(|_| want.video);
         let sounds = if want.audio { sounds } else { Vec::new() };
         let mut lanes: Vec<_> = video.iter().map(|_| Lane::Picture).collect();
         lanes.extend((0..sounds.len()).map(Lane::Sound));
-        // What else there is to choose may begin when it likes.
+        // The other choices may begin at any time.
         let awaited: Vec<_> =
             lanes.iter().copied().filter(|lane| matches!(lane, Lane::Picture | Lane::Sound(0))).collect();
         let shared = Arc::new(Shared {
@@ -326,7 +326,7 @@ impl Decoder {
         }
         if let Some(branch) = branches.first_mut() {
             let begins = decoder.begins(blocks, Lane::Sound(0), branch, &mut watch)?;
-            // In the middle of a file a sound may have come to its end.
+            // In the middle of a file a sound may have ended.
             if begins || want.from.is_some() {
                 decoder.sounds = branches;
             }
@@ -362,32 +362,32 @@ impl Decoder {
         }
     }
 
-    /// Whether the container has an index that leads to any time exactly.
+    /// Whether the container has an index for exact seeking.
     pub(crate) fn seeks_exactly(&self) -> bool {
         self.format.split(',').any(|name| matches!(name, "mov" | "mp4" | "matroska"))
     }
 
-    /// Whether the file is a picture, and no video.
+    /// Whether the file is a still picture.
     pub(crate) fn is_still(&self) -> bool {
         self.format.ends_with("_pipe") && self.format != "yuv4mpegpipe"
     }
 
-    /// What ended the source early, if anything did; what was read ends at `end`.
+    /// The failure that ended the source early, if any; what was read ends at `end`.
     pub(crate) fn damage(&self, end: Duration) -> Option<Fault> {
         let state = self.shared.lock();
-        // Where nothing more was claimed, a torn packet is how recordings end.
+        // Where no more was declared, recordings usually end with a torn packet.
         let lacks = self.duration.is_some_and(|claimed| claimed > end + TORN_OFF);
         let torn = || Fault::new(FaultKind::Damaged, "a packet is not whole");
         state.fault.clone().or_else(|| (state.torn && lacks).then(torn))
     }
 
-    /// What tracks turned out to be, for people, as far as the file was read.
+    /// Notes for people about the tracks, as far as the file was read.
     pub(crate) fn discovered(&self) -> Vec<String> {
         self.shared.lock().notes.clone()
     }
 
-    /// What there is to read between `start` and `end`, nanoseconds by the file's own clock, as far as the file was read.
-    /// Once; what people should know of it is discovered then.
+    /// The texts between `start` and `end`, nanoseconds by the file's own clock, as far as the file was read.
+    /// Call it once; it determines the notes for people.
     pub(crate) fn texts(&self, start: i64, end: i64) -> Vec<Text> {
         let found = self.shared.texts().take().map(|texts| texts.finish(start, end));
         let (texts, notes) = found.unwrap_or_default();
@@ -395,8 +395,8 @@ impl Decoder {
         texts
     }
 
-    /// Waits for a stream's first item. `false`: it ended without one. Sound that begins very late is not waited for,
-    /// unless there is nothing else.
+    /// Waits for a stream's first item. `false`: it ended without one. Sound that begins very late is not
+    /// awaited, unless there is nothing else.
     fn begins(
         &self,
         blocks: &Arc<Blocks>,
@@ -418,7 +418,7 @@ impl Decoder {
                         return Err(failure);
                     }
                     if self.video.is_some() && packets.is_stuck() {
-                        tracing::debug!(?lane, "it begins late");
+                        tracing::debug!(?lane, "a stream begins late");
                         packets.begun(lane);
                         return Ok(true);
                     }
@@ -446,7 +446,7 @@ impl Decoder {
 impl Drop for Decoder {
     fn drop(&mut self) {
         self.shared.closed.store(true, Ordering::Release);
-        // Receivers go first: a thread that waits for room in a queue sees it closed.
+        // Receivers first: a thread that waits for room in a queue sees it closed.
         self.video = None;
         self.sounds.clear();
         self.shared.packets.close_all();
@@ -464,7 +464,7 @@ fn channels(parameters: &av::codec::Parameters) -> u32 {
     decoder.map_or(2, |decoder| u32::from(decoder.channels()))
 }
 
-/// A stream that was chosen.
+/// A selected stream.
 struct Named {
     index: usize,
     codec: String,
@@ -476,14 +476,14 @@ impl Named {
     }
 }
 
-/// Streams without whose beginning nothing begins.
+/// Streams whose beginning is awaited first.
 struct Awaited {
     picture: Option<Named>,
     sound: Option<Named>,
 }
 
 impl Branch {
-    /// The next item, waiting for it. Ends when the stream, the source or the encode does.
+    /// The next item, waiting for it. Ends with the stream, the source or the encode.
     pub(crate) fn next(&self) -> Next {
         loop {
             match self.items.recv_timeout(Duration::from_millis(100)) {
@@ -501,8 +501,8 @@ impl Branch {
         }
     }
 
-    /// When the frames seen so far are shown, ascending, nanoseconds after the first. Waits until there are `enough`, at
-    /// most for `patience`.
+    /// The times of the frames seen so far, ascending, nanoseconds after the first. Waits until there are
+    /// `enough`, at most for `patience`.
     pub(crate) fn times(&self, enough: usize, patience: Duration) -> Vec<u64> {
         let deadline = Instant::now() + patience;
         loop {

@@ -1,6 +1,6 @@
-//! One encode from beginning to end: opens the source, plans the ladder, decides on one
-//! pass or two, carries frames from the decoder to the encoder with final times, goes on
-//! where an earlier attempt stopped. It knows no storage and no catalogue.
+//! One encode from beginning to end: opens the source, plans the ladder, decides on one pass or two, carries
+//! frames from the decoder to the encoder with final times, and continues where an earlier attempt stopped.
+//! It knows nothing of storage or catalogue.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,20 +27,20 @@ use crate::source::{Blocks, Source};
 use crate::thumbs::{Thumbnails, Wish};
 use crate::timeline::{first_unit, is_first_frame};
 
-/// Skipping less than this is as quickly done by decoding it.
+/// Below this, decoding is as quick as seeking.
 const JUMP_FROM: Duration = Duration::from_secs(20);
 
-/// Bytes of all that is said of an encode.
+/// Maximum bytes of the notes about an encode.
 const MAX_NOTE: usize = 900;
 
-/// What came out of an encode.
+/// The result of an encode.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// Of the presentation: the longer of picture and sound.
+    /// Of the presentation: the longer of video and audio.
     pub duration: Duration,
-    /// Frames of the ladder's rate.
+    /// Frames at the ladder's rate.
     pub frames: u64,
-    /// What a person should know: damage, sound left out.
+    /// Notes for people: damage, omitted sound.
     pub note: Option<String>,
     /// A poster was made, now or earlier.
     pub poster: bool,
@@ -48,8 +48,8 @@ pub struct Report {
     pub thumbnails: bool,
 }
 
-/// Encodes `source` into `sink`, going on from what is there `earlier`. Blocks until
-/// done; [`Control::cancel`] ends it soon. [`media::start`] must have succeeded.
+/// Encodes `source` into `sink`, continuing from `earlier`. Blocks until done; [`Control::cancel`] ends it
+/// soon. [`media::start`] must have succeeded.
 pub fn encode(
     source: &Arc<dyn Source>,
     options: &Options,
@@ -84,26 +84,26 @@ struct Run<'a> {
     deadline: Instant,
     /// The texts of the source are wanted.
     texts: bool,
-    /// Sounds of which nothing can be decoded.
+    /// Undecodable sounds.
     silent: Vec<Silent>,
 }
 
-/// What one pass over the source makes.
+/// The plan of one pass over the source.
 struct Pass {
     video: Vec<Track<Rung>>,
     audio: Vec<Track<AudioRung>>,
     wish: Option<Wish>,
     /// The texts of the source, and its chapters.
     texts: bool,
-    /// Only so many segments from the start.
+    /// Only this many segments from the start.
     lead: Option<u32>,
-    /// Where what was made before ends, nanoseconds of the presentation.
+    /// Where the results of earlier passes end, nanoseconds of the presentation.
     least: u64,
     /// Progress at the start and at the end of the pass.
     progress: (f64, f64),
 }
 
-/// What a pass found out.
+/// The findings of a pass.
 #[derive(Default)]
 struct Passed {
     frames: u64,
@@ -114,8 +114,8 @@ struct Passed {
 }
 
 impl Run<'_> {
-    /// Hands on what there is to read, and the chapters, both by the presentation's clock. Answers what people should know
-    /// of the chapters.
+    /// Passes on the texts and chapters, by the presentation's clock. Returns notes for people about the
+    /// chapters.
     fn publish_texts(
         &self,
         decoder: &Decoder,
@@ -123,7 +123,7 @@ impl Run<'_> {
         end: u64,
     ) -> Result<Vec<String>, EncodeError> {
         let end = i64::try_from(end).unwrap_or(i64::MAX);
-        // Where the first frame is moved to the beginning, what is read moves with it.
+        // Where the first frame is moved to the beginning, the texts move with it.
         let start = match probed.picture {
             Some(picture) if is_first_frame(probed.picture_start - probed.start, picture.rate) => {
                 probed.picture_start
@@ -137,7 +137,7 @@ impl Run<'_> {
     }
 
     fn all(&mut self, earlier: &Earlier) -> Result<Report, EncodeError> {
-        // Someone waits for the first segments: until they are there, nothing gives way.
+        // A viewer may wait for the first segments: until they exist, the priority is not lowered.
         let (decoder, silent) = {
             let want = Want { texts: self.texts, ..self.want(true, true, 0) };
             Decoder::open(&self.blocks, want, self.control)?
@@ -149,7 +149,7 @@ impl Run<'_> {
         }
         if let Some(duration) = probed.duration
             && duration > self.options.max_duration
-            // A header may lie: a file too small for its length is judged by what comes.
+            // A header may lie: a file too small for its declared length is judged by its content.
             && self.blocks.size() as f64 / duration.as_secs_f64() > 1000.0
         {
             return Err(self.too_long());
@@ -255,8 +255,8 @@ impl Run<'_> {
         })
     }
 
-    /// The first segments of what must be there before a content can be watched, and of
-    /// nothing else: a second time they are only made, not written.
+    /// The first segments that must exist before a content can be watched, and nothing else: a second time
+    /// they are only encoded, not written.
     fn lead(
         &self,
         decoder: Option<Decoder>,
@@ -302,7 +302,7 @@ impl Run<'_> {
         }
     }
 
-    /// Opens the source once more, with the same choice of streams.
+    /// Opens the source again, with the same choice of streams.
     fn open(&self, want: Want) -> Result<Decoder, EncodeError> {
         Decoder::reopen(&self.blocks, want, &self.silent, self.control)
     }
@@ -343,7 +343,7 @@ impl Run<'_> {
         }
     }
 
-    /// Jumps over what is there already, where that saves much decoding.
+    /// Seeks past what exists already, if that saves much decoding.
     fn jump(&self, decoder: Decoder, probed: &Probed, pass: &Pass) -> Result<(Decoder, bool), EncodeError> {
         if pass.wish.is_some() || pass.texts || !decoder.seeks_exactly() {
             return Ok((decoder, false));
@@ -357,7 +357,7 @@ impl Run<'_> {
         let first_sample = decoder.sounds.first().map(|_| {
             let number = pass.audio.iter().map(|track| track.write_from).min().unwrap_or(0);
             let unit = audio_lead_in(first_unit(u64::from(number), segment));
-            // Decoders of sound need a moment to settle.
+            // Audio decoders need a moment to settle.
             Rate { num: AUDIO_RATE, den: AAC_FRAME as u32 }.time_ns(unit).saturating_sub(100_000_000)
         });
         let wanted = [first_frame, first_sample].into_iter().flatten().min().unwrap_or(0);
@@ -373,16 +373,16 @@ impl Run<'_> {
             let first = decoder.video.as_ref().and_then(|branch| branch.first.as_ref());
             let begins = first.and_then(|first| first.time);
             if begins.is_none_or(|time| time <= to as i64 + 1_000_000_000) {
-                tracing::info!(seconds = to / 1_000_000_000, "going on in the middle of the source");
+                tracing::info!(seconds = to / 1_000_000_000, "continuing in the middle of the source");
                 return Ok((decoder, true));
             }
         }
-        tracing::info!("the source cannot be entered in the middle; decoding what is there already");
+        tracing::info!("the source is not seekable; decoding from its start");
         Ok((self.open(want)?, false))
     }
 
     fn pass(&self, mut decoder: Decoder, probed: &Probed, pass: Pass) -> Result<Passed, EncodeError> {
-        // Streams that nothing is made of are not decoded.
+        // Unused streams are not decoded.
         let with_picture = !pass.video.is_empty() || pass.wish.is_some() || pass.texts;
         if !with_picture {
             decoder.video = None;
@@ -479,7 +479,7 @@ impl Run<'_> {
                 start: probed.start,
                 jumped,
                 first: lead_in,
-                // The encoder is a unit late; another one makes sure.
+                // The encoder is one unit late; another one makes sure.
                 end: pass
                     .lead
                     .map_or(u64::MAX, |lead| (first_unit(u64::from(lead), segment) + 2) * AAC_FRAME),
@@ -527,7 +527,7 @@ impl Run<'_> {
     }
 }
 
-/// The sounds that something is made of, each with its tracks; with `at_least_one`, the first one in any case.
+/// The sounds in use, each with its tracks; with `at_least_one`, the first one in any case.
 fn sounds(
     branches: Vec<Branch>,
     mut tracks: Vec<Track<AudioRung>>,
@@ -558,9 +558,8 @@ fn join(thread: Option<JoinHandle<u64>>) -> Result<u64, EncodeError> {
         .map_err(|_| EncodeError::Engine("a media thread panicked".to_owned()))
 }
 
-/// How many segments to make ahead of the rest, so that they can be watched at once: one
-/// while the rest will follow soon, more where it takes long. `None`: there is nothing to
-/// gain, or they are there.
+/// How many segments to encode ahead of the rest, so that they can be watched at once: one if the rest
+/// follows soon, more if it takes long. `None`: there is nothing to gain, or they exist.
 fn lead(probed: &Probed, video: &[Track<Rung>], watch: &[String]) -> Option<u32> {
     let picture = probed.picture?;
     let watched = video.iter().find(|track| watch.contains(&track.rung.name))?;
@@ -571,7 +570,7 @@ fn lead(probed: &Probed, video: &[Track<Rung>], watch: &[String]) -> Option<u32>
     Some(if pixels_a_second > 1280.0 * 720.0 * 31.0 { 2 } else { 1 })
 }
 
-/// Notes as one text that is not too long for a person, nor for the catalogue.
+/// The notes as one text, within the limits of people and of the catalogue.
 fn summed_up(notes: Vec<String>) -> Option<String> {
     let mut text = String::new();
     for (at, note) in notes.iter().enumerate() {
@@ -587,7 +586,7 @@ fn summed_up(notes: Vec<String>) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Where what a pass made ends, nanoseconds of the presentation.
+/// Where the result of a pass ends, nanoseconds of the presentation.
 fn ends(probed: &Probed, passed: &Passed) -> u64 {
     let picture = probed.picture.map_or(0, |picture| picture.rate.time_ns(passed.frames));
     picture.max(Rate { num: AUDIO_RATE, den: 1 }.time_ns(passed.samples))

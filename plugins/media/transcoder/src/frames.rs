@@ -1,5 +1,5 @@
-//! The decoders: packets go in, and raw frames (I420, progressive, upright) and samples (float, stereo, 48 kHz) come
-//! out, each with the time that the file gives it. Never retimes anything.
+//! The decoders: packets in, raw frames (I420, progressive, upright) and samples (float, stereo, 48 kHz) out,
+//! each with its time in the file. Never retimes anything.
 
 use std::ops::DerefMut;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use crate::media::{self, Fault, FaultKind};
 use crate::packets::Lane;
 use crate::tonemap;
 
-/// A stream whose last packets are broken, so many in a row, breaks off.
+/// A stream with this many broken packets at its end was interrupted.
 const BREAKS_OFF: u32 = 10;
 
-/// Decodes the packets of a lane. `take` is given each frame, and none after the last; it answers whether more is wanted.
-/// True: the stream breaks off.
+/// Decodes the packets of a lane. `take` gets each frame, then `None`; it returns whether more is wanted.
+/// True: the stream was interrupted.
 fn run<F: DerefMut<Target = av::Frame>>(
     shared: &Shared,
     lane: Lane,
@@ -39,7 +39,7 @@ fn run<F: DerefMut<Target = av::Frame>>(
             packet.as_ref().map(|packet| packet.stream()).filter(|it| *it != decoding.stream)
             && let Some(parameters) = shared.follower(stream)
         {
-            // Whatever became of the recording before, the next one goes on.
+            // Whatever happened in the previous recording, the next one continues.
             decoder.send_eof().ok();
             while decoder.receive_frame(&mut decoded).is_ok() {
                 if !take(Some(&mut decoded))? {
@@ -107,7 +107,7 @@ pub(crate) fn name_of(format: format::Pixel) -> &'static str {
     format.descriptor().map_or("none", |descriptor| descriptor.name())
 }
 
-/// What a graph of filters was made for.
+/// The input properties of a filter graph.
 #[derive(Debug, Clone, PartialEq)]
 struct Shape {
     width: u32,
@@ -119,7 +119,7 @@ struct Shape {
     transfer: color::TransferCharacteristic,
     primaries: color::Primaries,
     interlaced: bool,
-    /// Of high dynamic range: the brightest light, nits.
+    /// For high dynamic range: the peak luminance, nits.
     peak: u32,
 }
 
@@ -152,13 +152,13 @@ impl Shape {
         matches!(self.transfer, SMPTE2084 | ARIB_STD_B67)
     }
 
-    /// Whether its primaries are far from those of BT.709.
+    /// Whether its primaries differ clearly from those of BT.709.
     fn is_wide(&self) -> bool {
         use color::Primaries::{BT2020, SMPTE431, SMPTE432};
         matches!(self.primaries, BT2020 | SMPTE431 | SMPTE432)
     }
 
-    /// The matrix that the samples are of, as filters name it.
+    /// The matrix of the samples, as filters name it.
     fn matrix(&self) -> &'static str {
         match self.space {
             color::Space::BT709 => "bt709",
@@ -169,7 +169,7 @@ impl Shape {
         }
     }
 
-    /// The filters that make it I420 of limited range, and what that is in words of GStreamer.
+    /// The filters that convert it to I420 of limited range, and the result in GStreamer's terms.
     fn colours(&self) -> (String, &'static str) {
         let name = name_of(self.format);
         let is_rgb = ["rgb", "bgr", "gbr", "pal8"].iter().any(|part| name.contains(part));
@@ -215,15 +215,15 @@ impl Shape {
     }
 }
 
-/// The filters between a decoder and its reader, and what they were made for.
+/// The filters between a decoder and its reader, and their input properties.
 pub(crate) struct Filters<S> {
     graph: filter::Graph,
     made_for: S,
 }
 
 impl<S> Filters<S> {
-    /// `ends` are the filters that frames enter and leave by, `arguments` those of the first. Filters may ask for a
-    /// `table`, a picture that is always the same.
+    /// `ends` are the filters at which frames enter and leave, `arguments` those of the first. Filters may
+    /// need a `table`, a constant picture.
     pub(crate) fn new(
         made_for: S,
         ends: [&str; 2],
@@ -251,7 +251,7 @@ impl<S> Filters<S> {
         Ok(Self { graph, made_for })
     }
 
-    /// Adds a frame; none ends the stream.
+    /// Adds a frame; `None` ends the stream.
     pub(crate) fn add(&mut self, frame: Option<&av::Frame>) -> Result<(), av::Error> {
         let mut source = self.graph.get("in").ok_or(av::Error::FilterNotFound)?;
         match frame {
@@ -260,7 +260,7 @@ impl<S> Filters<S> {
         }
     }
 
-    /// Takes a frame that is ready, and answers the base of its time.
+    /// Takes a finished frame, and returns its time base.
     pub(crate) fn next(&mut self, frame: &mut av::Frame) -> Option<av::Rational> {
         let mut sink = self.graph.get("out")?;
         let mut sink = sink.sink();
@@ -269,7 +269,7 @@ impl<S> Filters<S> {
     }
 }
 
-/// The filters for a picture of this shape, and the colours that come out, in words of GStreamer.
+/// The filters for a picture of this format, and the resulting colours in GStreamer's terms.
 fn filters_for(
     chosen: &Chosen,
     shape: Shape,
@@ -296,12 +296,12 @@ fn filters_for(
     }
     filters.extend(chosen.turn.map(str::to_owned));
     if chosen.parameters.id() == codec::Id::RAWVIDEO {
-        // Its rows may come last first, which the binding cannot read.
+        // Its rows may be stored bottom-up, which the binding cannot read.
         filters.push("copy".to_owned());
     }
     filters.push(colours);
     if let Some((width, height)) = canvas {
-        // What comes in another size keeps its shape.
+        // Frames of another size keep their aspect ratio.
         filters.push(format!(
             "scale={width}:{height}:force_original_aspect_ratio=decrease:force_divisible_by=2,pad={width}:{height}:-1:-1,setsar=1"
         ));
@@ -311,7 +311,7 @@ fn filters_for(
     Ok((filters, colorimetry))
 }
 
-/// The thread that decodes the picture.
+/// The thread that decodes the video.
 pub(crate) struct Pictures {
     pub(crate) chosen: Chosen,
     pub(crate) items: SyncSender<Item>,
@@ -359,7 +359,7 @@ impl Pictures {
 
     fn take(&mut self, decoded: &mut frame::Video) -> Result<bool, av::Error> {
         let mut shape = Shape::of(decoded);
-        // Once fields were seen the filter stays, which leaves whole frames as they are.
+        // Once fields were seen the filter stays; it leaves whole frames unchanged.
         shape.interlaced |= self.filters.as_ref().is_some_and(|filters| filters.made_for.interlaced);
         if let Some(reason) = self.shared.too_big(shape.width, shape.height) {
             self.shared.lock().too_big = Some(reason.clone());
@@ -388,14 +388,14 @@ impl Pictures {
         self.drain()
     }
 
-    /// Where packets say only when they are decoded, frames seem to come late by what the decoder keeps back to bring
-    /// them into order.
+    /// Where packets state only decode times, frames seem to be late by what the decoder holds back for
+    /// reordering.
     fn delay(&mut self, first: i64) -> i64 {
         let begins = self.shared.decoding_begins();
         *self.delay.get_or_insert_with(|| begins.map_or(0, |begins| first.saturating_sub(begins).max(0)))
     }
 
-    /// No more frames come for these filters.
+    /// No more frames for these filters.
     fn end(&mut self) -> Result<bool, av::Error> {
         let Some(filters) = &mut self.filters else { return Ok(true) };
         filters.add(None)?;
@@ -418,7 +418,7 @@ impl Pictures {
         Ok(true)
     }
 
-    /// Copies a frame into memory of GStreamer's.
+    /// Copies a frame into GStreamer memory.
     fn sample(&mut self, frame: &frame::Video, lasts: i64) -> Option<gst::Sample> {
         let colorimetry = self.colorimetry;
         let aspect = frame.aspect_ratio();
@@ -450,7 +450,7 @@ impl Pictures {
         let mut writable = gst_video::VideoFrame::from_buffer_writable(buffer, info).ok()?;
         for plane in 0..3 {
             let (from, to) = (frame.stride(plane), usize::try_from(info.stride()[plane]).ok()?);
-            // Rows in reverse order have a distance below zero, which the binding makes a very large one.
+            // Rows in reverse order have a negative stride, which the binding turns into a very large one.
             i32::try_from(from).ok()?;
             let rows = frame.plane_height(plane) as usize;
             let width = frame.plane_width(plane) as usize;
@@ -465,7 +465,7 @@ impl Pictures {
     }
 }
 
-/// A thread that decodes a sound.
+/// A thread that decodes audio.
 pub(crate) struct Sounds {
     pub(crate) chosen: Chosen,
     lane: Lane,
@@ -508,7 +508,7 @@ impl Sounds {
         self.sounded = true;
         let mut layout = decoded.channel_layout();
         if layout.is_empty() {
-            // Which channel is where is not said, or in an order of its own: as is usual for so many.
+            // The channel layout is missing or unusual: use the default for the number of channels.
             layout = av::ChannelLayout::default(i32::from(decoded.channels()));
             decoded.set_channel_layout(layout);
         }
@@ -520,7 +520,7 @@ impl Sounds {
             decoded.format().name(),
             layout.bits()
         );
-        // Of streams that begin in the middle of a file, not every packet says its time.
+        // In streams that begin in the middle of a file, not every packet states its time.
         let time = decoded.timestamp().or(decoded.pts()).or(self.ended);
         self.ended = time.map(|time| time.saturating_add(self.lasts(decoded)));
         if self.filters.as_ref().is_none_or(|filters| filters.made_for != arguments) {
@@ -538,7 +538,7 @@ impl Sounds {
         self.drain()
     }
 
-    /// How long a frame is heard, in units of the stream.
+    /// The duration of a frame, in units of the stream.
     fn lasts(&self, decoded: &frame::Audio) -> i64 {
         let samples = i64::try_from(decoded.samples()).unwrap_or(0);
         let base = self.chosen.time_base;
@@ -546,7 +546,7 @@ impl Sounds {
         samples * i64::from(base.denominator()) / second
     }
 
-    /// No more frames come for these filters.
+    /// No more frames for these filters.
     fn end(&mut self) -> Result<bool, av::Error> {
         let Some(filters) = &mut self.filters else { return Ok(true) };
         filters.add(None)?;

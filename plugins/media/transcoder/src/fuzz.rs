@@ -1,4 +1,4 @@
-//! What has to hold of text that files and pictures carry, whatever the bytes; fuzz targets call it.
+//! Invariants of the text parsers for any bytes; fuzz targets call it.
 
 use crate::closed::Closed;
 use crate::texts;

@@ -1,5 +1,5 @@
-//! Encodes the frames of one rendition with x264, through libavcodec. x264 copies what it is given, so no raw frame is
-//! kept for as long as it looks ahead; GStreamer's own element for it keeps them all. It never scales, drops or retimes.
+//! Encodes the frames of one rendition with x264, through libavcodec. x264 copies its input, so raw frames
+//! are not kept for its lookahead; GStreamer's own element keeps them all. It never scales, drops or retimes.
 
 use av::encoder::video::Encoder;
 use av::{codec, encoder, frame};
@@ -14,8 +14,8 @@ use crate::pipeline::{Feed, Tuning};
 
 /// The encoder in libavcodec.
 pub(crate) const NAME: &str = "libx264";
-/// Where presentations begin on the clock of the units: they are decoded up to some frames before they are shown, and
-/// no time is below zero.
+/// The start of presentations on the clock of the units: units are decoded up to some frames before they are
+/// shown, and times must not be negative.
 const BEGINNING: gst::ClockTime = gst::ClockTime::from_seconds(1000 * 3600);
 /// Bytes of the length before each unit of H.264 (ISO/IEC 14496-15, 5.3.3).
 const LENGTH: usize = 4;
@@ -30,12 +30,12 @@ pub(crate) struct H264 {
     rate: Rate,
     info: gst_video::VideoInfo,
     frame: frame::Video,
-    /// What the units are, once the first one said it.
+    /// The caps of the units, known from the first one.
     units: Option<(gst::Caps, gst::Segment)>,
     feed: Feed,
 }
 
-/// An encoded frame, without what comes once for all.
+/// An encoded frame, without the one-time parameter sets.
 struct Unit(av::Packet, usize);
 
 impl AsRef<[u8]> for Unit {
@@ -45,7 +45,8 @@ impl AsRef<[u8]> for Unit {
 }
 
 impl H264 {
-    /// An encoder of frames with these caps, whose units go to `feed`. x264's threads have the niceness of the caller.
+    /// An encoder of frames with these caps, whose units go to `feed`. x264's threads have the niceness of
+    /// the caller.
     pub(crate) fn open(
         caps: &gst::CapsRef,
         rung: &Rung,
@@ -96,7 +97,7 @@ impl H264 {
         self.drain()
     }
 
-    /// No more frames come.
+    /// No more frames.
     pub(crate) fn finish(&mut self) -> Result<bool, String> {
         self.encoder.send_eof().map_err(|error| format!("x264: {error}"))?;
         self.drain()
@@ -148,9 +149,9 @@ impl H264 {
     }
 }
 
-/// Which instructions x264 may use. With AVX-512 it weighs blocks by memory that nothing was written to where the number
-/// of blocks in a row is no multiple of eight, so that the same frames become other bits each time; with those before it
-/// is as fast, and all processors make the same bits.
+/// The instructions that x264 may use. With AVX-512 its block weighting reads uninitialized memory if the
+/// number of blocks in a row is not a multiple of eight, so that the same frames yield different bits;
+/// without it x264 is as fast, and the output is the same on all processors.
 fn instructions() -> &'static str {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx512f") {
@@ -159,8 +160,8 @@ fn instructions() -> &'static str {
     ""
 }
 
-/// Constant quality, but never above the rung's rates: the decoder's buffer is filled at the average rate, and holds
-/// what lets a segment of two seconds reach the maximum.
+/// Constant quality, but never above the rung's rates: the decoder's buffer fills at the average rate, and is
+/// large enough for a segment of two seconds to reach the maximum.
 fn options_of(
     info: &gst_video::VideoInfo,
     rung: &Rung,
@@ -226,7 +227,7 @@ fn caps(info: &gst_video::VideoInfo, rate: Rate, sets: &[&[u8]]) -> Option<gst::
         .field("interlace-mode", "progressive")
         .field("colorimetry", info.colorimetry().to_string())
         .build();
-    // The muxer tells CMAF's brand by profile and level.
+    // The muxer derives CMAF's brand from profile and level.
     gst_pbutils::codec_utils_h264_caps_set_level_and_profile(caps.get_mut()?, sequence.get(1..)?).ok()?;
     Some(caps)
 }

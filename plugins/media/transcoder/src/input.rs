@@ -1,5 +1,5 @@
-//! A source as libavformat reads it: its bytes, its streams, and which of them are taken. What there is and what is
-//! chosen depends on the file alone.
+//! A source as libavformat reads it: its bytes, its streams, and which of them are selected. The selection
+//! depends on the file alone.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -18,30 +18,31 @@ use crate::packets::Lane;
 use crate::source::Blocks;
 use crate::tracks::{About, TITLE_CHARS, clean, ordinal};
 
-/// Formats that are read. Others name further files or addresses, or are no media that people upload.
+/// Allowed formats. Others refer to further files or addresses, or are not media that people upload.
 const FORMATS: &str = "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,av1,caf,dts,dv,eac3,flac,flv,gif,h264,hevc,ivf,\
     j2k_pipe,jpeg_pipe,jpegxl_pipe,bmp_pipe,m4v,matroska,webm,mjpeg,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,\
     mpegvideo,mxf,nut,ogg,png_pipe,apng,rm,tiff_pipe,tta,voc,wav,w64,webp_pipe,wv,wtv,yuv4mpegpipe";
 /// Streams of a container; one with more cannot be read.
 const MOST_STREAMS: usize = 1_000;
-/// Bytes that are looked at to find the streams of a format without an index.
+/// Bytes read to find the streams of a format without an index.
 const PROBED_BYTES: u64 = 64 << 20;
 /// Microseconds of it, likewise.
 const PROBED_MICROSECONDS: u64 = 120_000_000;
 const READ_BUFFER: usize = 256 << 10;
 
-/// What a reader is shown of a source.
+/// A reader's view of a source.
 #[derive(Debug)]
 struct Extent {
-    /// Where the reader is, as it counts.
+    /// The reader's position.
     at: u64,
-    /// What has to be added to find that in the source.
+    /// The offset from that to the source.
     shift: i64,
     /// Where the source seems to end.
     end: u64,
 }
 
-/// The source as a tape: whoever takes the packets can end it early, and let it go on at another place.
+/// The source as a tape: the consumer of the packets can end it early, and let it continue at another
+/// position.
 #[derive(Debug, Clone)]
 pub(crate) struct Tape(Arc<Mutex<Extent>>);
 
@@ -55,18 +56,18 @@ impl Tape {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where a packet lies in the source, if its demuxer says so.
+    /// The position of a packet in the source, if its demuxer states it.
     pub(crate) fn position(&self, packet: &Packet) -> Option<i64> {
         let position = i64::try_from(packet.position()).ok().filter(|position| *position >= 0)?;
         position.checked_add(self.lock().shift)
     }
 
-    /// The source seems to end here, so that the demuxer hands out what it has begun.
+    /// The source appears to end here, so that the demuxer emits what it has buffered.
     pub(crate) fn close(&self) {
         self.lock().end = 0;
     }
 
-    /// Goes on from this place, up to `end`.
+    /// Continues from this position, up to `end`.
     pub(crate) fn go_on(&self, from: i64, end: u64) {
         let mut shown = self.lock();
         shown.shift = from.saturating_sub_unsigned(shown.at);
@@ -74,7 +75,7 @@ impl Tape {
     }
 }
 
-/// Reads a source in order and at any place.
+/// Reads a source sequentially and at any position.
 struct Reader {
     blocks: Arc<Blocks>,
     control: Arc<Control>,
@@ -126,7 +127,7 @@ pub(crate) fn open(
     let stream = StreamIo::from_read_seek_with_capacity(reader, READ_BUFFER)?;
     let mut options = Dictionary::new();
     options.set("format_whitelist", FORMATS);
-    // No file leads to another one.
+    // A file must not lead to another one.
     options.set("protocol_whitelist", "none");
     options.set("max_streams", &MOST_STREAMS.to_string());
     options.set("probesize", &PROBED_BYTES.to_string());
@@ -137,22 +138,22 @@ pub(crate) fn open(
     Ok((input, tape))
 }
 
-/// One stream that is decoded.
+/// A stream that is decoded.
 pub(crate) struct Chosen {
     pub(crate) index: usize,
     pub(crate) parameters: codec::Parameters,
     pub(crate) time_base: av::Rational,
-    /// Frames a second, as the container says.
+    /// Frames a second, as declared by the container.
     pub(crate) rate: av::Rational,
-    /// How the picture is turned to be shown: filters.
+    /// The filters for the rotation of the picture.
     pub(crate) turn: Option<&'static str>,
-    /// The shape of its pixels, where the container says it.
+    /// The pixel aspect ratio, if the container states it.
     pub(crate) aspect: Option<(u32, u32)>,
-    /// What its sample entry is called, in MP4 and MOV.
+    /// The name of its sample entry, in MP4 and MOV.
     pub(crate) entry: Option<[u8; 4]>,
-    /// What people know it by.
+    /// Its name for people.
     pub(crate) about: About,
-    /// Its place among the streams of its kind, from 1.
+    /// Its position among the streams of its kind, from 1.
     pub(crate) place: usize,
 }
 
@@ -172,7 +173,7 @@ impl Chosen {
         }
     }
 
-    /// What people call a sound: `second sound track, aac,`.
+    /// The name of a sound for people: `second sound track, aac,`.
     pub(crate) fn sound_name(&self) -> String {
         format!("{} sound track, {},", ordinal(self.place), self.codec())
     }
@@ -183,7 +184,7 @@ impl Chosen {
     }
 }
 
-/// What people call a codec.
+/// The name of a codec for people.
 pub(crate) fn short_name(codec: codec::Id) -> &'static str {
     match codec.name() {
         "mpeg1video" => "mpeg1",
@@ -193,7 +194,8 @@ pub(crate) fn short_name(codec: codec::Id) -> &'static str {
     }
 }
 
-/// Whether frames of a usual rate are missing here and there: the average says nothing then, and the base does.
+/// Whether frames of a standard rate are missing here and there: then the average is meaningless, and the
+/// base rate is right.
 fn leaves_out(average: av::Rational, base: av::Rational) -> bool {
     let rate = |rate: av::Rational| {
         let (num, den) = (u32::try_from(rate.numerator()).ok()?, u32::try_from(rate.denominator()).ok()?);
@@ -208,7 +210,7 @@ fn leaves_out(average: av::Rational, base: av::Rational) -> bool {
     }
 }
 
-/// All streams of a kind, in the order of the file, but for those of a later recording.
+/// All streams of a kind, in the order of the file, except for those of a later recording.
 fn all(input: &Input, kind: media::Type, later: &[usize]) -> Vec<(Disposition, Chosen)> {
     let streams = input
         .streams()
@@ -219,7 +221,7 @@ fn all(input: &Input, kind: media::Type, later: &[usize]) -> Vec<(Disposition, C
         .collect()
 }
 
-/// The picture: the default one, else the first; never the cover of a record.
+/// The video: the default one, else the first; never a cover.
 pub(crate) fn picture(input: &Input, later: &[usize]) -> Option<Chosen> {
     all(input, media::Type::Video, later)
         .into_iter()
@@ -228,7 +230,7 @@ pub(crate) fn picture(input: &Input, later: &[usize]) -> Option<Chosen> {
         .map(|(_, chosen)| chosen)
 }
 
-/// The indexes of further pictures, which are no covers.
+/// The indexes of further videos, which are not covers.
 pub(crate) fn other_pictures(input: &Input, later: &[usize], taken: &[(usize, Lane)]) -> Vec<usize> {
     all(input, media::Type::Video, later)
         .into_iter()
@@ -240,8 +242,8 @@ pub(crate) fn other_pictures(input: &Input, later: &[usize], taken: &[(usize, La
         .collect()
 }
 
-/// The sounds: first the one that plays unless the viewer chooses another, which is the default one, else the first that
-/// is no commentary and no description; then the others in the order of the file.
+/// The sounds: first the default one, which is the one flagged so, else the first that is neither commentary
+/// nor description; then the others in the order of the file.
 pub(crate) fn sounds(input: &Input, later: &[usize]) -> Vec<Chosen> {
     let mut sounds = all(input, media::Type::Audio, later);
     let first = (0..sounds.len()).min_by_key(|at| {
@@ -260,7 +262,7 @@ pub(crate) fn sounds(input: &Input, later: &[usize]) -> Vec<Chosen> {
     sounds.into_iter().map(|(_, sound)| sound).collect()
 }
 
-/// The texts, in the order of the file; also those of which libav knows nothing but that they are there.
+/// The texts, in the order of the file; also those whose format libav does not know.
 pub(crate) fn texts(input: &Input, is_text: impl Fn(usize) -> bool) -> Vec<Chosen> {
     let streams = input
         .streams()
@@ -268,7 +270,7 @@ pub(crate) fn texts(input: &Input, is_text: impl Fn(usize) -> bool) -> Vec<Chose
     streams.enumerate().map(|(at, stream)| Chosen { place: at + 1, ..Chosen::of(&stream) }).collect()
 }
 
-/// When each chapter begins, nanoseconds by the file's own clock, and its title.
+/// The start of each chapter, nanoseconds by the file's own clock, and its title.
 pub(crate) fn chapters(input: &Input) -> Vec<(i64, String)> {
     input
         .chapters()
@@ -279,26 +281,26 @@ pub(crate) fn chapters(input: &Input) -> Vec<(i64, String)> {
                 .map(|title| String::from_utf8_lossy(title.as_bytes()).into_owned());
             (
                 nanoseconds(chapter.start(), chapter.time_base()),
-                // One more tells whether it is too long.
+                // One more shows whether it is too long.
                 clean(&title.unwrap_or_default(), TITLE_CHARS + 1),
             )
         })
         .collect()
 }
 
-/// Nanoseconds of a time stamp.
+/// The nanoseconds of a timestamp.
 pub(crate) fn nanoseconds(time: i64, base: av::Rational) -> i64 {
     let scaled = i128::from(time) * i128::from(base.numerator()) * 1_000_000_000;
     let time = scaled.div_euclid(i128::from(base.denominator().max(1)));
     time.clamp(i128::from(i64::MIN / 4), i128::from(i64::MAX / 4)) as i64
 }
 
-/// The duration that the container claims.
+/// The duration that the container declares.
 pub(crate) fn duration(input: &Input) -> Option<Duration> {
     u64::try_from(input.duration()).ok().filter(|time| *time > 0).map(Duration::from_micros)
 }
 
-/// The filters that turn a picture as its display matrix says (ISO/IEC 14496-12 §8.3.2).
+/// The filters for the display matrix of a picture (ISO/IEC 14496-12 §8.3.2).
 fn turn(stream: &Stream<'_>) -> Option<&'static str> {
     let data = stream.side_data().find(|data| data.kind() == side_data::Type::DisplayMatrix)?;
     let numbers: Vec<i32> = data

@@ -1,5 +1,5 @@
-//! One job from its lease to its end: what the catalogue has to say about the content,
-//! the encode on its own thread, heartbeats, and how each way to end is recorded.
+//! One job from its lease to its end: the catalogue's state of the content, the encode on its own thread,
+//! heartbeats, and how each outcome is recorded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,49 +32,49 @@ use crate::worked::{Counted, Worked};
 /// The queue of this plugin.
 pub(crate) const QUEUE: &str = "transcode";
 
-/// Said to people of a file that ends the encoder's process.
+/// The message for people about a file that crashed the encoder's process.
 const SET_ASIDE: &str = "The encoder was interrupted or crashed on this file again and again, so it was set aside. \
                          Upload it in another format, or encode it again after an update.";
 
-/// What a job says.
+/// The payload of a job.
 #[derive(Debug, Deserialize)]
 struct Payload {
     content: String,
 }
 
-/// What jobs need of the platform.
+/// What jobs need from the platform.
 #[derive(Clone)]
 pub(crate) struct Platform {
     pub(crate) storage: Client,
     pub(crate) catalogue: Client,
     pub(crate) jobs: Client,
-    /// Tells of deletions; `None` in tests that have no bus.
+    /// Reports deletions; `None` in tests without a bus.
     pub(crate) host: Option<Host>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) options: Options,
     pub(crate) lease: Duration,
-    /// How long a job waits that finds no room.
+    /// How long a job waits on a full disk.
     pub(crate) no_room_pause: Duration,
 }
 
-/// How an attempt ended.
+/// The outcome of an attempt.
 #[derive(Debug)]
 enum End {
     /// Ready.
     Done,
-    /// The content is gone, or needs nothing: the job has nothing to do.
+    /// The content is gone, or needs nothing: there is nothing to do.
     Nothing(&'static str),
-    /// The file is the reason; said to people.
+    /// The file is the reason; the text is for people.
     Refused(String),
-    /// The file ended the encoder's process again and again; as the queue says it.
+    /// The file crashed the encoder's process repeatedly; the text is from the queue.
     SetAside(String),
-    /// Worth another try.
+    /// A retry may succeed.
     Again(String),
-    /// There is no room for the result, which is not the content's fault: later, as often as it takes.
+    /// There is no room for the result, which is not the content's fault: later, as often as necessary.
     NoRoom(String),
     /// The job was cancelled.
     Cancelled,
-    /// Someone else has the job now.
+    /// Another worker has the job now.
     LeaseLost,
     /// The plugin stops.
     Shutdown,
@@ -91,7 +91,7 @@ impl End {
             Self::Again(error) => tracing::warn!(content, job, error, "encoding failed"),
             Self::NoRoom(error) => tracing::warn!(content, job, error, "encoding waits for room"),
             Self::Cancelled => tracing::info!(content, job, "encoding ended: cancelled"),
-            Self::LeaseLost => tracing::warn!(content, job, "encoding ended: its lease is not in force"),
+            Self::LeaseLost => tracing::warn!(content, job, "encoding ended: its lease was lost"),
             Self::Shutdown => tracing::info!(content, job, "encoding ended: the plugin stops"),
         }
     }
@@ -120,7 +120,7 @@ pub(crate) async fn run(platform: &Platform, job: jobs::Job, lease: String, set_
     record(platform, &job, (&lease, worked.ms()), Some(entry), end).await;
 }
 
-/// Writes down how the attempt ended: in the catalogue first, then in the job, with what it has worked on.
+/// Records the outcome of the attempt: in the catalogue first, then in the job, with its work time.
 async fn record(
     platform: &Platform,
     job: &jobs::Job,
@@ -171,8 +171,7 @@ async fn record(
             .map(drop),
         End::Cancelled | End::LeaseLost => Ok(()),
     };
-    // An end that is not recorded shows as a lease that runs out: the job is taken up
-    // again and finds its work done.
+    // An unrecorded end shows as an expired lease: the job is leased again and finds its work done.
     if let Err(status) = told {
         tracing::warn!(%status, job = job.id, "the end of the job could not be recorded");
     }
@@ -191,13 +190,13 @@ impl Attempt<'_> {
         match self.attempt().await {
             Ok(end) => end,
             Err(PublishError::Gone) => {
-                // A catalogue that was restored does not know every content that there is, nor that one was deleted.
+                // A restored catalogue does not know all contents, nor all deletions.
                 if self.is_deleted().await {
                     self.clean_up().await;
                 }
                 End::Nothing("the content is gone")
             }
-            // What is there is theirs.
+            // The existing data belongs to the later run.
             Err(PublishError::Superseded(why)) => {
                 tracing::warn!(content = self.content, job = self.job.id, why, "a write was refused");
                 End::LeaseLost
@@ -260,12 +259,12 @@ impl Attempt<'_> {
             return match encoded {
                 Ok(report) => self.ready(&entry, report, notes).await,
                 Err(EncodeError::Changed) if again => {
-                    // What was published meanwhile is known too.
+                    // Rows published meanwhile are known too.
                     ground = Ground::anew(entry.timeline().await?);
                     tracing::info!(
                         content = self.content,
                         generation = ground.generation,
-                        "earlier segments do not fit any more; starting over"
+                        "earlier segments no longer match; starting over"
                     );
                     continue;
                 }
@@ -291,7 +290,7 @@ impl Attempt<'_> {
         Ok(End::Done)
     }
 
-    /// Starts the encode on a thread of its own.
+    /// Starts the encode on its own thread.
     fn encode(
         &self,
         source: Arc<dyn Source>,
@@ -310,8 +309,8 @@ impl Attempt<'_> {
         result
     }
 
-    /// Waits for the encode; meanwhile keeps the lease and looks for reasons to stop. The
-    /// second value says why it was stopped from here.
+    /// Waits for the encode; meanwhile keeps the lease and checks for reasons to stop. The second value says
+    /// why it was stopped from here.
     async fn watch(
         &self,
         mut encoding: oneshot::Receiver<Result<Report, EncodeError>>,
@@ -340,10 +339,11 @@ impl Attempt<'_> {
                 () = self.platform.shutdown.cancelled(), if end.is_none() => {
                     end = Some(End::Shutdown);
                     control.cancel();
-                    // Should it take longer than it may, its end is not the job's fault.
+                    // If it takes longer than allowed, its end is not the job's fault.
                     self.heartbeat(progress.get(), true).await;
                 }
-                // An event proves nothing; if the catalogue cannot say it now, the next segment finds out.
+                // An event is no proof; if the catalogue cannot confirm it now, the next segment fails
+                // instead.
                 Some(_) = next(&mut deleted), if end.is_none() => {
                     if self.is_deleted().await {
                         end = Some(End::Nothing("the content was deleted"));
@@ -362,7 +362,7 @@ impl Attempt<'_> {
         deleted.is_ok_and(|deleted| !deleted.is_empty())
     }
 
-    /// Why to stop, if the jobs plugin says so.
+    /// Why to stop, as reported by the jobs plugin.
     async fn heartbeat(&self, progress: f64, stopping: bool) -> Option<End> {
         let request = jobs::HeartbeatRequest {
             id: self.job.id.clone(),
@@ -386,7 +386,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// Removes what was written for a content that is gone.
+    /// Removes what was written for a deleted content.
     async fn clean_up(&self) {
         let objects = Objects::new(self.platform.storage.clone(), self.content, self.job.fence);
         if let Err(error) = objects.remove_all().await {
@@ -413,8 +413,8 @@ async fn publish(publisher: Publisher, control: &Arc<Control>) -> Result<Vec<Str
     result
 }
 
-/// What an attempt begins from: the newest generation of the renditions, or the next one when that cannot be gone on
-/// with. What has an address keeps its bytes.
+/// Where an attempt begins: the newest generation of the renditions, or the next one if that cannot be
+/// continued. Bytes at an address never change.
 struct Ground {
     generation: u32,
     /// With the rows of this generation alone.
@@ -441,7 +441,7 @@ impl Ground {
         }
     }
 
-    /// Nothing of the renditions that there are.
+    /// Without the existing renditions.
     fn anew(mut timeline: catalogue::TimelineResponse) -> Self {
         let generation = generations(&timeline).max().map_or(0, |newest| newest.saturating_add(1));
         timeline.renditions.clear();
@@ -453,7 +453,7 @@ fn generations(timeline: &catalogue::TimelineResponse) -> impl Iterator<Item = u
     timeline.renditions.iter().filter_map(|row| Some(row.rendition.as_ref()?.generation))
 }
 
-/// What an earlier attempt left beside the renditions.
+/// What an earlier attempt left besides the renditions.
 fn beside(timeline: &catalogue::TimelineResponse) -> Earlier {
     let content = timeline.content.clone().unwrap_or_default();
     Earlier {
@@ -464,8 +464,8 @@ fn beside(timeline: &catalogue::TimelineResponse) -> Earlier {
     }
 }
 
-/// The renditions that an earlier attempt left, as the engine wants to know them; none: rows are of no use, because an
-/// init segment is missing.
+/// The renditions of an earlier attempt, in the engine's form; `None`: the rows are unusable, because an init
+/// segment is missing.
 async fn renditions(
     timeline: &catalogue::TimelineResponse,
     objects: &Objects,

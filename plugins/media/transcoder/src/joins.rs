@@ -1,32 +1,32 @@
-//! Recordings in a row in one file: where the clock of a stream begins anew, its times go on where they were. All streams
-//! are moved by the same, so that they stay together.
+//! Several recordings in one file: where the clock of a stream starts over, its times continue from where
+//! they were. All streams are shifted by the same amount, so that they stay in sync.
 
 use ffmpeg_next as av;
 use ffmpeg_next::format::context::Input;
 
 use crate::input::nanoseconds;
 
-/// Formats that can be joined by putting one file behind another.
+/// Formats whose files can be concatenated.
 const JOINABLE: [&str; 5] = ["mpegts", "mpeg", "ogg", "flv", "mpegvideo"];
-/// A clock that goes back by less is out of order, and does not begin anew: nanoseconds.
+/// A clock that goes back by less is out of order, and does not start over: nanoseconds.
 const BACK: i64 = 500_000_000;
 
-/// One stream's place.
+/// The position of one stream.
 #[derive(Debug, Clone, Copy, Default)]
 struct Place {
-    /// Which recording of the row it is in.
+    /// The recording of the row that it is in.
     recording: usize,
-    /// By the file's clock, where its last packet ended.
+    /// The end of its last packet, by the file's clock.
     end: Option<i64>,
 }
 
-/// How far each recording of a row is moved.
+/// The shift of each recording of a row.
 #[derive(Debug, Default)]
 pub(crate) struct Joins {
     joinable: bool,
     bases: Vec<av::Rational>,
     places: Vec<Place>,
-    /// By how much the times of each recording are moved, nanoseconds.
+    /// The shift of each recording, nanoseconds.
     moved: Vec<i64>,
 }
 
@@ -40,7 +40,7 @@ impl Joins {
         Self { joinable, places: vec![Place::default(); bases.len()], bases, moved: vec![0] }
     }
 
-    /// From here on a stream goes on where another one ended.
+    /// From here on a stream continues another one.
     pub(crate) fn follow(&mut self, stream: usize, base: av::Rational, before: usize) {
         if self.places.len() <= stream {
             self.places.resize_with(stream + 1, Place::default);
@@ -48,13 +48,13 @@ impl Joins {
         }
         let latest = self.places.iter().max_by_key(|place| (place.recording, place.end)).copied();
         let before = self.places.get(before).copied();
-        // What had nothing in the recording before goes on with those that had.
+        // A stream that was absent in the previous recording continues with the others.
         let place = before.filter(|before| latest.is_none_or(|latest| before.recording == latest.recording));
         self.places[stream] = place.filter(|place| place.end.is_some()).or(latest).unwrap_or_default();
         self.bases[stream] = base;
     }
 
-    /// Moves the times of a packet, if it is of a later recording.
+    /// Shifts the times of a packet, if it is of a later recording.
     pub(crate) fn close(&mut self, packet: &mut av::Packet) {
         let (Some(base), Some(time)) =
             (self.bases.get(packet.stream()).copied(), packet.dts().or(packet.pts()))
@@ -73,7 +73,7 @@ impl Joins {
         packet.set_pts(packet.pts().map(|time| time.saturating_add(by)));
     }
 
-    /// By how much a packet of a stream at this time is moved.
+    /// The shift of a packet of a stream at this time.
     fn place(&mut self, stream: usize, time: i64, lasts: i64) -> i64 {
         let latest = self.places.iter().map(|place| place.recording).max().unwrap_or(0);
         let Some(place) = self.places.get_mut(stream) else { return 0 };
@@ -86,9 +86,9 @@ impl Joins {
         {
             place.recording += 1;
             if self.moved.len() <= place.recording {
-                // The first stream that begins anew says where the recording is put.
+                // The first stream that starts over determines the recording's position.
                 let before = moved(&self.moved, place.recording - 1);
-                tracing::info!(stream, back_ms = (end - time) / 1_000_000, "the clock begins anew");
+                tracing::info!(stream, back_ms = (end - time) / 1_000_000, "the clock starts over");
                 self.moved.push(before.saturating_add(end - time));
             }
         }
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_behind_another_goes_on_where_that_one_ended() {
+    fn a_recording_behind_another_continues_where_that_one_ended() {
         let mut joins = joins();
         for recording in 0..3 {
             for at in 0..100 {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_follows_another_one_goes_on_where_that_one_ended() {
+    fn a_stream_that_follows_another_one_continues_where_that_one_ended() {
         let mut joins = joins();
         joins.place(0, 4_000 * MS, 40 * MS);
         joins.place(1, 3_990 * MS, 20 * MS);

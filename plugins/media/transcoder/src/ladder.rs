@@ -1,8 +1,7 @@
-//! Which renditions a source gets: pure arithmetic from its facts, after the table of
-//! the project's video rules. Never upscales, never exceeds the source's frame rate,
-//! and never touches media itself. The source's bit rate bounds nothing: a rendition has
-//! a key frame every two seconds, which costs a slide show or a recorded screen many
-//! times what its source, with a key frame now and then, gets by with.
+//! Which renditions a source gets: pure arithmetic from its properties, after the table of the project's
+//! video rules. Never upscales, never exceeds the source's frame rate, and never touches media itself. The
+//! source's bit rate is no limit: a rendition has a key frame every two seconds, which costs a slide show or
+//! a screen recording many times the bits of its source, with few key frames.
 
 use std::fmt;
 
@@ -28,13 +27,13 @@ impl Rate {
         f64::from(self.num) / f64::from(self.den)
     }
 
-    /// When frame `index` is shown, in nanoseconds, rounded to the nearest.
+    /// The time of frame `index`, in nanoseconds, rounded to the nearest.
     pub fn time_ns(self, index: u64) -> u64 {
         let num = u128::from(self.num);
         ((u128::from(index) * u128::from(self.den) * 1_000_000_000 + num / 2) / num) as u64
     }
 
-    /// The frame that is shown at `time_ns`, or whose time is nearest to it.
+    /// The frame shown at `time_ns`, or the one nearest to it.
     pub(crate) fn index_at(self, time_ns: u64) -> u64 {
         let den = u128::from(self.den) * 1_000_000_000;
         ((u128::from(time_ns) * u128::from(self.num) + den / 2) / den) as u64
@@ -55,10 +54,10 @@ fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// What the ladder needs to know of a source's picture.
+/// The properties of a source's video that the ladder needs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Picture {
-    /// As shown: after rotation, in square pixels.
+    /// After rotation, in square pixels.
     pub width: u32,
     /// As shown.
     pub height: u32,
@@ -94,7 +93,7 @@ pub struct AudioRung {
     pub name: String,
     /// Bits a second.
     pub bitrate: u32,
-    /// Which sound it is of: 0 is the one that plays unless the viewer chooses another.
+    /// Which sound it belongs to: 0 is the default.
     pub track: u32,
 }
 
@@ -104,10 +103,10 @@ pub const AUDIO_RATE: u32 = 48_000;
 pub const AUDIO_CHANNELS: u32 = 2;
 /// Samples in an AAC-LC access unit.
 pub const AAC_FRAME: u64 = 1024;
-/// What a segment aims at, in seconds.
+/// Target duration of a segment, in seconds.
 pub const SEGMENT_SECONDS: f64 = 2.0;
 
-/// A rung of the table: what a picture of 16:9 of this size gets.
+/// A rung of the table: the limits of a 16:9 video of this size.
 struct Bound {
     width: u32,
     height: u32,
@@ -129,17 +128,16 @@ const LARGEST: &Bound = &BOUNDS[BOUNDS.len() - 1];
 const WORTHWHILE: f64 = 1.2;
 /// Bits grow slower than pixels: by this power.
 const BITS_PER_PIXEL_POWER: f64 = 0.75;
-/// No rung goes below.
+/// Minimum bit rate of a rung.
 const LEAST_BITRATE: f64 = 145_000.0;
-/// Nor a rung of so few macroblocks: at rates from 80 to 160 kb/s it would be of level 1b (ITU-T H.264 table A-1),
-/// which browsers do not know (`avc1.640009`).
+/// Minimum macroblocks of a rung: fewer at rates from 80 to 160 kb/s would be level 1b (ITU-T H.264 table
+/// A-1), which browsers do not support (`avc1.640009`).
 const LEAST_OF_TINY: f64 = 192_000.0;
 const TINY_MACROBLOCKS: u32 = 99;
 
-/// The video ladder, smallest rung first; never empty. The largest rung is the source's own
-/// size, as far as that lies within the table's largest; the others have the table's
-/// heights as their short side, so that upright and wide pictures have as many lines as
-/// others of their name.
+/// The video ladder, smallest rung first; never empty. The largest rung has the source's own size, within the
+/// table's largest; the others have the table's heights as their short side, so that portrait and wide videos
+/// have as many lines as others of the same name.
 pub fn video_ladder(source: Picture) -> Vec<Rung> {
     let (width, height) = within(source.width, source.height, LARGEST);
     let top = width.min(height);
@@ -178,7 +176,7 @@ fn pixels(width: u32, height: u32) -> f64 {
     f64::from(width) * f64::from(height)
 }
 
-/// The audio ladder of so many sounds: each one's rungs, smallest first.
+/// The audio ladder of this many sounds: each one's rungs, smallest first.
 pub fn audio_ladder(tracks: u32) -> Vec<AudioRung> {
     let rungs = |track: u32| {
         [64_000, 128_000].map(|bitrate| {
@@ -192,15 +190,15 @@ pub fn audio_ladder(tracks: u32) -> Vec<AudioRung> {
     (0..tracks).flat_map(rungs).collect()
 }
 
-/// Which rung is encoded first, as an index: the smallest that is worth watching, the
-/// one of 640x360, or the only one of a smaller source.
+/// The rung that is encoded first, as an index: the smallest watchable one, 640x360, or the only one of a
+/// smaller source.
 pub fn watchable(rungs: &[Rung]) -> usize {
     rungs.len().saturating_sub(1).min(1)
 }
 
-/// Frames of the ladder's rate in one segment: 2 s, as nearly as whole frames allow, but at
-/// most 0.5 s more (Apple's authoring specification, 7.7) unless a single frame lasts longer;
-/// even where a rung takes every other frame.
+/// Frames of the ladder's rate in one segment: 2 s, as closely as whole frames allow, but at most 0.5 s more
+/// (Apple's authoring specification, 7.7) unless a single frame lasts longer; also for a rung with every
+/// other frame.
 pub fn gop_frames(rate: Rate) -> u32 {
     let nearest = (rate.fps() * SEGMENT_SECONDS).round();
     let most = (rate.fps() * (SEGMENT_SECONDS + 0.5)).floor();
@@ -208,9 +206,9 @@ pub fn gop_frames(rate: Rate) -> u32 {
     if rate.fps() > 30.01 { frames.next_multiple_of(2) } else { frames }
 }
 
-/// The constant rate a source is encoded with. `nominal` is what its headers say,
-/// `measured` the usual distance of its frames as frames a second. Headers win where they
-/// say a usual rate that the frames do not contradict.
+/// The constant rate that a source is encoded with. `nominal` is from its headers, `measured` the median
+/// distance of its frames as frames a second. Headers win if they state a standard rate that the frames do
+/// not contradict.
 pub fn output_rate(nominal: Option<Rate>, measured: Option<f64>) -> Rate {
     let believable = nominal.filter(|rate| (0.2..=240.0).contains(&rate.fps()));
     let measured = measured.filter(|fps| (0.2..=240.0).contains(fps));
@@ -225,7 +223,7 @@ pub fn output_rate(nominal: Option<Rate>, measured: Option<f64>) -> Rate {
     rate.divided(divisor)
 }
 
-/// Rates that cameras and editors make.
+/// Standard rates of cameras and editors.
 const USUAL: [(u32, u32); 15] = [
     (10, 1),
     (12, 1),
@@ -244,17 +242,17 @@ const USUAL: [(u32, u32); 15] = [
     (120, 1),
 ];
 
-/// Whether a rate is one of those that cameras and editors make.
+/// Whether a rate is standard.
 pub fn is_usual(rate: Rate) -> bool {
     USUAL.into_iter().any(|(num, den)| rate == Rate::new(num, den))
 }
 
-/// Whether it is off from a usual rate by at most this share.
+/// Whether it differs from a standard rate by at most this share.
 pub(crate) fn is_near_usual(fps: f64, share: f64) -> bool {
     USUAL.into_iter().any(|(num, den)| (fps / Rate::new(num, den).fps() - 1.0).abs() <= share)
 }
 
-/// The usual rate nearest to `fps`, or `fps` itself in whole thousandths.
+/// The standard rate nearest to `fps`, or `fps` itself in whole thousandths.
 fn snap(fps: f64) -> Rate {
     let nearest = USUAL
         .into_iter()
@@ -266,8 +264,8 @@ fn snap(fps: f64) -> Rate {
     }
 }
 
-/// The largest even size with the source's shape, inside the bound, which is turned for
-/// portraits, and not above the source's.
+/// The largest even size with the source's aspect ratio, within the bound (rotated for portraits) and the
+/// source's size.
 fn within(width: u32, height: u32, bound: &Bound) -> (u32, u32) {
     let (bound_width, bound_height) =
         if width >= height { (bound.width, bound.height) } else { (bound.height, bound.width) };
@@ -276,7 +274,7 @@ fn within(width: u32, height: u32, bound: &Bound) -> (u32, u32) {
     (even(w * scale, width), even(h * scale, height))
 }
 
-/// The even size with the source's shape and this short side.
+/// The even size with the source's aspect ratio and this short side.
 fn of_short_side(width: u32, height: u32, short: u32) -> (u32, u32) {
     let scale = f64::from(short) / f64::from(width.min(height).max(1));
     (even(f64::from(width) * scale, width), even(f64::from(height) * scale, height))

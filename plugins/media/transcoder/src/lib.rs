@@ -1,10 +1,9 @@
-//! Encodes uploaded files into CMAF renditions with GStreamer: one set of segments for
-//! HLS and DASH, published one by one as they are made.
+//! Encodes uploaded files into CMAF renditions with GStreamer: one set of segments for HLS and DASH,
+//! published one by one as they are encoded.
 //!
-//! The plugin leases jobs of the queue `transcode` and provides the capability of that
-//! name. The engine ([`encode`]) knows nothing of the platform: it reads a
-//! [`source::Source`] and writes to a [`sink::Sink`]. It never serves media, never keeps
-//! state of its own on disk, and continues after a crash from what the catalogue has.
+//! The plugin leases jobs of the queue `transcode` and provides the capability of that name. The engine
+//! ([`encode`]) knows nothing of the platform: it reads a [`source::Source`] and writes to a [`sink::Sink`].
+//! It never serves media, keeps no state on disk, and continues after a crash from the catalogue.
 
 mod chapters;
 mod choice;
@@ -57,13 +56,13 @@ pub use settings::Settings;
 
 use job::{Platform, QUEUE};
 
-/// How long one request for a job waits for one to come.
+/// How long one request for a job waits.
 const WAIT: Duration = Duration::from_secs(20);
-/// A start of GStreamer that takes longer is worth a word.
+/// Log a warning if GStreamer takes longer than this to start.
 const QUICK_START: Duration = Duration::from_secs(1);
-/// One that takes longer than that besides is not as it should be.
+/// Report degraded health if it takes this much longer.
 const SLOW_START: Duration = Duration::from_secs(120);
-/// Pause after a request that failed.
+/// Pause after a failed request.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The plugin.
@@ -103,10 +102,10 @@ impl Plugin for Transcoder {
     }
 
     async fn stop(self) {
-        // The shutdown token is cancelled: every slot gives its job back with the work kept.
+        // The shutdown token is cancelled: every slot gives its job back, and its work is kept.
         for slot in self.slots {
             if let Err(error) = slot.await {
-                tracing::warn!(%error, "an encoder slot ended badly");
+                tracing::warn!(%error, "an encoder slot failed");
             }
         }
     }
@@ -118,13 +117,12 @@ async fn start_media(health: Health, ready: watch::Sender<Option<bool>>) {
     let result = match tokio::time::timeout(QUICK_START, &mut starting).await {
         Ok(result) => result,
         Err(_) => {
-            // Nothing is wrong yet: jobs wait until it is done.
-            tracing::info!("GStreamer looks for its plugins, as it does the first time on a machine");
+            // This is no failure yet: jobs wait until it is done.
+            tracing::info!("GStreamer is scanning its plugins, as it does at its first start on a machine");
             match tokio::time::timeout(SLOW_START, &mut starting).await {
                 Ok(result) => result,
                 Err(_) => {
-                    health
-                        .degraded("GStreamer is still looking for its plugins; nothing is encoded meanwhile");
+                    health.degraded("GStreamer is still scanning its plugins; encoding waits");
                     starting.await
                 }
             }
@@ -182,7 +180,7 @@ async fn work(platform: Platform, slot: usize, health: Health, mut started: watc
             }
             Ok(_) => health.healthy(),
             Err(status) => {
-                health.degraded(format!("no jobs can be had: {}", status.message()));
+                health.degraded(format!("jobs cannot be leased: {}", status.message()));
                 tokio::select! {
                     () = tokio::time::sleep(PAUSE) => {}
                     () = shutdown.cancelled() => return,

@@ -1,5 +1,5 @@
-//! The media libraries themselves: their one-time start, how GStreamer's messages become failures, and the priority
-//! of media threads. It never builds pipelines.
+//! The media libraries: their one-time start, conversion of GStreamer's messages to failures, and the
+//! priority of media threads. It never builds pipelines.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,7 +10,7 @@ use crate::control::Control;
 use crate::h264;
 use crate::ladder::{AUDIO_CHANNELS, AUDIO_RATE};
 
-/// Elements the engine builds its pipelines from, and where Debian has them.
+/// Elements that the engine builds its pipelines from, and their Debian packages.
 const NEEDED: &[(&str, &str)] = &[
     ("appsrc", "gstreamer1.0-plugins-base"),
     ("audioconvert", "gstreamer1.0-plugins-base"),
@@ -35,22 +35,22 @@ pub enum MediaError {
     },
 }
 
-/// Starts GStreamer once for the process: loads its registry (the first time on a
-/// machine that takes seconds) and registers the CMAF muxer. Blocks.
+/// Starts GStreamer once for the process: loads its registry (the first time on a machine that takes seconds)
+/// and registers the CMAF muxer. Blocks.
 pub fn start() -> Result<(), MediaError> {
     static STARTED: OnceLock<Result<(), MediaError>> = OnceLock::new();
     STARTED.get_or_init(start_once).clone()
 }
 
 fn start_once() -> Result<(), MediaError> {
-    // What the library and its plugins complain of belongs into the one stream of logs.
+    // Complaints of the library and its plugins belong in the one stream of logs.
     gst::glib::log_set_default_handler(|domain, level, message| match level {
         gst::glib::LogLevel::Error | gst::glib::LogLevel::Critical | gst::glib::LogLevel::Warning => {
             tracing::warn!(domain, message, "GLib complains");
         }
         _ => tracing::debug!(domain, message, "GLib says"),
     });
-    // It would write to the process's standard error; what matters comes back as errors.
+    // It would write to the process's standard error; relevant messages are returned as errors.
     ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Quiet);
     gst::init().map_err(|error| MediaError::Start(error.to_string()))?;
     gstfmp4::plugin_register_static().map_err(|error| MediaError::Start(error.to_string()))?;
@@ -69,7 +69,7 @@ fn start_once() -> Result<(), MediaError> {
     Ok(())
 }
 
-/// An element by name. `Err` names what is missing.
+/// An element by name. `Err` names the missing one.
 pub(crate) fn element(name: &str) -> Result<gst::Element, String> {
     gst::ElementFactory::make(name).build().map_err(|_| format!("the element {name} is not installed"))
 }
@@ -85,7 +85,7 @@ pub(crate) fn sound_caps() -> gst::Caps {
         .build()
 }
 
-/// Copies `rows` rows of `width` bytes between planes; with each the distance from one of its rows to the next.
+/// Copies `rows` rows of `width` bytes between planes; each plane with its stride.
 pub(crate) fn copy_rows(from: (&[u8], usize), to: (&mut [u8], usize), width: usize, rows: usize) {
     let (from, to) = (from.0.chunks(from.1.max(1)), to.0.chunks_mut(to.1.max(1)));
     for (from, to) in from.zip(to).take(rows) {
@@ -94,10 +94,10 @@ pub(crate) fn copy_rows(from: (&[u8], usize), to: (&mut [u8], usize), width: usi
     }
 }
 
-/// What ended the reading of a source.
+/// Why the reading of a source ended.
 #[derive(Debug, Clone)]
 pub(crate) struct Fault {
-    /// The library's words, for the log.
+    /// The library's message, for the log.
     pub(crate) detail: String,
     /// Kind of error.
     pub(crate) kind: FaultKind,
@@ -111,9 +111,9 @@ impl Fault {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FaultKind {
-    /// No demuxer knows the file.
+    /// No demuxer recognizes the file.
     UnknownType,
-    /// No decoder for a stream, or it refused it.
+    /// No decoder for a stream, or the decoder refused it.
     Codec,
     /// A container or stream is broken.
     Damaged,
@@ -121,9 +121,8 @@ pub(crate) enum FaultKind {
     Other,
 }
 
-/// Watches a pipeline's bus from the threads that post to it: streaming threads set
-/// their own niceness as they start, and errors go to `on_error` in words for the log.
-/// Nothing piles up on the bus.
+/// Watches a pipeline's bus from the threads that post to it: streaming threads set their own niceness as
+/// they start, and errors go to `on_error` as text for the log. Nothing accumulates on the bus.
 pub(crate) fn watch(
     pipeline: &gst::Pipeline,
     control: Arc<Control>,
@@ -155,10 +154,10 @@ pub(crate) fn watch(
     });
 }
 
-/// Sets the niceness of the calling thread and of those it will start: how much they give
-/// way to the rest of the machine.
+/// Sets the niceness of the calling thread and of those it will start: how much they yield to the rest of the
+/// machine.
 pub(crate) fn set_niceness(nice: i32) {
-    // A thread of the library's pool may have been lowered before; raising it again takes a
-    // privilege. If either fails, encoding is slower or competes with serving, but right.
+    // A thread of the library's pool may have been lowered before; raising it again takes a privilege. If
+    // either fails, encoding is slower or competes with serving, but is correct.
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice);
 }

@@ -1,5 +1,5 @@
-//! The objects of one content in storage: the source as ranged reads, and what is
-//! written next to it. Transient failures are retried; nothing is cached.
+//! The objects of one content in storage: the source as ranged reads, and the results beside it. Transient
+//! failures are retried; nothing is cached.
 
 use std::io;
 
@@ -27,13 +27,13 @@ impl Objects {
         Self { media, content: content.to_owned() }
     }
 
-    /// Makes the storage refuse earlier runs, before anything is read that they might still change.
+    /// Makes the storage refuse earlier runs, before reading anything that they might still change.
     pub(crate) async fn take_over(&self) -> Result<(), StorageError> {
         match self.media.raise_fence().await {
-            // The one of a build before, until it is swapped too.
+            // That of an earlier build, until it is swapped too.
             Err(StorageError::Refused { status: StatusCode::METHOD_NOT_ALLOWED, .. }) => {
                 tracing::warn!(
-                    "the storage knows no fences: nothing stops an earlier run of a job from writing"
+                    "the storage does not support fences: an earlier run of a job may still write"
                 );
                 Ok(())
             }
@@ -41,12 +41,12 @@ impl Objects {
         }
     }
 
-    /// Bytes of the source, if it is there.
+    /// The size of the source, if it exists.
     pub(crate) async fn source_size(&self) -> Result<Option<u64>, StorageError> {
         self.media.size(&self.key("source")).await
     }
 
-    /// A whole small object, if it is there.
+    /// A whole small object, if it exists.
     pub(crate) async fn get(&self, name: &str) -> Result<Option<Bytes>, StorageError> {
         self.media.get(&self.key(name), MAX_SMALL_BYTES).await
     }
@@ -61,7 +61,7 @@ impl Objects {
         self.media.delete(&self.key(name)).await
     }
 
-    /// Removes every object of a content that is gone, and with them what is remembered of its fence.
+    /// Removes every object of a deleted content, together with its fence.
     pub(crate) async fn remove_all(&self) -> Result<(), StorageError> {
         self.media.delete_all(&self.key("")).await.map(drop)
     }
@@ -79,7 +79,7 @@ pub(crate) struct StoredSource {
 }
 
 impl StoredSource {
-    /// `runtime` drives the requests; reads must come from threads that are not its own.
+    /// `runtime` drives the requests; reads must come from threads outside of it.
     pub(crate) fn new(objects: Objects, size: u64, runtime: Handle) -> Self {
         Self { objects, size, runtime }
     }

@@ -1,4 +1,4 @@
-//! How to encode, and within which limits.
+//! Encoding options and limits.
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ pub enum Passes {
     /// Once, unless it is long: then the smallest watchable rung first.
     #[default]
     Auto,
-    /// Once, all rungs side by side.
+    /// All rungs side by side in one pass.
     One,
     /// The smallest watchable rung and sound first, then the rest.
     Two,
 }
 
-/// How to encode, and within which limits.
+/// Encoding options and limits.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// x264 speed preset.
     pub preset: String,
     /// x264 constant rate factor, 0 (lossless) to 50; the rungs' bit rates cap it.
     pub quality: u32,
-    /// Threads of each video encoder; 0 shares the processors out by size. With more than one x264 does not always
-    /// choose the same bits for the same frames where a rate bound holds.
+    /// Threads of each video encoder; 0 distributes the processors by size. With more than one, x264 does not
+    /// always choose the same bits for the same frames where a rate limit applies.
     pub threads: u32,
     /// Niceness of the media threads, 0 to 19, once the first segments are there.
     pub nice: i32,
@@ -33,19 +33,19 @@ pub struct Options {
     pub passes: Passes,
     /// With [`Passes::Auto`], sources at least this long get two passes.
     pub two_passes_from: Duration,
-    /// Longest source.
+    /// Maximum length of a source.
     pub max_duration: Duration,
-    /// Most pixels of a picture.
+    /// Maximum pixels of a picture.
     pub max_pixels: u64,
-    /// Most bytes of a source.
+    /// Maximum bytes of a source.
     pub max_bytes: u64,
-    /// Longest time an encode may take.
+    /// Maximum time of an encode.
     pub max_wall_time: Duration,
-    /// Streams of a source that are looked at.
+    /// Maximum streams of a source that are read.
     pub max_streams: usize,
-    /// Sounds of a source that viewers may choose from.
+    /// Maximum sounds of a source that viewers may choose from.
     pub max_sound_tracks: usize,
-    /// Longest time without any progress.
+    /// Maximum time without progress.
     pub stall_timeout: Duration,
 }
 

@@ -1,5 +1,5 @@
-//! Compressed packets on their way from the reader to the decoders, bounded by bytes. Decoders and what comes after them
-//! never wait for each other, except at the beginning: until each stream that is awaited has begun, more may queue up.
+//! Compressed packets between the reader and the decoders, bounded by bytes. Decoders and later stages never
+//! wait for each other, except at the beginning: until each awaited stream has begun, more may queue up.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,21 +8,21 @@ use ffmpeg_next::Packet;
 
 use crate::control::Control;
 
-/// Waiting packets may have so many bytes.
+/// Maximum bytes of queued packets.
 const ENOUGH: usize = 4 << 20;
-/// So many while somebody waits for the first packet of a stream, however badly a file is interleaved.
+/// The same while the first packet of a stream is awaited, however badly a file is interleaved.
 const MOST: usize = 128 << 20;
 
-/// What a decoder is fed.
+/// The input of a decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
     Picture,
-    /// By its place among the sounds that are taken.
+    /// By its position among the selected sounds.
     Sound(usize),
 }
 
 impl Lane {
-    /// Its place among all lanes.
+    /// Its position among all lanes.
     pub(crate) fn index(self) -> usize {
         match self {
             Self::Picture => 0,
@@ -34,7 +34,7 @@ impl Lane {
 #[derive(Default)]
 struct State {
     lanes: Vec<Option<VecDeque<Packet>>>,
-    /// Lanes whose first packet somebody waits for before anything else goes on.
+    /// Lanes whose first packet is awaited before anything else continues.
     awaited: Vec<Lane>,
     bytes: usize,
     ended: bool,
@@ -50,7 +50,7 @@ impl State {
     }
 }
 
-/// The packets that wait, and the word that no more will come.
+/// The queued packets, and whether more will come.
 #[derive(Default)]
 pub(crate) struct Packets {
     state: Mutex<State>,
@@ -58,7 +58,7 @@ pub(crate) struct Packets {
 }
 
 impl Packets {
-    /// For these lanes; decoding begins when each of the `awaited` has something, or is not awaited any more.
+    /// For these lanes; decoding begins when each `awaited` lane has something, or is not awaited any more.
     pub(crate) fn new(lanes: &[Lane], awaited: &[Lane]) -> Self {
         let mut state = State { awaited: awaited.to_vec(), ..State::default() };
         for lane in lanes {
@@ -74,12 +74,12 @@ impl Packets {
     }
 
     fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        // The timeout is for a stop, which nobody tells this lock of.
+        // The timeout covers a stop, which does not notify this lock.
         let patience = std::time::Duration::from_millis(100);
         self.changed.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Hands a packet over, when there is room. `false`: nobody wants any more.
+    /// Queues a packet, when there is room. `false`: no more is wanted.
     pub(crate) fn push(&self, lane: Lane, packet: Packet, control: &Control) -> bool {
         let mut state = self.lock();
         while !state.has_room() {
@@ -99,7 +99,7 @@ impl Packets {
         wanted && !control.stopped()
     }
 
-    /// The next packet of a lane; `None` when no more will come.
+    /// The next packet of a lane; `None` at its end.
     pub(crate) fn next(&self, lane: Lane, control: &Control) -> Option<Packet> {
         let mut state = self.lock();
         loop {
@@ -119,13 +119,13 @@ impl Packets {
         }
     }
 
-    /// Nobody waits for this lane's beginning any more.
+    /// This lane's beginning is no longer awaited.
     pub(crate) fn begun(&self, lane: Lane) {
         self.lock().awaited.retain(|awaited| *awaited != lane);
         self.changed.notify_all();
     }
 
-    /// No room is left, and yet a lane that is awaited has not begun.
+    /// No room is left, but an awaited lane has not begun.
     pub(crate) fn is_stuck(&self) -> bool {
         let state = self.lock();
         state.bytes >= MOST && !state.awaited.is_empty()
@@ -137,7 +137,7 @@ impl Packets {
         self.changed.notify_all();
     }
 
-    /// Nobody wants any packets any more.
+    /// No more packets are wanted.
     pub(crate) fn close_all(&self) {
         let mut state = self.lock();
         state.lanes.clear();
@@ -147,7 +147,7 @@ impl Packets {
         self.changed.notify_all();
     }
 
-    /// Nobody wants packets of this lane any more.
+    /// No more packets of this lane are wanted.
     pub(crate) fn close(&self, lane: Lane) {
         let mut state = self.lock();
         let lanes = state.lanes.get_mut(lane.index());
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_that_begins_too_late_is_told_of() {
+    fn a_lane_that_begins_too_late_is_reported() {
         let (packets, control) = (Packets::new(&BOTH, &[SOUND]), Control::new());
         assert!(packets.push(Lane::Picture, Packet::new(MOST - 1), &control));
         assert!(!packets.is_stuck());
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_wants_takes_no_room() {
+    fn unwanted_packets_take_no_room() {
         let (packets, control) = (Packets::new(&BOTH, &[]), Control::new());
         assert!(packets.push(Lane::Picture, Packet::new(ENOUGH), &control));
         packets.close(Lane::Picture);

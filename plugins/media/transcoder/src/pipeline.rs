@@ -1,6 +1,6 @@
-//! The encoding half: raw frames and samples with final time stamps go in, and CMAF
-//! segments of all renditions come out, from one scaling chain (each rung is scaled from
-//! the next larger one). It never decodes, drops, repeats or retimes.
+//! The encoding half: raw frames and samples with final timestamps in, CMAF segments of all renditions out,
+//! from one scaling chain (each rung is scaled from the next larger one). It never decodes, drops, repeats or
+//! retimes.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -24,27 +24,28 @@ use crate::tracks::About;
 
 /// Raw frames queued between threads, for each of the chain's queues.
 const FRAMES_QUEUED: u32 = 1;
-/// Pictures of up to so many lines are encoded by one thread.
+/// Videos with at most this many lines are encoded by one thread.
 const LINES_OF_ONE_THREAD: u32 = 360;
 /// Encoded frames queued before a muxer.
 const UNITS_QUEUED_BYTES: u64 = 1 << 20;
 /// Raw samples queued before the audio encoders.
 const AUDIO_QUEUED_BYTES: u64 = 1 << 20;
 
-/// A rendition to make, and where to go on with it.
+/// A rendition to encode, and where to continue it.
 #[derive(Debug, Clone)]
 pub(crate) struct Track<R> {
     pub(crate) rung: R,
-    /// Segments below this number are there already: they are made but not written again.
+    /// Segments below this number exist already: they are encoded but not written again.
     pub(crate) write_from: u32,
-    /// The init segment that those segments belong to.
+    /// The init segment of those segments.
     pub(crate) init: Option<Bytes>,
-    /// Start and duration of the segment after them, if it is there and short: the end of an earlier attempt.
+    /// Start and duration of the segment after them, if it exists and is short: the end of an earlier
+    /// attempt.
     pub(crate) last: Option<(u64, u64)>,
 }
 
 impl<R> Track<R> {
-    /// Goes on after what an earlier pass made.
+    /// Continues after the result of an earlier pass.
     pub(crate) fn go_on(&mut self, made: Option<&Made>) {
         if let Some(made) = made {
             self.last = self.last.filter(|_| made.segments <= self.write_from);
@@ -62,26 +63,26 @@ pub(crate) struct VideoPlan {
     pub(crate) rate: Rate,
     /// Smallest first.
     pub(crate) tracks: Vec<Track<Rung>>,
-    /// Number of the segment that the first frame begins.
+    /// Number of the segment that begins with the first frame.
     pub(crate) first_segment: u32,
-    /// Only the segments below this number; the renditions are not complete with them.
+    /// Only the segments below this number; they do not complete the renditions.
     pub(crate) lead: Option<u32>,
 }
 
 /// What to encode from the samples of one sound.
 pub(crate) struct AudioPlan {
     pub(crate) tracks: Vec<Track<AudioRung>>,
-    /// What people know the sound by.
+    /// The sound's name for people.
     pub(crate) about: About,
     /// Segments a second.
     pub(crate) segment: Rate,
-    /// Number of the first segment that is made.
+    /// Number of the first encoded segment.
     pub(crate) first_segment: u32,
     /// As [`VideoPlan::lead`].
     pub(crate) lead: Option<u32>,
 }
 
-/// How to encode.
+/// Encoding options.
 #[derive(Debug, Clone)]
 pub(crate) struct Tuning {
     pub(crate) preset: String,
@@ -94,12 +95,12 @@ pub(crate) struct Tuning {
 pub(crate) struct Encoder {
     pipeline: gst::Pipeline,
     pub(crate) video: Option<Feed>,
-    /// One for each sound.
+    /// One per sound.
     pub(crate) audio: Vec<Feed>,
     made: Arc<Mutex<HashMap<String, Made>>>,
 }
 
-/// The entrance for raw media.
+/// The input for raw media.
 #[derive(Clone)]
 pub(crate) struct Feed {
     source: gst_app::AppSrc,
@@ -126,12 +127,12 @@ impl Feed {
         Self { source, room, limit, control: Arc::clone(control) }
     }
 
-    /// Waits for room and hands a buffer over. `false`: the encode has stopped.
+    /// Waits for room and passes a buffer on. `false`: the encode has stopped.
     pub(crate) fn push(&self, buffer: gst::Buffer) -> bool {
         self.has_room() && self.source.push_buffer(buffer).is_ok()
     }
 
-    /// The same, with what the buffer says of its kind and its clock.
+    /// The same, with the buffer's kind and clock.
     pub(crate) fn push_sample(&self, sample: &gst::Sample) -> bool {
         self.has_room() && self.source.push_sample(sample).is_ok()
     }
@@ -157,7 +158,7 @@ impl Feed {
 
     pub(crate) fn end(&self) {
         if self.source.end_of_stream().is_err() {
-            tracing::debug!("the encoder takes no end of stream");
+            tracing::debug!("the encoder refuses the end of stream");
         }
     }
 }
@@ -196,7 +197,7 @@ impl Encoder {
         Ok(encoder)
     }
 
-    /// What was made so far, by rendition.
+    /// The results so far, by rendition.
     pub(crate) fn made(&self) -> HashMap<String, Made> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -281,9 +282,9 @@ impl Builder<'_> {
         Ok(feed)
     }
 
-    /// The rungs are encoded side by side: each gets its share of the processors, since
-    /// threads beyond that only cost synchronisation. x264 with several threads does not always
-    /// choose the same bits, so that what one thread makes quickly is left to one.
+    /// The rungs are encoded side by side: each gets its share of the processors, because threads beyond that
+    /// only cost synchronisation. x264 with several threads does not always choose the same bits, so quick
+    /// rungs have one thread.
     fn threads(&self, rung: &Rung, plan: &VideoPlan) -> u32 {
         if rung.width.min(rung.height) <= LINES_OF_ONE_THREAD {
             return 1;
@@ -348,7 +349,7 @@ impl Builder<'_> {
         )
     }
 
-    /// Encodes what comes to `frames`, in the thread that brings it.
+    /// Encodes what arrives at `frames`, in the thread that delivers it.
     fn encode(&self, frames: &gst_app::AppSink, rung: &Rung, threads: u32, units: &Feed) {
         let (rung, tuning, units) = (rung.clone(), self.tuning.clone(), units.clone());
         let (control, ending) = (Arc::clone(self.control), Arc::clone(self.control));
@@ -438,10 +439,9 @@ impl Builder<'_> {
 
     fn mux(&self, timescale: u32) -> Result<gst::Element, String> {
         let mux = self.add("cmafmux")?;
-        // Key frames come where the encoder was told to put them; late requests for more
-        // would break the common cuts.
+        // Key frames come at the requested places; late requests for more would break the common cuts.
         mux.set_property("send-force-keyunit", false);
-        // It is told where to cut: its own rule joins short last segments to the one before.
+        // Its own rule joins short last segments to the previous one, so cuts are requested explicitly.
         mux.set_property("manual-split", true);
         mux.set_property("movie-timescale", timescale);
         let pad = mux.static_pad("sink").ok_or("cmafmux has no sink pad")?;
@@ -497,13 +497,13 @@ pub(crate) fn timescale(rate: Rate) -> u32 {
     rate.num.saturating_mul(10_000u32.div_ceil(rate.num))
 }
 
-/// Ticks that a frame lasts.
+/// The ticks of a frame.
 fn ticks_per_frame(rate: Rate, timescale: u32) -> u64 {
     u64::from(timescale) * u64::from(rate.den) / u64::from(rate.num)
 }
 
-/// What colours to convert to: `None` keeps the source's. Full range, HDR and colours
-/// that are not luma and chroma become BT.709, which every player shows alike.
+/// The target colours: `None` keeps the source's. Full range, HDR and colours that are not luma and chroma
+/// become BT.709, which every player shows alike.
 fn colorimetry(caps: &gst::Caps) -> Option<String> {
     let colorimetry = caps.structure(0).and_then(|structure| structure.get::<String>("colorimetry").ok());
     match colorimetry.as_deref() {
@@ -514,7 +514,7 @@ fn colorimetry(caps: &gst::Caps) -> Option<String> {
     }
 }
 
-/// Tells the muxer to begin a segment with what follows.
+/// Tells the muxer to begin a segment with the next buffer.
 fn split_now() -> gst::Event {
     gst::event::CustomDownstream::new(
         gst::Structure::builder("FMP4MuxSplitNow").field("chunk", false).build(),
@@ -535,9 +535,8 @@ fn cut_video(units: &gst::Element) -> Result<(), String> {
     Ok(())
 }
 
-/// Numbers the encoder's access units, leaves out those before the first segment (the
-/// encoder's delay among them: a unit decodes to what went in one unit earlier) and tells
-/// the muxer where segments begin.
+/// Numbers the encoder's access units, drops those before the first segment (including the encoder's delay: a
+/// unit decodes to the input of one unit earlier) and tells the muxer where segments begin.
 fn cut_audio(encoder: &gst::Element, segment: Rate, first_segment: u32) -> Result<(), String> {
     let pad = encoder.static_pad("src").ok_or("avenc_aac has no src pad")?;
     let first_wanted = first_unit(u64::from(first_segment), segment);
@@ -572,8 +571,8 @@ fn cut_audio(encoder: &gst::Element, segment: Rate, first_segment: u32) -> Resul
     Ok(())
 }
 
-/// The first access unit's worth of samples to feed for an encode whose first wanted unit
-/// is `first`: two earlier ones let the encoder and its filters settle.
+/// The first access unit's worth of samples to feed for an encode whose first wanted unit is `first`: two
+/// earlier ones let the encoder and its filters settle.
 pub(crate) fn audio_lead_in(first: u64) -> u64 {
     first.saturating_sub(2)
 }

@@ -1,5 +1,5 @@
-//! Facts of an opened source, and words for why one could not be opened. Reads only
-//! what the decoder already has, and a few box headers; it never decodes.
+//! Properties of an opened source, and why one could not be opened. Reads only what the decoder already has,
+//! and a few box headers; it never decodes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,30 +13,30 @@ use crate::media::FaultKind;
 use crate::sink::Facts;
 use crate::source::Blocks;
 
-/// Compressed frames looked at when the headers do not say the frame rate.
+/// Compressed frames checked if the headers do not state the frame rate.
 const FRAMES_FOR_RATE: usize = 60;
-/// Seconds that many frames may take to come.
+/// Seconds that these frames may take to arrive.
 const PATIENCE: Duration = Duration::from_millis(400);
 
-/// Sound may begin so much earlier than the picture without being meant to: encoders of sound have a delay.
+/// Sound may begin this much earlier than the video unintentionally: audio encoders have a delay.
 const LEAD_IN_NS: i64 = 50_000_000;
 
-/// What is known of a source once its first frame and samples are there.
+/// The properties of a source after its first frame and samples.
 #[derive(Debug, Clone)]
 pub(crate) struct Probed {
     pub(crate) facts: Facts,
     pub(crate) picture: Option<Picture>,
-    /// As the headers claim.
+    /// As declared by the headers.
     pub(crate) duration: Option<Duration>,
-    /// When the earlier of picture and sound starts, nanoseconds by the file's own clock.
+    /// When the earlier of video and audio starts, nanoseconds by the file's own clock.
     pub(crate) file_start: i64,
     /// When the presentation starts, likewise.
     pub(crate) start: i64,
-    /// When the picture starts, likewise.
+    /// When the video starts, likewise.
     pub(crate) picture_start: i64,
 }
 
-/// Gathers the facts.
+/// Collects the properties.
 pub(crate) fn probe(decoder: &Decoder) -> Result<Probed, String> {
     let duration = decoder.duration;
     let mut facts = Facts { duration_ms: duration.map(|d| d.as_millis() as u64), ..Facts::default() };
@@ -55,7 +55,7 @@ pub(crate) fn probe(decoder: &Decoder) -> Result<Probed, String> {
     let start = decoder.video.iter().chain(decoder.sounds.first()).filter_map(begins).min().unwrap_or(0);
     let picture_start = decoder.video.as_ref().and_then(begins).unwrap_or(start);
     let file_start = start;
-    // What encoders of sound put before the first frame is not heard.
+    // The priming samples of an audio encoder before the first frame are not played.
     let start = if picture_start - start <= LEAD_IN_NS { picture_start } else { start };
     Ok(Probed { facts, picture, duration, file_start, start, picture_start })
 }
@@ -76,15 +76,15 @@ fn picture(video: &Branch) -> Result<Picture, String> {
     Ok(Picture { width, height: info.height(), rate })
 }
 
-/// Frames a second by the distance of ascending times in nanoseconds: the lower quartile,
-/// since a variable rate leaves frames out but seldom adds some.
+/// Frames a second from the distance of ascending times in nanoseconds: the lower quartile, because a
+/// variable rate drops frames but seldom adds some.
 fn usual_distance(times: &[u64]) -> Option<f64> {
     if times.len() < 12 {
         return None;
     }
     let mut distances: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     distances.sort_unstable();
-    // Millisecond time stamps alternate, 33 and 34: average those within one of it.
+    // Millisecond timestamps alternate, 33 and 34: average those within one of it.
     let quartile = distances[distances.len() / 4];
     let near: Vec<u64> =
         distances.into_iter().filter(|distance| distance.abs_diff(quartile) <= 1_100_000).collect();
@@ -115,7 +115,7 @@ pub(crate) fn explain(blocks: &Arc<Blocks>, kind: Option<FaultKind>) -> String {
     .to_owned()
 }
 
-/// Whether this is an MP4 or MOV file without a `moov`: nothing can tell its pictures apart.
+/// Whether this is an MP4 or MOV file without a `moov`: its frames cannot be located.
 pub(crate) fn lacks_index(blocks: &Arc<Blocks>) -> bool {
     let head = blocks.read(4, 4).map(|parts| parts.concat()).unwrap_or_default();
     head == b"ftyp" && !container::has_tracks(blocks)

@@ -1,6 +1,6 @@
-//! Carries the engine's results to storage and then to the catalogue: objects first,
-//! rows after, and of what queued up meanwhile as much as possible at once. A row is
-//! never written before its bytes are stored, nor out of order within a rendition.
+//! Carries the engine's results to storage and then to the catalogue: objects first, rows after, batching
+//! what has queued up meanwhile. A row is never written before its bytes are stored, nor out of order within
+//! a rendition.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,11 +23,11 @@ use crate::chapters;
 use crate::objects::Objects;
 use crate::sink::{Chapter, Facts, Kind, Rendition, Segment, Sink, SinkError, Text};
 
-/// Results that may wait to be stored; more make the encoder wait.
+/// Results that may wait to be stored; beyond that the encoder waits.
 const QUEUED: usize = 16;
-/// Objects written at the same time.
+/// Objects written concurrently.
 const WRITES: usize = 4;
-/// How often a catalogue call is tried.
+/// How often a catalogue call is attempted.
 const TRIES: u32 = 6;
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(4) };
 
@@ -37,7 +37,7 @@ pub(crate) enum PublishError {
     /// The content was deleted while it was being encoded.
     #[error("the content was deleted")]
     Gone,
-    /// Somebody else has the job by now.
+    /// Another run has the job by now.
     #[error("a later run has the content: {0}")]
     Superseded(String),
     /// The catalogue refused the step.
@@ -77,7 +77,8 @@ impl From<Status> for PublishError {
     }
 }
 
-/// The catalogue's calls for one content, retried while it is unavailable. Every write has the fence of the lease.
+/// The catalogue's calls for one content, retried while it is unavailable. Every write has the fence of the
+/// lease.
 #[derive(Clone)]
 pub(crate) struct Entry {
     client: CatalogueClient<Client>,
@@ -90,9 +91,9 @@ impl Entry {
         Self { client: CatalogueClient::new(catalogue), id: id.to_owned(), fence }
     }
 
-    /// Makes the catalogue refuse earlier runs, before anything is read that they might still change.
+    /// Makes the catalogue refuse earlier runs, before reading anything that they might still change.
     pub(crate) async fn take_over(&self) -> Result<(), PublishError> {
-        // A queue that gives no fences.
+        // A queue without fences.
         if self.fence == 0 {
             return Ok(());
         }
@@ -141,7 +142,7 @@ impl Entry {
     }
 }
 
-/// Every call here is idempotent, so that an answer that got lost is no harm.
+/// Every call here is idempotent, so a lost answer does no harm.
 async fn retry<T, F>(mut call: impl FnMut() -> F) -> Result<T, PublishError>
 where
     F: Future<Output = Result<tonic::Response<T>, Status>>,
@@ -150,7 +151,7 @@ where
         match call().await {
             Ok(response) => return Ok(response.into_inner()),
             Err(status) if transient(status.code()) => {
-                tracing::debug!(%status, "the catalogue is asked again")
+                tracing::debug!(%status, "the catalogue call is retried")
             }
             Err(status) => return Err(status.into()),
         }
@@ -185,7 +186,7 @@ impl Progress {
     }
 
     fn raise(&self, to: f64) {
-        // Several threads report; the largest counts.
+        // Several threads report; the largest value counts.
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| {
             (to > f64::from_bits(old)).then(|| to.to_bits())
         });
@@ -205,7 +206,7 @@ impl StoreSink {
         sender.blocking_send(result).map_err(|_| "publishing has stopped".into())
     }
 
-    /// No more results: the publisher ends when it has stored what it has.
+    /// No more results: the publisher ends when it has stored the queued ones.
     pub(crate) fn close(&self) {
         self.results.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
@@ -241,7 +242,7 @@ impl Sink for StoreSink {
     }
 }
 
-/// The platform's end: stores what comes until the engine closes its end.
+/// The platform's end: stores results until the engine closes its end.
 pub(crate) struct Publisher {
     results: mpsc::Receiver<Outcome>,
     entry: Entry,
@@ -258,7 +259,7 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    /// Both ends, going on from what the catalogue has of a generation.
+    /// Both ends, continuing from the catalogue's state of a generation.
     pub(crate) fn new(
         entry: Entry,
         objects: Objects,
@@ -290,8 +291,8 @@ impl Publisher {
         (Arc::new(sink), publisher, progress)
     }
 
-    /// Runs until the engine's end is closed and everything is stored, or the first failure. Answers what people should
-    /// know.
+    /// Runs until the engine's end is closed and everything is stored, or the first failure. Returns notes
+    /// for people.
     pub(crate) async fn run(mut self) -> Result<Vec<String>, PublishError> {
         let mut batch = Vec::with_capacity(QUEUED);
         while self.results.recv_many(&mut batch, QUEUED).await > 0 {
@@ -402,7 +403,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// The catalogue takes no more texts than have room beside those that people added.
+    /// The catalogue takes only as many texts as fit beside those added by people.
     async fn remove_untaken(
         &mut self,
         texts: Vec<String>,

@@ -1,5 +1,5 @@
-//! Carries raw media from the decoder to the encoder and gives it final times: frames at
-//! a constant rate, sound without gaps, from the point where an earlier attempt stopped.
+//! Carries raw media from the decoder to the encoder and assigns final times: frames at a constant rate,
+//! sound without gaps, from where an earlier attempt stopped.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::sink::Sink;
 use crate::thumbs::Thumbnails;
 use crate::timeline::{FrameClock, LONGEST_GAP, Placement, SampleClock};
 
-/// The last frame may itself say that it lasts so long.
+/// The last frame's own duration is respected up to this.
 const LONGEST_LAST_FRAME: Duration = Duration::from_secs(60);
 
 /// Caps of frames at a constant rate.
@@ -40,7 +40,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Reports how far it is; `Err` past the duration limit.
+    /// Reports the progress; `Err` past the duration limit.
     fn at(&self, time_ns: u64) -> Result<(), EncodeError> {
         if time_ns > self.max_ns {
             return Err(self.too_long.clone());
@@ -57,13 +57,13 @@ impl Progress {
 pub(crate) struct Tracks {
     pub(crate) names: Vec<String>,
     pub(crate) sink: Arc<dyn Sink>,
-    /// This pass makes them whole.
+    /// This pass completes them.
     pub(crate) whole: bool,
 }
 
 impl Tracks {
-    /// Ends the feed. Without one nothing was fed, since everything is there already: then
-    /// the encoder has nothing to end, and the renditions are complete as they are.
+    /// Ends the feed. Without one nothing was fed, because everything exists already: the encoder has nothing
+    /// to end, and the renditions are complete.
     fn end(&self, feed: Option<&Feed>, control: &Control) {
         if let Some(feed) = feed {
             return feed.end();
@@ -81,20 +81,20 @@ impl Tracks {
     }
 }
 
-/// Where picture and sound end together: what is shorter goes on with its last picture, or with silence.
+/// The common end of video and audio: the shorter one continues with its last frame, or with silence.
 pub(crate) struct Span {
-    /// Pumps that have not come to their end, and the latest end, nanoseconds of the presentation.
+    /// Pumps that have not reached their end, and the latest end, nanoseconds of the presentation.
     state: Mutex<(usize, u64)>,
     met: Condvar,
 }
 
 impl Span {
-    /// For so many pumps; what was made earlier ends at `least`.
+    /// For this many pumps; earlier results end at `least`.
     pub(crate) fn new(pumps: usize, least: u64) -> Arc<Self> {
         Arc::new(Self { state: Mutex::new((pumps, least)), met: Condvar::new() })
     }
 
-    /// Tells the end of one pump, and waits for that of all.
+    /// Reports the end of one pump, and waits for that of all.
     fn meet(&self, end: u64, control: &Control) -> u64 {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         *state = (state.0.saturating_sub(1), state.1.max(end));
@@ -113,14 +113,14 @@ pub(crate) struct VideoPump {
     pub(crate) feed: Option<Feed>,
     pub(crate) rate: Rate,
     pub(crate) start: i64,
-    /// When the source's first frame is shown, and whether the decoder jumped over it.
+    /// When the source's first frame is shown, and whether the decoder skipped it.
     pub(crate) picture_start: i64,
     pub(crate) jumped: bool,
-    /// Frames before this index are there already.
+    /// Frames before this index exist already.
     pub(crate) first: u64,
     /// Frames from this index on are not wanted.
     pub(crate) end: u64,
-    /// Where all end.
+    /// The common end.
     pub(crate) span: Arc<Span>,
     /// The renditions fed with it.
     pub(crate) tracks: Tracks,
@@ -129,7 +129,7 @@ pub(crate) struct VideoPump {
     pub(crate) control: Arc<Control>,
 }
 
-/// The frame that waits to learn how long it is shown.
+/// The frame that waits until its duration is known.
 struct Pending {
     buffer: gst::Buffer,
 }
@@ -191,7 +191,7 @@ impl VideoPump {
         clock.finish(end as i64, LONGEST_GAP);
         let total = clock.next().min(self.end);
         self.show(&mut pending, &mut pushed, total, &mut fed);
-        tracing::debug!(rate = %self.rate, seen, repeated, dropped, total, "the pictures end");
+        tracing::debug!(rate = %self.rate, seen, repeated, dropped, total, "the video ends");
         self.tracks.end(self.feed.as_ref().filter(|_| fed), &self.control);
         if let Some(thumbnails) = self.thumbnails.take() {
             thumbnails.finish();
@@ -226,7 +226,7 @@ impl VideoPump {
 
     fn change_caps(&self, caps: Option<&gst::CapsRef>) {
         if let (Ok(caps), Some(feed)) = (constant_rate_caps(caps, self.rate), &self.feed) {
-            tracing::debug!(%caps, "the source changes its picture format");
+            tracing::debug!(%caps, "the source changes its video format");
             feed.set_caps(&caps);
         }
     }
@@ -237,9 +237,9 @@ pub(crate) struct AudioPump {
     pub(crate) branch: Branch,
     pub(crate) feed: Option<Feed>,
     pub(crate) start: i64,
-    /// The decoder jumped over what is there already.
+    /// The decoder skipped what exists already.
     pub(crate) jumped: bool,
-    /// Samples before this index are there already.
+    /// Samples before this index exist already.
     pub(crate) first: u64,
     /// Samples from this index on are not wanted.
     pub(crate) end: u64,
@@ -334,7 +334,7 @@ impl AudioPump {
         true
     }
 
-    /// Pushes `count` samples that begin at index `at`, less those there already.
+    /// Pushes `count` samples that begin at index `at`, without the existing ones.
     fn push(&self, buffer: gst::Buffer, at: u64, count: u64, fed: &mut bool) -> bool {
         let Some(feed) = &self.feed else { return true };
         let before = self.first.saturating_sub(at).min(count);

@@ -1,5 +1,5 @@
-//! Reads a container from its beginning to its end, and hands each packet to whom it is for. Where a recording is
-//! followed by one whose streams have other numbers, those are for whom the ones before were.
+//! Reads a container from beginning to end, and passes each packet to its consumer. If a recording is
+//! followed by one with other stream numbers, those continue the previous streams.
 
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ use crate::packets::Lane;
 use crate::recordings::{self, Seen};
 use crate::tracks::About;
 
-/// So many packets in a row of other pictures are one that comes behind ours, and not beside it.
+/// This many packets of another video in a row mean that it follows ours, not that it runs beside it.
 const ANOTHER: usize = 25;
-/// So many bytes are read ahead at most to see what a stream follows.
+/// Maximum bytes read ahead to find out which stream another one follows.
 const AHEAD: usize = 32 << 20;
-/// Bytes that a packet takes besides its data.
+/// Bytes of a packet besides its data.
 const PACKET: usize = 512;
 
-/// So many streams of a file may follow others: each is read twice where it begins.
+/// Maximum streams of a file that may follow others: each is read twice at its beginning.
 const MOST_JOINED: usize = 1_000;
 
 /// The thread that reads the container.
@@ -32,37 +32,37 @@ pub(crate) struct Reading {
     tape: Tape,
     /// Bytes of the source.
     size: u64,
-    /// The index of each stream that has a part, and the part.
+    /// The index of each stream in use, and its part.
     streams: Vec<(usize, Lane)>,
-    /// The indexes of those of which is known that they have none.
+    /// The indexes of those known to be unused.
     beside: Vec<usize>,
     /// Streams may follow others.
     may_differ: bool,
-    /// The indexes of pictures that are not decoded, but for covers.
+    /// The indexes of videos that are not decoded, except for covers.
     pictures: Vec<usize>,
     places: Vec<Place>,
     joins: Joins,
-    /// The last packet of a stream was not whole.
+    /// The last packet of a stream was incomplete.
     broken: Vec<bool>,
-    /// Packets of other pictures since the last one of ours, and how many that were at most: the very last one of a
+    /// Packets of other videos since the last one of ours, and the maximum so far: the very last packet of a
     /// stream comes only when the file ends.
     others: usize,
     most_others: usize,
-    /// The one format whose frames have no times but those of decoding.
+    /// The one format whose frames have only decode times.
     begins_by_decoding: bool,
-    /// So many streams followed another one.
+    /// The number of streams that followed another one.
     joined: usize,
-    /// What was left out that begins in the middle, by its kind.
+    /// What was left out that begins in the middle, by kind.
     said: Vec<&'static str>,
     shared: Arc<Shared>,
 }
 
-/// Places of a stream's packets in the file.
+/// Positions of a stream's packets in the file.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     read: i64,
     handed_on: i64,
-    /// What lies up to here is read for the second time.
+    /// Data up to here is read for the second time.
     again: i64,
 }
 
@@ -113,7 +113,7 @@ impl Reading {
         self.shared.packets.end();
     }
 
-    /// The next packet, which knows its place in the file. `None`: there is no more.
+    /// The next packet, with its position in the file. `None`: end of file.
     fn read(&mut self) -> Option<av::Packet> {
         loop {
             let mut packet = av::Packet::empty();
@@ -127,7 +127,7 @@ impl Reading {
             }
             let at = self.tape.position(&packet);
             let place = self.place(packet.stream());
-            // A packet that begins where another one does says nothing of its place.
+            // A packet that begins where another one does has no position of its own.
             place.read = at.unwrap_or(place.read);
             if place.read > place.again {
                 packet.set_position(place.read as isize);
@@ -143,7 +143,7 @@ impl Reading {
         &mut self.places[stream]
     }
 
-    /// Hands a packet to whom it is for. `false`: nobody wants any more.
+    /// Passes a packet to its consumer. `false`: no more is wanted.
     fn hand_on(&mut self, mut packet: av::Packet) -> bool {
         let stream = packet.stream();
         self.place(stream).handed_on = packet.position() as i64;
@@ -163,7 +163,7 @@ impl Reading {
                 self.shared.lock().decoding_begins = packet.dts();
             }
         }
-        // A join in the middle of a broadcast is no damage; a last packet that is not whole is.
+        // A join in the middle of a broadcast is no damage; an incomplete last packet is.
         self.broken[at] = packet.is_corrupt();
         !self.shared.is_closed() && self.shared.packets.push(lane, packet, &self.shared.control)
     }
@@ -179,8 +179,8 @@ impl Reading {
         self.input.stream(stream).map_or(Type::Unknown, |stream| stream.parameters().medium())
     }
 
-    /// Finds out what the stream of this packet, and those that begin with it, follow: by what comes after it, since only
-    /// then it is known that nothing more comes of another one.
+    /// Determines what the stream of this packet, and those that begin with it, follow: by reading ahead,
+    /// because only then it is known that another one has ended.
     fn meet(&mut self, packet: av::Packet) -> bool {
         let stream = packet.stream();
         if !matches!(self.kind(stream), Type::Video | Type::Audio) {
@@ -211,8 +211,8 @@ impl Reading {
         if !pairs.is_empty()
             && let Some(from) = from
         {
-            // What the demuxer still has of the recording before comes out at an end; after that, the other one is read
-            // from its beginning.
+            // What the demuxer still buffers of the previous recording comes out at an end; after that, the
+            // other one is read from its beginning.
             self.tape.close();
             ahead.extend(std::iter::from_fn(|| self.read()));
             self.tape.go_on(from, self.size);
@@ -233,8 +233,8 @@ impl Reading {
         true
     }
 
-    /// Which of the new streams goes on with which part: the place among the parts, and the stream. One of the same
-    /// language before others, and else in the order of the file.
+    /// Which of the new streams continues which part: the index of the part, and the stream. The same
+    /// language first, else in the order of the file.
     fn pairs(&self, seen: &[Seen], new: &[usize]) -> Vec<(usize, usize)> {
         let decoded = |stream: &usize| {
             let parameters = self.input.stream(*stream).map(|stream| stream.parameters());
@@ -262,11 +262,11 @@ impl Reading {
         pairs
     }
 
-    /// From here on a stream has the part that another one had.
+    /// From here on a stream has the part of another one.
     fn follow(&mut self, at: usize, stream: usize) {
         let Some(follower) = self.input.stream(stream).map(|stream| Chosen::of(&stream)) else { return };
         let before = std::mem::replace(&mut self.streams[at].0, stream);
-        tracing::info!(before, stream, codec = follower.codec(), "another recording goes on with a stream");
+        tracing::info!(before, stream, codec = follower.codec(), "another recording continues a stream");
         self.joins.follow(stream, follower.time_base, before);
         self.shared.follow(&follower);
         self.joined += 1;

@@ -1,5 +1,5 @@
-//! Recordings in a row whose streams have other numbers: which stream goes on with which. A stream follows another one of
-//! its kind if nothing comes of that one once it has begun; what comes at the same time is beside it.
+//! Consecutive recordings with other stream numbers: which stream continues which. A stream follows another
+//! one of its kind if that one has ended when it begins; concurrent streams are beside each other.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -14,11 +14,11 @@ use crate::control::Control;
 use crate::input::{self, nanoseconds};
 use crate::source::Blocks;
 
-/// Formats whose streams come and go.
+/// Formats whose streams may come and go.
 const ROWS: [&str; 2] = ["mpegts", "mpeg"];
-/// So many bytes at the beginning and at the end of a file tell which of its streams are beside each other.
+/// Bytes at the beginning and at the end of a file that are read to find its concurrent streams.
 const WINDOW: u64 = 8 << 20;
-/// A stream of which nothing comes for so long after another one has begun is over: nanoseconds.
+/// A stream without packets for this long after another one has begun is over: nanoseconds.
 const OVER: i64 = 2_000_000_000;
 
 /// Whether streams may come and go in this file.
@@ -26,13 +26,13 @@ pub(crate) fn may_differ(input: &Input) -> bool {
     ROWS.contains(&input.format().name())
 }
 
-/// A packet that was seen.
+/// A packet that was read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen {
     pub(crate) stream: usize,
-    /// Where it lies in the file.
+    /// Its position in the file.
     pub(crate) at: isize,
-    /// When it is decoded, nanoseconds.
+    /// Its decode time, nanoseconds.
     pub(crate) time: Option<i64>,
 }
 
@@ -43,31 +43,31 @@ impl Seen {
         Self { stream: packet.stream(), at: packet.position(), time }
     }
 
-    /// Whether this packet comes so much later in the stream of `first`.
+    /// Whether this packet comes this much later in the stream of `first`.
     fn is_after(&self, first: &Self, time: i64) -> bool {
         let passed = self.time.zip(first.time).map(|(now, from)| now.saturating_sub(from));
         self.stream == first.stream && passed.is_some_and(|passed| passed >= time)
     }
 
-    /// Whether enough was seen, with this packet, to say what the stream of `first` follows.
+    /// Whether enough was read, with this packet, to determine what the stream of `first` follows.
     pub(crate) fn is_enough(&self, first: &Self) -> bool {
         self.is_after(first, OVER)
     }
 }
 
-/// Where a stream begins, up to where so much time has passed in it; up to the end, if it never has.
+/// From the start of a stream to where this much time has passed in it; to the end, if it never has.
 fn span(seen: &[Seen], stream: usize, time: i64) -> Option<Range<usize>> {
     let begins = seen.iter().position(|seen| seen.stream == stream)?;
     let passed = seen.iter().skip(begins).position(|now| now.is_after(&seen[begins], time));
     Some(begins..passed.map_or(seen.len(), |passed| begins + passed))
 }
 
-/// Whether enough was seen of a stream that began at about the same time as the one that was looked at.
+/// Whether enough was read of a stream that began at about the same time.
 pub(crate) fn is_known(seen: &[Seen], stream: usize) -> bool {
     span(seen, stream, OVER / 2).is_some_and(|span| span.end < seen.len())
 }
 
-/// Whether a stream follows `other`, by packets in the order of the file. `None`: nothing of it was seen.
+/// Whether a stream follows `other`, by packets in the order of the file. `None`: it has no packets here.
 pub(crate) fn follows(seen: &[Seen], stream: usize, other: usize) -> Option<bool> {
     span(seen, stream, OVER).map(|span| seen[span].iter().all(|seen| seen.stream != other))
 }
@@ -99,7 +99,7 @@ pub(crate) fn later(input: &Input, blocks: &Arc<Blocks>, control: &Arc<Control>)
     later
 }
 
-/// The packets in a part of a file, in its order. Nothing, if the part cannot be read by itself.
+/// The packets in a part of a file, in its order. Empty, if the part cannot be read alone.
 fn look(input: &Input, blocks: &Arc<Blocks>, part: Range<u64>, control: &Arc<Control>) -> Vec<Seen> {
     let Ok((mut part, _)) = input::open(blocks, part, control) else { return Vec::new() };
     let (mut seen, mut places) = (Vec::new(), HashMap::new());
@@ -112,7 +112,7 @@ fn look(input: &Input, blocks: &Arc<Blocks>, part: Range<u64>, control: &Arc<Con
         let number = part.stream(packet.stream()).map(|stream| stream.id());
         let Some(same) = input.streams().find(|stream| Some(stream.id()) == number) else { continue };
         let packet = Seen { stream: same.index(), ..Seen::of(&packet, &part) };
-        // A packet that begins where another one does says nothing of its place.
+        // A packet that begins where another one does has no position of its own.
         let place = places.entry(packet.stream).or_insert(0);
         *place = if packet.at < 0 { *place } else { packet.at };
         seen.push(Seen { at: *place, ..packet });
@@ -126,7 +126,7 @@ fn look(input: &Input, blocks: &Arc<Blocks>, part: Range<u64>, control: &Arc<Con
 mod tests {
     use super::*;
 
-    /// A packet each 500 ms of the streams that are there, one digit each.
+    /// A packet each 500 ms of the streams present, one digit each.
     fn seen(file: &[&str]) -> Vec<Seen> {
         let streams = |(at, streams): (usize, &&str)| {
             let digits: Vec<_> = streams.chars().filter_map(|digit| digit.to_digit(10)).collect();

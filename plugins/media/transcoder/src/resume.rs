@@ -1,4 +1,5 @@
-//! What an earlier attempt left: how far each rendition is, and where to go on with it. It never looks at the source.
+//! The state of an earlier attempt: the progress of each rendition, and where to continue. It never reads the
+//! source.
 
 use std::time::Duration;
 
@@ -8,12 +9,12 @@ use crate::pipeline::Track;
 use crate::sink::{Earlier, Existing, Kind};
 use crate::timeline::first_unit;
 
-/// The end of the longest rendition that is complete already; of sound to within a unit.
+/// The end of the longest complete rendition; of audio to within a unit.
 pub(crate) fn earlier_duration(earlier: &Earlier) -> Duration {
     let complete = earlier.renditions.iter().filter(|existing| existing.complete);
     let ends = complete.filter_map(|existing| {
         let (start, duration) = existing.segments.last()?;
-        // The last unit of sound is filled up.
+        // The last unit of audio is padded.
         let filled = if matches!(existing.rendition.kind, Kind::Audio { .. }) { AAC_FRAME } else { 0 };
         let end = (start + duration).saturating_sub(filled);
         Some(Duration::from_secs_f64(end as f64 / f64::from(existing.rendition.timescale.max(1))))
@@ -21,8 +22,8 @@ pub(crate) fn earlier_duration(earlier: &Earlier) -> Duration {
     ends.max().unwrap_or_default()
 }
 
-/// The track of a rung, going on after the segments that are there; `None` when it is complete. What does not fit to
-/// them is [`EncodeError::Changed`]: their addresses never have other bytes.
+/// The track of a rung, continuing after the existing segments; `None` when it is complete. A mismatch is
+/// [`EncodeError::Changed`]: bytes at an address never change.
 pub(crate) fn video_track(
     rung: Rung,
     timescale: Option<u32>,
@@ -59,7 +60,7 @@ pub(crate) fn audio_track(
     })
 }
 
-/// `place`: start and duration of a whole segment. Only the last one may be another: a short one at the end.
+/// `place`: start and duration of a whole segment. Only the last one may differ: a short one at the end.
 fn go_on<R>(
     rung: R,
     existing: &Existing,

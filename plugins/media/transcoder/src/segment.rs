@@ -1,17 +1,16 @@
-//! Reads and restamps the CMAF boxes (ISO/IEC 14496-12, 23000-19) that the muxer makes:
-//! the facts of an init segment, and of a segment its exact times and its key frame.
-//! Bytes are taken as hostile: every length is checked and nothing here panics.
-//! It never decodes media and never builds boxes.
+//! Reads and restamps the CMAF boxes (ISO/IEC 14496-12, 23000-19) that the muxer makes: the properties of an
+//! init segment, and of a segment its exact times and its key frame. Bytes are untrusted: every length is
+//! checked and nothing here panics. It never decodes media and never builds boxes.
 
 use std::ops::Range;
 
 /// Why bytes are not the box structure they should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BoxError {
-    /// A length points outside of its parent, or a field is cut off.
+    /// A length points outside of its parent, or a field is truncated.
     #[error("box `{0}` is cut off or too long")]
     Truncated(String),
-    /// A box that must be there is not.
+    /// A required box is missing.
     #[error("box `{0}` is missing")]
     Missing(&'static str),
     /// A value this code does not handle.
@@ -26,7 +25,7 @@ pub struct Init {
     pub codec: String,
     /// Ticks a second of the track.
     pub timescale: u32,
-    /// Where the sample description lies; equal bytes mean interchangeable segments.
+    /// The range of the sample description; equal bytes mean interchangeable segments.
     pub sample_description: Range<usize>,
 }
 
@@ -81,7 +80,7 @@ fn boxes(data: &[u8], range: Range<usize>) -> impl Iterator<Item = Result<BoxAt,
     })
 }
 
-/// The boxes of some bytes, as far as they are whole: the kind of each, and what is in it.
+/// The complete boxes of some bytes: the type of each, and its content.
 pub(crate) fn insides(data: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     let whole = boxes(data, 0..data.len()).map_while(Result::ok);
     whole.map(|found| (found.kind, data.get(found.body).unwrap_or_default()))
@@ -152,8 +151,8 @@ pub fn parse_init(data: &[u8]) -> Result<Init, BoxError> {
     Ok(Init { codec, timescale, sample_description: stsd.start..stsd.body.end })
 }
 
-/// Makes zeros of when the boxes of an init segment were made and changed (ISO/IEC 14496-12 §8.2.2, §8.3.2, §8.4.2), so
-/// that the same media has the same bytes.
+/// Zeroes the creation and modification times of an init segment's boxes (ISO/IEC 14496-12 §8.2.2, §8.3.2,
+/// §8.4.2), so that the same media has the same bytes.
 pub fn clear_times(data: &mut [u8]) -> Result<(), BoxError> {
     for path in [&["moov", "mvhd"][..], &["moov", "trak", "tkhd"], &["moov", "trak", "mdia", "mdhd"]] {
         let found = descend(data, path)?;
@@ -390,7 +389,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_fragment_tells_its_times_and_its_key_frame() {
+    fn a_fragment_has_its_times_and_its_key_frame() {
         let data = fragment(1000);
         let found = parse_fragment(&data).unwrap();
         assert_eq!((found.start, found.duration, found.samples), (1000, 1536, 3));

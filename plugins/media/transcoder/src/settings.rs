@@ -1,5 +1,5 @@
-//! What an operator can set, with defaults that suit a small machine. It never reads
-//! files or the environment: the kernel hands the values over.
+//! The operator's settings, with defaults for a small machine. It never reads files or the environment: the
+//! kernel passes the values.
 
 use std::num::NonZeroUsize;
 
@@ -81,7 +81,7 @@ const PRESETS: [&str; 9] =
     ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"];
 
 impl Settings {
-    /// All problems that the types do not rule out.
+    /// All problems beyond the types.
     pub(crate) fn problems(&self) -> Vec<SettingsProblem> {
         let bounds = [
             outside("quality", self.quality, 1, 50),
@@ -100,13 +100,13 @@ impl Settings {
         check(
             PRESETS.contains(&preset),
             "preset",
-            format!("`{preset}` is no x264 preset; choose one of {}", PRESETS.join(", ")),
+            format!("`{preset}` is not an x264 preset; choose one of {}", PRESETS.join(", ")),
         );
-        check(self.jobs <= 64, "jobs", format!("{} at a time is more than 64", self.jobs));
+        check(self.jobs <= 64, "jobs", format!("{} is more than 64", self.jobs));
         check(
             self.encoder_threads <= 128,
             "encoder_threads",
-            format!("{} threads are more than 128", self.encoder_threads),
+            format!("{} is more than 128", self.encoder_threads),
         );
         check(self.max_pixels >= 256, "max_pixels", "no picture has fewer than 256 pixels".to_owned());
         check(self.max_streams >= 1, "max_streams", "0 would refuse every file; set at least 1".to_owned());
@@ -121,13 +121,13 @@ impl Settings {
         problems
     }
 
-    /// Contents encoded at the same time on this machine.
+    /// Contents encoded concurrently on this machine.
     pub(crate) fn slots(&self) -> usize {
         let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         if self.jobs > 0 { self.jobs } else { (processors / 4).max(1) }
     }
 
-    /// What the engine needs of them.
+    /// The engine's part of the settings.
     pub(crate) fn options(&self) -> Options {
         Options {
             preset: self.preset.clone(),

@@ -1,5 +1,5 @@
-//! Where an encode puts its results: the trait that the engine writes to, and a folder
-//! of files that implements it for tests and measurements. It never encodes.
+//! Where an encode puts its results: the trait that the engine writes to, and a folder of files that
+//! implements it for tests and measurements. It never encodes.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::ladder::Rate;
 use crate::tracks::About;
 
-/// Facts of the source, as far as they are known.
+/// Properties of the source, as far as they are known.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Facts {
     /// As shown.
@@ -30,7 +30,7 @@ pub struct Facts {
     pub duration_ms: Option<u64>,
 }
 
-/// What a rendition is.
+/// The kind of a rendition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// Video.
@@ -62,11 +62,11 @@ pub struct Rendition {
     pub timescale: u32,
     /// Video or audio.
     pub kind: Kind,
-    /// Bits a second asked for.
+    /// Target bits a second.
     pub target_bitrate: u32,
-    /// Of sound: which track it is one bit rate of. 0 plays unless the viewer chooses another.
+    /// Of audio: the track that it is one bit rate of. 0 is the default.
     pub track: u32,
-    /// Of sound: what people know it by.
+    /// Of audio: its name for people.
     pub about: About,
 }
 
@@ -75,22 +75,22 @@ pub struct Rendition {
 pub struct Text {
     /// Path element.
     pub name: String,
-    /// What people know it by.
+    /// Its name for people.
     pub about: About,
     /// WebVTT, of the whole content.
     pub data: Bytes,
 }
 
-/// A part of the content that has a title.
+/// A part of the content with a title.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chapter {
-    /// When it begins.
+    /// Its start.
     pub start_ms: u64,
     /// May be empty.
     pub title: String,
 }
 
-/// A segment's place in its rendition.
+/// A segment of a rendition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
     /// From 0.
@@ -103,56 +103,56 @@ pub struct Segment {
     pub key_frame: Option<(u32, u32)>,
 }
 
-/// What is already there of a rendition, from an earlier attempt.
+/// What exists of a rendition, from an earlier attempt.
 #[derive(Debug, Clone)]
 pub struct Existing {
-    /// As it was published.
+    /// As published.
     pub rendition: Rendition,
     /// Its init segment.
     pub init: Bytes,
     /// Start and duration of each segment, in order from number 0 without gaps.
     pub segments: Vec<(u64, u64)>,
-    /// No more will come.
+    /// Complete.
     pub complete: bool,
 }
 
-/// Everything an earlier attempt left.
+/// Everything from an earlier attempt.
 #[derive(Debug, Clone, Default)]
 pub struct Earlier {
     /// Renditions with at least an init segment.
     pub renditions: Vec<Existing>,
-    /// The poster image is there.
+    /// The poster image exists.
     pub poster: bool,
-    /// The thumbnails and their index are there.
+    /// The thumbnails and their index exist.
     pub thumbnails: bool,
-    /// The texts and chapters are there.
+    /// The texts and chapters exist.
     pub texts: bool,
 }
 
-/// Why a result could not be taken.
+/// Why a result was not accepted.
 pub type SinkError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Takes the results of an encode. Calls come from media threads and may block: that is
-/// how a slow store slows the encoder. Of one rendition they come in order.
+/// Receives the results of an encode. Calls come from media threads and may block: that is how a slow store
+/// slows the encoder. Those of one rendition come in order.
 pub trait Sink: Send + Sync + 'static {
-    /// The source was understood; `watch` names the renditions that must have a segment
-    /// before the content can be watched.
+    /// The source was recognized; `watch` names the renditions that must have a segment before the content
+    /// can be watched.
     fn planned(&self, facts: &Facts, watch: &[String]) -> Result<(), SinkError>;
-    /// A rendition begins. It comes before the rendition's first segment.
+    /// A rendition begins, before its first segment.
     fn rendition(&self, rendition: &Rendition, init: Bytes) -> Result<(), SinkError>;
     /// The next segment of a rendition.
     fn segment(&self, rendition: &str, segment: Segment, data: Bytes) -> Result<(), SinkError>;
-    /// A rendition has all its segments.
+    /// A rendition is complete.
     fn complete(&self, rendition: &str) -> Result<(), SinkError>;
     /// `poster.jpg`, `thumbnails-<k>.jpg`, and last `thumbnails.vtt`.
     fn image(&self, name: &str, data: Bytes) -> Result<(), SinkError>;
-    /// All texts and chapters of the file, also when there are none.
+    /// All texts and chapters of the file, also if there are none.
     fn texts(&self, texts: Vec<Text>, chapters: Vec<Chapter>) -> Result<(), SinkError>;
-    /// 0 to 1, never less than before within one encode.
+    /// 0 to 1, never decreasing within one encode.
     fn progress(&self, progress: f64);
 }
 
-/// What a [`DirectorySink`] took of one rendition.
+/// What a [`DirectorySink`] received of one rendition.
 #[derive(Debug, Clone)]
 pub struct Written {
     /// The rendition.
@@ -161,19 +161,19 @@ pub struct Written {
     pub init: Bytes,
     /// Its segments.
     pub segments: Vec<Segment>,
-    /// It got all of them.
+    /// It is complete.
     pub complete: bool,
 }
 
 /// Writes `<rendition>/init.mp4`, `<rendition>/<n>.m4s`, `<text>/1.vtt` and images below a folder, and
-/// remembers what it took.
+/// remembers what it received.
 #[derive(Debug)]
 pub struct DirectorySink {
     root: PathBuf,
     taken: Mutex<Taken>,
 }
 
-/// What a [`DirectorySink`] took.
+/// What a [`DirectorySink`] received.
 #[derive(Debug, Default, Clone)]
 pub struct Taken {
     /// As planned.
@@ -186,7 +186,7 @@ pub struct Taken {
     pub texts: Vec<Text>,
     /// Chapters of the file.
     pub chapters: Vec<Chapter>,
-    /// Both came.
+    /// Texts and chapters were received.
     pub texts_read: bool,
     /// Time from the creation of the sink until all watched renditions had a segment.
     pub playable_after: Option<std::time::Duration>,
@@ -201,7 +201,7 @@ impl DirectorySink {
         Self { root: root.to_owned(), taken: Mutex::new(taken) }
     }
 
-    /// What came so far.
+    /// What was received so far.
     pub fn taken(&self) -> Taken {
         self.lock().clone()
     }

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 
 /// Random access to the bytes of a source. Calls block.
 pub trait Source: Send + Sync + 'static {
-    /// Bytes in all.
+    /// The size in bytes.
     fn size(&self) -> u64;
     /// Exactly `length` bytes from `offset`; the range lies within the size.
     fn read(&self, offset: u64, length: usize) -> io::Result<Bytes>;
@@ -80,7 +80,7 @@ impl Blocks {
         let reader = Arc::clone(&inner);
         std::thread::Builder::new().name("read-ahead".to_owned()).spawn(move || {
             for block in wanted {
-                // A failure is met again, and reported, by whoever needs the block.
+                // A failure occurs again, and is reported, when the block is needed.
                 let _ = reader.load(block);
             }
         })?;
@@ -91,13 +91,13 @@ impl Blocks {
         self.inner.source.size()
     }
 
-    /// What went wrong with reading, if anything did.
+    /// The read error, if any.
     pub(crate) fn failure(&self) -> Option<String> {
         self.inner.lock().failure.clone()
     }
 
-    /// The bytes from `offset`, as the parts of the blocks they lie in; fewer than
-    /// `length` at the end of the source.
+    /// The bytes from `offset`, as the parts of the blocks they are in; fewer than `length` at the end of the
+    /// source.
     pub(crate) fn read(&self, offset: u64, length: usize) -> io::Result<Vec<Bytes>> {
         let end = offset.saturating_add(length as u64).min(self.size());
         let mut parts = Vec::new();
@@ -123,7 +123,7 @@ impl Blocks {
         cache.last = Some(block);
         drop(cache);
         if sequential && (block + 1) * BLOCK < self.size() {
-            // A full queue means the reader is busy: the demuxer then reads for itself.
+            // A full queue means the reader is busy: the demuxer then reads directly.
             let _ = self.ahead.try_send(block + 1);
         }
     }
@@ -247,7 +247,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_read_error_is_told_and_remembered() {
+    fn a_read_error_is_reported_and_remembered() {
         let (blocks, _) = blocks(4 * BLOCK, BLOCK);
         assert!(blocks.read(0, 10).is_ok());
         assert!(blocks.failure().is_none());

@@ -1,5 +1,5 @@
-//! The texts that go with the media: packets of a file's subtitle tracks, and captions that ride on its pictures, become
-//! WebVTT. Bounded, whatever a file says. It never decodes media.
+//! Text tracks: packets of a file's subtitle tracks, and captions carried by its video, become WebVTT.
+//! Bounded, whatever a file contains. It never decodes media.
 
 use bytes::Bytes;
 use ffmpeg_next::codec::packet::side_data;
@@ -14,17 +14,17 @@ use crate::segment::insides;
 use crate::sink::Text;
 use crate::tracks::{About, language, ordinal};
 
-/// Cues of all tracks of a file together, and bytes of their text.
+/// Maximum cues of all tracks of a file together, and bytes of their text.
 const MAX_CUES: usize = 200_000;
 const MAX_BYTES: usize = 32 << 20;
-/// A cue of which nobody says how long it is shown, and the next one does not follow sooner.
+/// Duration of a cue that states none, unless the next one follows sooner.
 const SHOWN_NS: i64 = 5_000_000_000;
-/// Cues of a track of TTML that one may go on with: those of its document before, which ended there.
+/// Cues of a TTML track that a new document may continue: those of its previous document, which ended there.
 const GOING_ON: usize = 16;
 /// Times of the file may be negative; those of [`Closed`] are not.
 const ORIGIN_MS: i64 = 1 << 40;
 
-/// Sample entries of text that libav does not know as such: WebVTT and TTML (ISO/IEC 14496-30).
+/// Sample entries of text that libav does not recognize: WebVTT and TTML (ISO/IEC 14496-30).
 const WEB_VTT: &[u8; 4] = b"wvtt";
 const TTML: &[u8; 4] = b"stpp";
 
@@ -33,7 +33,7 @@ pub(crate) fn is_text(entry: [u8; 4]) -> bool {
     [WEB_VTT, TTML].contains(&&entry)
 }
 
-/// How the packets of a track hold their text.
+/// The format of a track's packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     /// Lines with HTML-like marks.
@@ -44,7 +44,7 @@ enum Form {
     TimedText,
     /// A cue's payload, or boxes with it (ISO/IEC 14496-30 §7.5).
     WebVtt,
-    /// Documents of TTML by the track's clock, each of which is shown as long as its sample (ISO/IEC 14496-30 §5).
+    /// TTML documents by the track's clock, each shown as long as its sample (ISO/IEC 14496-30 §5).
     Ttml,
     /// Line 21 data (CTA-608).
     Closed,
@@ -70,7 +70,7 @@ impl Form {
 
 const PICTURES: &str = "it consists of pictures, not of text";
 
-/// Why a track of text is not read.
+/// Why a text track is not read.
 pub(crate) fn unreadable(text: &Chosen) -> Option<&'static str> {
     match text.parameters.id() {
         _ if Form::of(text).is_some() => None,
@@ -95,12 +95,12 @@ struct Track {
     form: Form,
     cues: Vec<Shown>,
     closed: Closed,
-    /// Why the first of its documents that could not be read could not.
+    /// Why the first of its unreadable documents failed.
     unread: Option<CaptionsError>,
 }
 
 impl Track {
-    /// Takes a document that is shown between two times.
+    /// Adds a document that is shown between two times.
     fn document(&mut self, from: i64, until: i64, data: &[u8]) -> Vec<Shown> {
         let within = [from, until].map(|time| milliseconds(time).max(0).unsigned_abs());
         let document = match document(data, within[0]..within[1]) {
@@ -132,7 +132,7 @@ impl Track {
         before.map(|before| before.until = cue.until).is_some()
     }
 
-    /// What people should know of what could not be read.
+    /// Notes for people about what could not be read.
     fn note(&self) -> Option<String> {
         let name = format!("{} subtitle track, {},", ordinal(self.chosen.place), self.codec());
         let why = match self.unread.as_ref()? {
@@ -154,12 +154,12 @@ impl Track {
 /// Collects the texts of a file while it is read.
 pub(crate) struct Texts {
     tracks: Vec<Track>,
-    /// What rides on the pictures.
+    /// Captions carried by the video.
     closed: Closed,
     room: Room,
 }
 
-/// What all tracks together have.
+/// The totals of all tracks.
 #[derive(Default)]
 struct Room {
     cues: usize,
@@ -199,7 +199,7 @@ impl Texts {
         Self { tracks: tracks.collect(), closed: Closed::new(), room: Room::default() }
     }
 
-    /// Takes a packet, if it is one of a text.
+    /// Adds a packet, if it is one of a text.
     pub(crate) fn take(&mut self, packet: &Packet) {
         let Self { tracks, room, .. } = self;
         let Some(track) = tracks.iter_mut().find(|track| track.chosen.index == packet.stream()) else {
@@ -228,20 +228,19 @@ impl Texts {
             }
         };
         let Some((text, settings)) = read.filter(|(text, _)| text.len() <= MAX_CUE_BYTES) else { return };
-        // An event of no length is not shown; other formats may leave the length out.
+        // An event of zero length is not shown; other formats may omit the length.
         if track.form == Form::Events && until.is_none() {
             return;
         }
         room.keep(track, Shown { from, until, settings, text });
     }
 
-    /// Takes the captions of the picture that is shown at this time, in nanoseconds by the file's own clock.
+    /// Adds the captions of the frame shown at this time, in nanoseconds by the file's own clock.
     pub(crate) fn ride(&mut self, time: i64, captions: &[u8]) {
         self.closed.take(biased(time), captions);
     }
 
-    /// What there is to read between `start` and `end`, nanoseconds by the file's own clock, and what people should know
-    /// of it.
+    /// The texts between `start` and `end`, nanoseconds by the file's own clock, and notes for people.
     pub(crate) fn finish(self, start: i64, end: i64) -> (Vec<Text>, Vec<String>) {
         let mut notes: Vec<String> = self.tracks.iter().filter_map(Track::note).collect();
         notes.extend(self.room.note());
@@ -267,7 +266,7 @@ impl Texts {
             if cues.is_empty() {
                 continue;
             }
-            // One at most is shown unasked.
+            // At most one is shown by default.
             about.default &= !has_default && !about.forced;
             has_default |= about.default;
             let name = format!("text-{}", texts.len() + 1);
@@ -312,7 +311,7 @@ fn placed(mut shown: Vec<Shown>, start: i64, end: i64) -> Vec<Cue> {
     cues.filter(|cue| cue.end_ms > cue.start_ms).collect()
 }
 
-/// The cue text of 3GPP timed text; none: there is nothing to read.
+/// The cue text of 3GPP timed text; `None`: it is empty.
 fn timed_text(data: &[u8]) -> Option<String> {
     let (length, rest) = data.split_first_chunk::<2>()?;
     let length = usize::from(u16::from_be_bytes(*length)).min(rest.len());
@@ -337,10 +336,10 @@ fn timed_text(data: &[u8]) -> Option<String> {
     markup.finish()
 }
 
-/// Bold, italic and underlined, as the flags of a style record have them.
+/// Bold, italic and underlined, from the flags of a style record.
 const FACES: [(u8, Style); 3] = [(1, Style::Bold), (2, Style::Italic), (4, Style::Underline)];
 
-/// The style records behind a text: from which character to which, and how they look (3GPP TS 26.245 §5.17.1.1).
+/// The style records after a text: from which character to which, and their style (3GPP TS 26.245 §5.17.1.1).
 fn styles(boxes: &[u8]) -> Vec<(usize, usize, u8)> {
     let Some((_, body)) = insides(boxes).find(|(kind, _)| kind == b"styl") else { return Vec::new() };
     let record = |record: &[u8]| {
@@ -361,7 +360,7 @@ pub(crate) fn fuzz(data: &[u8]) {
     }
 }
 
-/// A WebVTT cue of a file: its payload, and its settings. Those of MP4 lie in boxes.
+/// A WebVTT cue of a file: its payload, and its settings. In MP4 they are in boxes.
 fn web_vtt(data: &[u8], settings: String) -> Option<(String, String)> {
     let (mut payload, mut settings) = (data.to_vec(), settings.into_bytes());
     if insides(data).next().is_some_and(|(kind, _)| matches!(&kind, b"vttc" | b"vtte" | b"vtta")) {
@@ -382,7 +381,7 @@ fn web_vtt(data: &[u8], settings: String) -> Option<(String, String)> {
     let line = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(['\r', '\n'], " ");
     let text = String::from_utf8_lossy(&payload).replace('\r', "");
     let text = text.trim();
-    // Text has no zeros: these are other bytes than they are said to be.
+    // Text contains no zeros: these bytes are not what they are declared to be.
     (!text.is_empty() && !text.contains('\0')).then(|| (text.to_owned(), line(&settings).trim().to_owned()))
 }
 
@@ -406,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_on_in_the_next_document_is_one_cue() {
+    fn a_text_that_continues_in_the_next_document_is_one_cue() {
         let document =
             |shown: &str| format!("<tt xml:lang='de'><body><div>{shown}</div></body></tt>").into_bytes();
         let chosen = Chosen {

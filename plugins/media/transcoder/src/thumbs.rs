@@ -1,6 +1,6 @@
-//! The poster and the thumbnails of the seek bar: picks frames as they pass, scales them,
-//! lays them out in sheets and writes the WebVTT index (`file#xywh=x,y,w,h`). On a thread
-//! of its own, so that encoding does not wait; it never decodes.
+//! The poster and the thumbnails of the seek bar: picks frames as they pass, scales them, lays them out in
+//! sheets and writes the WebVTT index (`file#xywh=x,y,w,h`). On its own thread, so that encoding does not
+//! wait; it never decodes.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use crate::sink::{Sink, SinkError};
 
 /// Tiles in a row, and rows in a sheet.
 const GRID: usize = 10;
-/// Longer side of a tile's bound; the shorter follows the picture.
+/// Longer side of a tile's bound; the shorter follows the video.
 const TILE_HEIGHT: u32 = 90;
 const TILE_MAX_WIDTH: u32 = 240;
 const POSTER_MAX: u32 = 1280;
-/// Frames darker than this on average (of 255) make no poster.
+/// Frames darker than this on average (of 255) are no poster.
 const DARK: u64 = 32;
-/// Bright frames are looked for this long.
+/// Bright frames are searched for this long.
 const POSTER_PATIENCE_MS: u64 = 10_000;
 
 /// Why there are no thumbnails.
@@ -42,14 +42,14 @@ impl From<gst::glib::BoolError> for ThumbnailError {
     }
 }
 
-/// What is to be made.
+/// What to make.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wish {
     pub(crate) poster: bool,
     pub(crate) thumbnails: bool,
-    /// As the headers claim; it only sets the distance of the thumbnails.
+    /// As declared by the headers; it only sets the distance of the thumbnails.
     pub(crate) duration: Option<Duration>,
-    /// Shown size of the source.
+    /// Display size of the source.
     pub(crate) width: u32,
     pub(crate) height: u32,
 }
@@ -69,7 +69,7 @@ impl Thumbnails {
         let sink = Arc::clone(sink);
         let thread = std::thread::Builder::new().name("thumbnails".to_owned()).spawn(move || {
             crate::media::set_niceness(nice);
-            // Without thumbnails a content is still whole: say it and go on.
+            // A content is usable without thumbnails: report it and continue.
             if let Err(error) = make(wish, step_ms, &received, &sink) {
                 tracing::warn!(%error, "no thumbnails");
             }
@@ -90,7 +90,7 @@ impl Thumbnails {
         }
     }
 
-    /// No more frames: waits until everything is handed to the sink.
+    /// No more frames: waits until everything is passed to the sink.
     pub(crate) fn finish(mut self) {
         self.frames = None;
         if let Some(thread) = self.thread.take()
@@ -192,7 +192,7 @@ pub(crate) fn poster_size(width: u32, height: u32) -> (u32, u32) {
     (side(width), side(height))
 }
 
-/// A poster of rows of red, green and blue, each `stride` bytes behind the one before.
+/// A poster from rows of red, green and blue with this stride in bytes.
 pub(crate) fn poster(width: u32, height: u32, rows: &[u8], stride: usize) -> Result<Bytes, ThumbnailError> {
     let mut picture = blank(width, height, None)?;
     let to = picture.plane_stride()[0].unsigned_abs() as usize;
@@ -228,7 +228,7 @@ fn readable(
     Ok((frame, info))
 }
 
-/// A picture in memory, red, green and blue: what files of JPEG hold differs from the colours of videos.
+/// A picture in memory, red, green and blue: the colours of JPEG files differ from those of videos.
 type Picture = gst_video::VideoFrame<gst_video::video_frame::Writable>;
 
 fn blank(width: u32, height: u32, like: Option<&gst_video::VideoInfo>) -> Result<Picture, ThumbnailError> {
@@ -310,7 +310,7 @@ impl Sheets {
             let end = self.index.get(at + 1).copied().unwrap_or(start + step_ms);
             let (sheet, tile) = (at / (GRID * GRID), at % (GRID * GRID));
             let (x, y) = ((tile % GRID) as u32 * self.width, (tile / GRID) as u32 * self.height);
-            // The first one also covers what comes before its frame.
+            // The first one also covers the time before its frame.
             let start = if at == 0 { 0 } else { *start };
             let _ = write!(
                 text,

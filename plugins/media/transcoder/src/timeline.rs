@@ -1,27 +1,27 @@
-//! Turns the times that decoders give into the constant frame rate and the unbroken
-//! sound that renditions have: which frame goes where, which are repeated or dropped,
-//! where silence is needed. Pure arithmetic on nanoseconds; it never holds media.
+//! Turns the decoders' times into the constant frame rate and the continuous sound of renditions: the
+//! position of each frame, which are repeated or dropped, where silence is needed. Pure arithmetic on
+//! nanoseconds; it never holds media.
 
 use std::time::Duration;
 
 use crate::ladder::{AUDIO_RATE, Rate};
 
-/// A jump longer than this is a broken time stamp, not a pause: the timeline closes up.
+/// A jump longer than this is a broken timestamp, not a pause: the timeline closes the gap.
 pub(crate) const LONGEST_GAP: Duration = Duration::from_secs(3600);
 /// Sound may be this far off for a moment before it is corrected.
 const AUDIO_TOLERANCE: i64 = AUDIO_RATE as i64 / 25;
-/// And this far for long: after a join, or by a clock that runs differently.
+/// And this far for long: after a join, or with a clock that runs differently.
 const LASTING_TOLERANCE: i64 = AUDIO_RATE as i64 / 200;
-/// Samples that are long.
+/// Number of samples that counts as long.
 const LASTING: u64 = AUDIO_RATE as u64;
 
 /// What happens to a decoded frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Placement {
-    /// It is too close to the one before.
+    /// It is too close to the previous one.
     Drop,
-    /// The frame before is shown `repeats` times more, then this one at `index`. Before
-    /// the first frame there is none: then this one is repeated.
+    /// The previous frame is shown `repeats` times more, then this one at `index`. Before the first frame
+    /// there is none: then this one is repeated.
     Show {
         /// Index in the constant rate.
         index: u64,
@@ -44,8 +44,7 @@ impl FrameClock {
         Self { rate, origin: None, next: 0, dropped: 0 }
     }
 
-    /// Goes on with frame `next` of a clock whose first frame was shown at `first`
-    /// nanoseconds.
+    /// Continues with frame `next` of a clock whose first frame was shown at `first` nanoseconds.
     pub(crate) fn resumed(rate: Rate, first: i64, next: u64) -> Self {
         let mut clock = Self::new(rate);
         clock.place(first);
@@ -62,9 +61,9 @@ impl FrameClock {
     pub(crate) fn place(&mut self, time: i64) -> Placement {
         let longest = (self.rate.fps() * LONGEST_GAP.as_secs_f64()) as u64;
         let (origin, base) = *self.origin.get_or_insert_with(|| {
-            // The first frame fixes the phase: later ones are rounded relative to it, so
-            // that a start between two ticks does not make every frame a toss-up.
-            // Sound may begin up to a frame earlier, as encoders of it do: no frame is repeated for that.
+            // The first frame fixes the phase: later ones are rounded relative to it, so that a start between
+            // two ticks does not make every frame a toss-up. Sound may begin up to a frame earlier, because
+            // of encoder delay: no frame is repeated for that.
             let base = if is_first_frame(time, self.rate) { 0 } else { frames(time, self.rate) };
             (time, if base > longest as i64 { 0 } else { base as u64 })
         });
@@ -85,7 +84,7 @@ impl FrameClock {
         self.show(wanted as u64)
     }
 
-    /// How many times the last frame is shown again if it lasts until `end`, but at most for so long.
+    /// How many times the last frame is repeated if it lasts until `end`, up to this limit.
     pub(crate) fn finish(&mut self, end: i64, at_most: Duration) -> u64 {
         let Some((origin, base)) = self.origin else { return 0 };
         let wanted = base as i64 + frames(end.saturating_sub(origin), self.rate);
@@ -104,7 +103,7 @@ impl FrameClock {
     }
 }
 
-/// Whether a first frame that is shown so many nanoseconds after the start becomes the first of the presentation.
+/// Whether a first frame at this time, nanoseconds after the start, becomes the first of the presentation.
 pub(crate) fn is_first_frame(time: i64, rate: Rate) -> bool {
     time <= rate.time_ns(1) as i64 + 1_000_000
 }
@@ -121,7 +120,7 @@ fn frames(time: i64, rate: Rate) -> i64 {
 pub(crate) struct Splice {
     /// Samples of silence before it.
     pub(crate) silence: u64,
-    /// Samples of its beginning that are left out.
+    /// Samples dropped from its beginning.
     pub(crate) skip: u64,
 }
 
@@ -132,12 +131,12 @@ pub(crate) struct SampleClock {
     shift: i64,
     started: bool,
     overlapped: u64,
-    /// For so many samples it has been off by more than the lasting tolerance, always to the same side.
+    /// For this many samples it has been off by more than the lasting tolerance, always to the same side.
     off: (u64, bool),
 }
 
 impl SampleClock {
-    /// Goes on with sample `next`.
+    /// Continues with sample `next`.
     pub(crate) fn resumed(next: u64) -> Self {
         Self { next, ..Self::default() }
     }
@@ -231,7 +230,7 @@ mod tests {
         for (off, silence, skip) in [(24, 1152, 0), (-24, 0, 1024)] {
             let mut clock = SampleClock::default();
             clock.place(0, 1024);
-            // The time is always the same so much ahead of what was laid down.
+            // The time is always ahead by the same amount.
             let splices: Vec<_> = (0..60).map(|_| unit(&mut clock, off)).collect();
             let changed: Vec<_> = splices.iter().filter(|splice| splice.silence + splice.skip > 0).collect();
             assert_eq!(changed.len(), 1, "{off}");
@@ -262,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_on_places_frames_as_one_that_never_stopped() {
+    fn a_clock_that_continues_places_frames_as_one_that_never_stopped() {
         let rate = Rate::new(30_000, 1_001);
         let time = |index: u64| 20 * MS + (index as f64 * 1001.0 / 30.0).round() as i64 * MS;
         let mut whole = FrameClock::new(rate);
@@ -308,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_starts_over_goes_on_after_two_seconds() {
+    fn a_clock_that_starts_over_continues_after_two_seconds() {
         let mut clock = FrameClock::new(Rate::new(10, 1));
         for index in 0..100 {
             clock.place(index * 100 * MS);

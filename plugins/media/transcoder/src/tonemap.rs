@@ -6,11 +6,11 @@ use ffmpeg_next::{color, format, frame};
 /// Edge of the table: a Hald picture of level 8 has 64 nodes a channel.
 const NODES: usize = 64;
 const EDGE: u32 = 512;
-/// What white is in the result, nits.
+/// The white of the result, nits.
 const WHITE: f64 = 203.0;
 /// Screens of the web.
 const GAMMA: f64 = 2.2;
-/// Brightest light of sources that do not say it, and of hybrid log-gamma.
+/// Peak luminance of sources that do not state it, and of hybrid log-gamma.
 pub(crate) const USUAL_PEAK: u32 = 1_000;
 
 /// Linear BT.2020 to linear BT.709 (BT.2087-0 annex 2).
@@ -20,13 +20,13 @@ const GAMUT: [[f64; 3]; 3] = [
     [-0.018_151, -0.100_579, 1.118_730],
 ];
 
-/// Light of a PQ signal, nits (BT.2100-2 table 4).
+/// Luminance of a PQ signal, nits (BT.2100-2 table 4).
 fn pq_light(signal: f64) -> f64 {
     let power = signal.clamp(0.0, 1.0).powf(1.0 / M2);
     10_000.0 * ((power - C1).max(0.0) / (C2 - C3 * power)).powf(1.0 / M1)
 }
 
-/// The PQ signal of a light.
+/// The PQ signal of a luminance.
 fn pq_signal(nits: f64) -> f64 {
     let power = (nits.max(0.0) / 10_000.0).powf(M1);
     ((C1 + C2 * power) / (1.0 + C3 * power)).powf(M2)
@@ -38,7 +38,7 @@ const C1: f64 = 3424.0 / 4096.0;
 const C2: f64 = 2413.0 / 4096.0 * 32.0;
 const C3: f64 = 2392.0 / 4096.0 * 32.0;
 
-/// Light of the scene of a hybrid log-gamma signal, 0 to 1 (BT.2100-2 table 5).
+/// Scene light of a hybrid log-gamma signal, 0 to 1 (BT.2100-2 table 5).
 fn hlg_scene(signal: f64) -> f64 {
     const A: f64 = 0.178_832_77;
     let (b, signal) = (1.0 - 4.0 * A, signal.clamp(0.0, 1.0));
@@ -46,7 +46,7 @@ fn hlg_scene(signal: f64) -> f64 {
     if signal <= 0.5 { signal * signal / 3.0 } else { (((signal - c) / A).exp() + b) / 12.0 }
 }
 
-/// The light that a screen of 1,000 nits shows of it (BT.2100-2 table 5).
+/// The luminance that a screen of 1,000 nits shows of it (BT.2100-2 table 5).
 fn hlg_light(signal: [f64; 3]) -> [f64; 3] {
     let scene = signal.map(hlg_scene);
     let luminance = 0.2627 * scene[0] + 0.6780 * scene[1] + 0.0593 * scene[2];
@@ -54,7 +54,7 @@ fn hlg_light(signal: [f64; 3]) -> [f64; 3] {
     scene.map(|light| gain * light)
 }
 
-/// Maps a light of up to `peak` into what lies under white: untouched up to the knee, and rolled off above it.
+/// Maps a luminance of up to `peak` to below white: unchanged up to the knee, and rolled off above it.
 fn roll_off(nits: f64, peak: f64) -> f64 {
     if peak <= WHITE {
         return nits.min(WHITE);
@@ -78,7 +78,8 @@ fn roll_off(nits: f64, peak: f64) -> f64 {
 /// A colour of the source in BT.709, both as signals from 0 to 1.
 fn mapped(signal: [f64; 3], is_hlg: bool, peak: f64) -> [f64; 3] {
     let light = if is_hlg { hlg_light(signal) } else { signal.map(pq_light) };
-    // All three by the same factor keep their hue and become garish, each by itself pales and turns: half of both.
+    // The same factor for all three keeps the hue but is garish; mapping each alone pales and shifts it: half
+    // of both.
     let brightest = light.iter().copied().fold(1e-6, f64::max);
     let factor = roll_off(brightest, peak) / brightest;
     let light = light.map(|light| (light * factor + roll_off(light, peak)) / 2.0 / WHITE);
@@ -106,20 +107,19 @@ pub(crate) fn table(transfer: color::TransferCharacteristic, peak: u32) -> frame
     picture
 }
 
-/// The arguments of the filter by which the table comes in.
+/// The arguments of the filter that reads the table.
 pub(crate) fn table_arguments() -> String {
     format!("video_size={EDGE}x{EDGE}:pix_fmt=rgb48le:time_base=1/1:pixel_aspect=1/1")
 }
 
-/// The brightest light of a picture that says so itself, nits: as its content has it, else as the screen that it was
-/// graded on.
+/// The peak luminance that a picture states, nits: that of its content, else of its mastering display.
 pub(crate) fn peak(picture: &frame::Video) -> u32 {
     let number = |data: &[u8], at: usize| {
         data.get(at..).and_then(|rest| rest.first_chunk::<4>()).map(|bytes| u32::from_ne_bytes(*bytes))
     };
     let content =
         picture.side_data(frame::side_data::Type::ContentLightLevel).and_then(|data| number(data.data(), 0));
-    // Two pairs for each primary and one for white come before the darkest and the brightest.
+    // Two pairs for each primary and one for white come before the minimum and the maximum.
     let graded = picture.side_data(frame::side_data::Type::MasteringDisplayMetadata).and_then(|data| {
         let (numerator, denominator) = (number(data.data(), 72)?, number(data.data(), 76)?);
         numerator.checked_div(denominator)

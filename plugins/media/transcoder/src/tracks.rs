@@ -1,4 +1,5 @@
-//! What a file says of its sounds and its texts, in the terms of the platform: languages by BCP 47, names and flags.
+//! The properties of a file's sounds and texts, in the terms of the platform: languages by BCP 47, names and
+//! flags.
 
 use ffmpeg_next::Stream;
 use ffmpeg_next::format::stream::Disposition;
@@ -8,29 +9,29 @@ const LABEL_CHARS: usize = 64;
 /// And of a chapter's title.
 pub(crate) const TITLE_CHARS: usize = 200;
 
-/// What is known of a sound or a text besides its media.
+/// The properties of a sound or a text besides its media.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct About {
-    /// BCP 47; empty: not known.
+    /// BCP 47; empty: unknown.
     pub language: String,
-    /// As the file calls it; may be empty.
+    /// The file's name for it; may be empty.
     pub label: String,
-    /// It plays, or is shown, unless the viewer chose another.
+    /// The default: it plays, or is shown, unless the viewer chose another.
     pub default: bool,
-    /// Somebody's commentary.
+    /// A commentary.
     pub commentary: bool,
-    /// Of sound: describes the picture to those who do not see it.
+    /// Of sound: describes the video to viewers who do not see it.
     pub described: bool,
-    /// Of text: for those who do not hear.
+    /// Of text: for viewers who do not hear.
     pub hearing_impaired: bool,
-    /// Of text: what everybody has to read.
+    /// Of text: forced, every viewer needs to read it.
     pub forced: bool,
 }
 
 impl About {
     pub(crate) fn of(stream: &Stream<'_>) -> Self {
         let metadata = stream.metadata();
-        // The bytes are the file's: they may be no UTF-8.
+        // The bytes are the file's: they may not be UTF-8.
         let text =
             |key: &str| metadata.get(key).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         let label = text("title").map(|title| clean(&title, LABEL_CHARS)).unwrap_or_default();
@@ -52,13 +53,13 @@ impl About {
     }
 }
 
-/// Text from a file as a line of its own.
+/// Text from a file as a single line.
 pub(crate) fn clean(text: &str, characters: usize) -> String {
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(characters).collect();
     text.trim().to_owned()
 }
 
-/// The three letters that files use for some languages, beside those of the language itself (ISO 639-2, table B).
+/// The three-letter codes that files use for some languages besides the usual ones (ISO 639-2, table B).
 const BIBLIOGRAPHIC: [(&str, &str); 20] = [
     ("alb", "sq"),
     ("arm", "hy"),
@@ -82,7 +83,7 @@ const BIBLIOGRAPHIC: [(&str, &str); 20] = [
     ("wel", "cy"),
 ];
 
-/// The language as BCP 47 has it: two letters where there are two (RFC 5646 §2.2.1). Empty: none that is known.
+/// The language as BCP 47: two letters where there are two (RFC 5646 §2.2.1). Empty: unknown.
 pub(crate) fn language(code: &str) -> String {
     let code = code.trim().to_lowercase();
     let (first, rest) =
@@ -95,7 +96,7 @@ pub(crate) fn language(code: &str) -> String {
     };
     let first =
         match bibliographic.or_else(|| known().map(|found| found.to_639_1().unwrap_or(found.to_639_3()))) {
-            // "Not determined", "none" and "several" are no languages to choose.
+            // "Undetermined", "none" and "multiple" are no languages to choose.
             Some("und" | "zxx" | "mul" | "mis") | None => return String::new(),
             Some(found) => found,
         };
@@ -119,7 +120,7 @@ pub(crate) fn language(code: &str) -> String {
     tag
 }
 
-/// The word for a place in a row, from 1: `first`.
+/// The ordinal of a position, from 1: `first`.
 pub(crate) fn ordinal(place: usize) -> String {
     const WORDS: [&str; 10] =
         ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"];

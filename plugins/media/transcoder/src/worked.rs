@@ -1,5 +1,5 @@
-//! How much of a source an encode has worked on: the longest of its renditions, as far as it is made. What an earlier
-//! run made does not count.
+//! The work of an encode on a source: the longest of its renditions, as far as it is encoded. Results of an
+//! earlier run do not count.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

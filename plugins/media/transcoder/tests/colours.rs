@@ -1,5 +1,5 @@
-//! Colours, compared with conversions that are computed here or by the system's ffmpeg: high dynamic range is mapped by
-//! BT.2390, and what is of standard range comes out as it went in, in renditions, poster and thumbnails alike.
+//! Colours, compared with conversions that are computed here or by the system's ffmpeg: high dynamic range is
+//! mapped by BT.2390, and standard range is unchanged, in renditions, poster and thumbnails alike.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
@@ -11,7 +11,7 @@ use std::process::Command;
 use streamgate_transcoder::encode::Options;
 use support::{Encoded, encode_file, ffmpeg, joined, quick, top};
 
-/// Colours are compared, not what the encoder leaves out.
+/// Colours are compared, not compression artefacts.
 fn fine() -> Options {
     Options { quality: 8, ..quick() }
 }
@@ -43,8 +43,8 @@ fn psnr(one: &[u8], other: &[u8]) -> f64 {
 const AS_RGB: &str =
     "scale=in_color_matrix=bt709:in_range=tv:out_range=pc:flags=accurate_rnd+full_chroma_int,format=rgb24";
 
-/// Report BT.2390 as it is written there: the light of each primary by itself, target peak 203 nits, and displays of
-/// BT.1886 and of the web between which a picture is graded.
+/// Report BT.2390 as written there: the light of each primary separately, target peak 203 nits, and displays
+/// of BT.1886 and of the web between which a picture is graded.
 mod bt2390 {
     const M1: f64 = 2610.0 / 16384.0;
     const M2: f64 = 2523.0 / 32.0;
@@ -167,7 +167,7 @@ fn pictures_of_standard_range_keep_their_colours_whatever_their_matrix_and_range
         let reference = if primaries == "bt2020" { narrowed } else { as_is };
         let right = first_picture(&source, &format!("{reference},format=gbrp"), "rgb24");
         let file = top_file(&encoded);
-        // As a player does: by what the rendition says of itself.
+        // As a player does: by the rendition's own metadata.
         let said = first_picture(
             &file,
             "scale=out_range=pc:flags=accurate_rnd+full_chroma_int,format=rgb24",
@@ -176,7 +176,7 @@ fn pictures_of_standard_range_keep_their_colours_whatever_their_matrix_and_range
         let rendition = psnr(&said, &right);
         let poster = psnr(&first_picture(&out.join("poster.jpg"), "null", "rgb24"), &right);
         eprintln!("{name}: rendition {rendition:.1} dB, poster {poster:.1} dB");
-        // Colours that BT.709 does not have end at its border, where the subsampled chroma differs most.
+        // Colours outside of BT.709 end at its border, where the subsampled chroma differs most.
         let least = if primaries == "bt2020" { 30.0 } else { 38.0 };
         assert!(rendition >= least, "{name}: the rendition is {rendition:.1} dB from what it was");
         assert!(poster >= least.min(32.0) - 2.0, "{name}: the poster is {poster:.1} dB from what it was");

@@ -101,7 +101,8 @@ fn the_picture_block_of_ogg_is_a_cover() {
     cover(at, "cover.png", (320, 320), ["red", "blue"]);
     let picture = std::fs::read(at.join("cover.png")).unwrap();
     let number = |number: usize| u32::try_from(number).unwrap().to_be_bytes();
-    // Its kind (3: front cover), its type, no words, its size, and what it is (RFC 9639 §8.8).
+    // Its kind (3: front cover), its type, an empty description, its size, and its properties (RFC 9639
+    // §8.8).
     let block = [
         &number(3)[..],
         &number(9),
@@ -201,7 +202,7 @@ fn a_cover_that_is_too_large_or_broken_is_named_and_the_sound_is_taken() {
 
     let mut bytes = std::fs::read(&path).unwrap();
     let header = bytes.windows(4).position(|part| part == b"IHDR").unwrap();
-    // Of a picture of a few bytes it says that it is 60,000 times 60,000.
+    // A picture of a few bytes that declares 60,000 times 60,000 pixels.
     bytes[header + 4..header + 12].copy_from_slice(&[0, 0, 0xea, 0x60, 0, 0, 0xea, 0x60]);
     let lies = at.join("lies.mp3");
     std::fs::write(&lies, &bytes).unwrap();

@@ -48,13 +48,13 @@ fn clips_around_the_length_of_a_segment_are_complete() {
         check_rules(&encoded);
         assert_eq!(encoded.taken.renditions.len(), 4);
         for name in ["234p", "360p"] {
-            // The sound and what its encoder fills up last 1.045 s, and the last picture as long.
+            // The sound and its encoder's padding last 1.045 s, and the last frame as long.
             assert_eq!(frames(&encoded.folder, name), count.max(26) as usize, "{name}");
         }
     }
 }
 
-/// Four slides full of letters, three seconds each, as an encoder that wants few key frames stores them.
+/// Four slides full of letters, three seconds each, stored with few key frames.
 fn slides(folder: &std::path::Path) -> std::path::PathBuf {
     const WIDTH: usize = 640;
     const HEIGHT: usize = 360;
@@ -120,7 +120,7 @@ fn poster_and_thumbnails_are_made() {
 #[test]
 fn sound_stays_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
-    // Uncompressed sound: an encoder of the source's would add a delay of its own.
+    // Uncompressed sound: an encoder of the source would add a delay of its own.
     let ticks = "audiotestsrc wave=ticks num-buffers=400 samplesperbuffer=441 ! \
                  audio/x-raw,format=S16LE,rate=44100,channels=2 ! matroskamux";
     let source = clip(folder.path(), "clip.mkv", ticks);
@@ -177,7 +177,7 @@ fn two_passes_give_what_one_gives_with_the_watchable_rung_first() {
     assert_eq!(frames(&encoded.folder, "360p"), 126);
 }
 
-/// Stops the encode, like a crash, once it has taken so many segments.
+/// Stops the encode, like a crash, after this many segments.
 struct Breaking {
     inner: Arc<DirectorySink>,
     control: Arc<Control>,
@@ -215,7 +215,7 @@ impl Sink for Breaking {
 }
 
 #[test]
-fn a_broken_encode_goes_on_where_it_stopped() {
+fn an_interrupted_encode_continues_where_it_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let source = mp4(folder.path(), "clip.mp4", 260, SMALL, 10);
     let whole = encode_file(&source, &folder.path().join("whole"), &quick()).unwrap();
@@ -240,7 +240,7 @@ fn a_broken_encode_goes_on_where_it_stopped() {
             let times =
                 |of: &[Segment]| of.iter().map(|s| (s.number, s.start, s.duration)).collect::<Vec<_>>();
             assert_eq!(times(&found.segments), times(&expected.segments), "{name} after {after}");
-            // Segments of the first attempt are the very ones it wrote, the short one at the end too.
+            // Segments of the first attempt are the very ones it wrote, including the short one at the end.
             for segment in before.renditions.get(name).map_or(&[][..], |written| &written.segments) {
                 assert_eq!(found.segments[segment.number as usize], *segment, "{name} after {after}");
             }
@@ -252,7 +252,7 @@ fn a_broken_encode_goes_on_where_it_stopped() {
 }
 
 #[test]
-fn a_long_encode_goes_on_in_the_middle_with_the_same_pictures_and_sound() {
+fn a_long_encode_continues_in_the_middle_with_the_same_pictures_and_sound() {
     let picture = "videotestsrc num-buffers=400 pattern=ball ! video/x-raw,width=160,height=90,framerate=10/1 ! \
                    x264enc speed-preset=veryfast bframes=2 key-int-max=70 ! h264parse";
     let sound = "audiotestsrc wave=ticks num-buffers=4000 samplesperbuffer=441 ! \

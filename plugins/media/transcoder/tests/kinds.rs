@@ -1,5 +1,6 @@
-//! Inputs of many kinds, each made by the system's ffmpeg as the test runs: containers, codecs, layouts, rates, sizes,
-//! times and colours, crossed. What is right for each stands in the tables of `kinds/`; `docs/reference/media.md` lists them.
+//! Inputs of many kinds, each made by the system's ffmpeg as the test runs: containers, codecs, layouts,
+//! rates, sizes, times and colours, crossed. The expected results are in the tables of `kinds/`;
+//! `docs/reference/media.md` lists them.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
@@ -15,10 +16,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use kinds::make::Encoders;
 use kinds::{Kind, all, judge, make, page};
 
-/// So many have to be made, or the machine's ffmpeg tells too little.
+/// At least this many have to be made, or the machine's ffmpeg is not enough for a verdict.
 const LEAST: usize = 100;
 
-/// What became of one input.
+/// The result of one input.
 enum Outcome {
     Right,
     Skipped(String),
@@ -45,7 +46,7 @@ fn words(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
-/// Runs all kinds side by side, as many at a time as there are processors.
+/// Runs all kinds side by side, as many concurrently as there are processors.
 fn outcomes(wanted: &[Kind]) -> BTreeMap<&'static str, Outcome> {
     let folder = tempfile::tempdir().unwrap();
     let encoders = Encoders::of_this_machine();

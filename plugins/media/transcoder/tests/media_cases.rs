@@ -1,5 +1,5 @@
-//! Small inputs of kinds that people really have, which lie in a folder that `STREAMGATE_TEST_CASES` names. In most of
-//! them the picture flashes white for a frame at each whole second, and the sound beeps at the same moment.
+//! Small real-world inputs from the folder that `STREAMGATE_TEST_CASES` names. In most of them the video
+//! flashes white for a frame at each whole second, and the audio beeps at the same time.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use support::{Encoded, check_rules, decoded, encode_file, joined, quick, samples, top};
 
-/// Picture and sound may be so far from each other, in seconds: a frame, and what sampling adds.
+/// Maximum distance of video and audio, in seconds: a frame, and sampling error.
 const IN_STEP: f64 = 0.045;
 
 struct Case {
@@ -18,7 +18,7 @@ struct Case {
     frames: u64,
     /// Seconds.
     sound: f64,
-    /// Seconds at which the sound beeps, to the nearest whole.
+    /// Seconds at which the audio beeps, to the nearest whole.
     beeps: &'static [u64],
 }
 
@@ -55,7 +55,7 @@ fn encoded(name: &str, out: &Path) -> Option<Encoded> {
     Some(encoded)
 }
 
-/// When each white frame is shown, seconds, and how many frames there are.
+/// The time of each white frame, seconds, and the number of frames.
 fn flashes(encoded: &Encoded) -> (Vec<f64>, u64) {
     let luma = "videoconvert ! video/x-raw,format=GRAY8 ! videoscale ! video/x-raw,width=16,height=16";
     let frames = decoded(&joined(&encoded.folder, top(encoded).0), luma);
@@ -65,7 +65,7 @@ fn flashes(encoded: &Encoded) -> (Vec<f64>, u64) {
     (white.collect(), frames.len() as u64)
 }
 
-/// When each beep begins, seconds, and how long the sound is.
+/// The start of each beep, seconds, and the length of the audio.
 fn beeps(encoded: &Encoded) -> (Vec<f64>, f64) {
     let (mut found, mut last, mut at) = (Vec::new(), None, 0u64);
     for sample in samples(encoded, "audio-128k") {
@@ -114,7 +114,7 @@ fn each_case_is_whole_and_picture_and_sound_stay_together() {
 fn the_sound_that_the_file_names_as_default_is_taken_and_it_is_the_same_one_each_time() {
     let out = tempfile::tempdir().unwrap();
     let Some(first) = encoded("two_languages.mp4", out.path()) else { return };
-    // The head of a rendition says when it was made.
+    // The head of a rendition contains its creation time.
     let bytes = |encoded: &Encoded| {
         let segment =
             |number: u32| std::fs::read(encoded.folder.join(format!("audio-128k/{number}.m4s"))).unwrap();
@@ -161,7 +161,7 @@ fn captions_in_the_picture_and_subtitles_beside_it_can_be_read_and_chapters_are_
 }
 
 #[test]
-fn a_sound_that_nobody_can_decode_is_left_out_by_name_and_takes_no_other_with_it() {
+fn an_undecodable_sound_is_left_out_by_name_and_takes_no_other_with_it() {
     let out = tempfile::tempdir().unwrap();
     let Some(encoded) = encoded("aac_then_apac.mov", out.path()) else { return };
     let note = "The second sound track, apac, was left out: this server cannot decode it.";

@@ -1,4 +1,4 @@
-//! Files that are damaged, unusual, or no media at all: each ends with a reason or whole.
+//! Files that are damaged, unusual, or no media at all: each is refused with a reason or encoded whole.
 
 #![allow(clippy::unwrap_used)]
 
@@ -54,7 +54,7 @@ fn what_is_no_media_is_refused_with_a_reason() {
         assert!(reason.contains(expected), "{name}: {reason}");
         assert!(reason.ends_with('.') && reason.len() > 15, "{name}: {reason}");
     }
-    assert!(!out.exists(), "nothing was written");
+    assert!(!out.exists(), "no output exists");
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn six_channels_become_two() {
             video(50, SMALL)
         ),
     );
-    // The sound lasts 2.15 s, and the last picture as long.
+    // The audio lasts 2.15 s, and the last frame as long.
     let encoded = whole(&surround, 54);
     assert_eq!(encoded.taken.facts.audio_channels, 6);
     assert!(matches!(

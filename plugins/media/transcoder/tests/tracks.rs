@@ -1,4 +1,4 @@
-//! The sounds, texts and chapters of a file: which of them viewers can choose, and what they are called.
+//! The sounds, texts and chapters of a file: which of them viewers can choose, and their names.
 
 #![allow(clippy::unwrap_used)]
 
@@ -30,7 +30,7 @@ fn sounds(encoded: &Encoded) -> Vec<Rendition> {
     sounds
 }
 
-/// How often the sound of a rendition crosses zero each second, which is twice its tone.
+/// How often the audio of a rendition crosses zero each second, which is twice its tone.
 fn tone(encoded: &Encoded, rendition: &str) -> usize {
     let samples = samples(encoded, rendition);
     let second = &samples[48_000..96_000];
@@ -70,7 +70,7 @@ fn every_sound_can_be_chosen_and_the_default_one_comes_first() {
     assert_eq!((sounds[0].about.language.as_str(), sounds[0].about.commentary), ("de", false));
     assert_eq!((sounds[1].about.label.as_str(), sounds[1].about.commentary), ("Director", true));
     assert!(sounds[2].about.described && !sounds[2].about.commentary);
-    // All are as long as the picture.
+    // All are as long as the video.
     for written in encoded.taken.renditions.values() {
         let last = written.segments.last().unwrap();
         let end = (last.start + last.duration) as f64 / f64::from(written.rendition.timescale);
@@ -275,7 +275,7 @@ fn a_sound_that_breaks_off_is_silent_from_there_on_and_is_named() {
          -preset ultrafast -c:a aac"
     );
     let path = ffmpeg(folder.path(), &arguments, "broken.mp4");
-    // Of the second sound nothing after two seconds is as it was.
+    // Of the second sound nothing after two seconds is unchanged.
     let listed = std::process::Command::new("ffprobe")
         .args([
             "-v",
@@ -332,7 +332,7 @@ fn a_second_picture_behind_the_first_one_is_named() {
 }
 
 #[test]
-fn a_sound_of_a_second_recording_that_goes_on_with_none_is_named() {
+fn a_sound_of_a_second_recording_that_continues_none_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let make = |pid: u32, sounds: &str, name: &str| {
         let arguments = format!(

@@ -1,5 +1,4 @@
-//! What the audit log says of uploads: who began, completed and terminated which, and what ended
-//! without anybody's word.
+//! Audit log entries of uploads: who began, completed and terminated which, and which ended automatically.
 
 use streamgate_contracts::audit::{By, Entry};
 use streamgate_contracts::db::Batch;
@@ -10,12 +9,12 @@ use streamgate_plugin_api::fair::Holder;
 use crate::fault::Fault;
 use crate::store::{self, Kind, Upload};
 
-/// Whoever sent a request: for the shares and for the audit log.
+/// The sender of a request: for the limits per caller and for the audit log.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) holder: Holder,
     pub(crate) by: By,
-    /// Looks after the uploads of others.
+    /// May manage the uploads of others.
     admin: bool,
 }
 
@@ -25,7 +24,7 @@ impl Caller {
         Self { holder: Holder::of(headers), by: By::of(headers), admin }
     }
 
-    /// The upload, if it is theirs. Of another principal's nobody learns that it is there.
+    /// The upload, if it is theirs. Another principal's upload appears not to exist.
     pub(crate) fn own(&self, upload: Upload) -> Result<Upload, Fault> {
         let owner = store::principal_of(&upload.owner);
         let theirs = self.admin || owner.is_none_or(|owner| owner == self.by.principal);
@@ -33,23 +32,23 @@ impl Caller {
     }
 }
 
-/// An upload that somebody began.
+/// An upload was created.
 pub(crate) fn begun(upload: &Upload, batch: Batch) -> Batch {
     upload.sender.note(batch, "upload.create", &upload.id, described(upload))
 }
 
-/// An upload that has all its bytes: whoever sent the last of them completed it.
+/// An upload has all its bytes: the sender of the last ones completed it.
 pub(crate) fn completed(upload: &Upload, batch: Batch) -> Batch {
     upload.sender.note(batch, "upload.finish", &upload.id, described(upload))
 }
 
-/// An upload that somebody ends; none where nobody signs in.
+/// An upload was terminated by a caller; `None` without authentication.
 pub(crate) fn terminated(upload: &Upload, by: &By) -> Option<Entry> {
     let detail = format!("{}; {} bytes were there", described(upload), upload.received);
     (!by.principal.is_empty()).then(|| by.changed("upload.terminate", &upload.id, detail))
 }
 
-/// An upload that ends without anybody's word; none where nobody signs in.
+/// An upload ended automatically; `None` without authentication.
 pub(crate) fn expired(upload: &Upload) -> Option<Entry> {
     let detail = format!("{}; {} bytes were there", described(upload), upload.received);
     by_nobody("upload.expire", upload, detail)
@@ -65,8 +64,7 @@ fn by_nobody(action: &str, upload: &Upload, detail: String) -> Option<Entry> {
 }
 
 fn described(upload: &Upload) -> String {
-    let size =
-        upload.length.map_or_else(|| "of a size not known yet".to_owned(), |bytes| format!("{bytes} bytes"));
+    let size = upload.length.map_or_else(|| "of unknown size".to_owned(), |bytes| format!("{bytes} bytes"));
     match upload.kind {
         Kind::Partial => format!("a part, {size}"),
         Kind::Final => format!("{}, {size}, joined from {} parts", named(upload), upload.parts.len()),

@@ -17,7 +17,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A body's digest in the making, and what it must come to.
+/// A body's digest being computed, and the expected one.
 #[derive(Debug, Clone)]
 pub(crate) struct Checksum {
     running: Running,
@@ -36,7 +36,7 @@ impl Checksum {
     /// Reads `<algorithm> <Base64 of the digest>`.
     ///
     /// # Errors
-    /// 400 for an algorithm that is not offered and for a digest of the wrong form.
+    /// 400 for an unsupported algorithm and for a digest of the wrong form.
     pub(crate) fn parse(value: &[u8]) -> Result<Self, Fault> {
         let refuse = |problem: String| Fault::header(UPLOAD_CHECKSUM_NAME, problem);
         let text = std::str::from_utf8(value).ok().filter(|text| text.is_ascii() && text.len() <= 256);
@@ -54,7 +54,7 @@ impl Checksum {
         Ok(Self { running, expected })
     }
 
-    /// The next bytes of the body.
+    /// Adds the next bytes of the body.
     pub(crate) fn update(&mut self, data: &[u8]) {
         match &mut self.running {
             Running::Sha1(digest) => digest.update(data),
@@ -64,7 +64,7 @@ impl Checksum {
         }
     }
 
-    /// Whether the body came as it was sent.
+    /// Whether the body arrived unchanged.
     pub(crate) fn holds(self) -> bool {
         let digest = match self.running {
             Running::Sha1(digest) => digest.finalize().to_vec(),
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Of the body `hello world`, made by the tools of the trade.
+    /// Of the body `hello world`, computed with standard tools.
     const HELLO: [&str; 4] = [
         "sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=",
         "sha256 uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek=",

@@ -1,4 +1,4 @@
-//! Pages of other origins that upload.
+//! Uploads from pages of other origins.
 
 use http::HeaderValue;
 use streamgate_plugin_api::cors::Cors;

@@ -1,5 +1,5 @@
-//! What uploads need from the rest of the system besides their database. It exists so that
-//! tests can drive the whole plugin without a kernel.
+//! The other plugins that uploads need, besides their database. A separate type, so that tests can run the
+//! whole plugin without a kernel.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use tonic::{Code, Status};
 
 use crate::store::{self, Upload};
 
-/// Where contents wait to be encoded.
+/// The queue of contents to be encoded.
 const QUEUE: &str = "transcode";
 const DEADLINE: Duration = Duration::from_secs(15);
 
@@ -29,9 +29,9 @@ pub struct Dependencies {
     pub(crate) contents: Client,
     catalogue: CatalogueClient<Client>,
     jobs: JobsClient<Client>,
-    /// The `auth` capability, which keeps the audit log and says how much who may use.
+    /// The `auth` capability, which keeps the audit log and knows the quotas.
     pub(crate) auth: Client,
-    /// Where events go.
+    /// The destination of events.
     pub(crate) bus: Bus,
 }
 
@@ -55,7 +55,7 @@ impl Dependencies {
         soon(self.catalogue.clone().create(request)).await.map(drop)
     }
 
-    /// The upload's content; none if it was deleted.
+    /// The upload's content; `None` if it was deleted.
     pub(crate) async fn content(&self, id: &str) -> Result<Option<Content>, Status> {
         match soon(self.catalogue.clone().get(GetRequest { id: id.to_owned() })).await {
             Ok(content) => Ok(Some(content)),
@@ -83,7 +83,7 @@ impl Dependencies {
         soon(self.catalogue.clone().update(request)).await.map(drop)
     }
 
-    /// The upload cannot become a content any more.
+    /// The upload can no longer become a content.
     pub(crate) async fn content_failed(&self, id: &str, reason: &str) -> Result<(), Status> {
         let request = UpdateRequest {
             id: id.to_owned(),
@@ -102,7 +102,7 @@ impl Dependencies {
         }
     }
 
-    /// How much a principal may use. An `auth` that knows no limits has none.
+    /// The quota of a principal. An `auth` without quotas has none.
     pub(crate) async fn quota(&self, principal: &str) -> Result<QuotaResponse, Status> {
         let request = QuotaRequest { principal: principal.to_owned() };
         match soon(AuthClient::new(self.auth.clone()).quota(request)).await {
@@ -111,26 +111,26 @@ impl Dependencies {
         }
     }
 
-    /// Whether there is such a principal. While `auth` does not say, there is.
+    /// Whether a principal exists. While `auth` does not answer, it does.
     pub(crate) async fn knows(&self, principal: &str) -> bool {
         let request = FindRequest { names: vec![principal.to_owned()] };
         let found = soon(AuthClient::new(self.auth.clone()).find(request)).await;
         found.map_or(true, |found| found.people.iter().any(|person| person.principal == principal))
     }
 
-    /// The bytes that the contents of a principal take.
+    /// The bytes that a principal's contents use.
     pub(crate) async fn usage(&self, principal: &str) -> Result<u64, Status> {
         let request = UsageRequest { owner: principal.to_owned() };
         soon(self.catalogue.clone().usage(request)).await.map(|usage| usage.bytes)
     }
 
-    /// What of the encoders a principal has, and may have.
+    /// A principal's use of the encoders, and its limits.
     pub(crate) async fn share(&self, principal: &str) -> Result<ShareResponse, Status> {
         let request = ShareRequest { queue: QUEUE.into(), owner: principal.to_owned() };
         soon(self.jobs.clone().share(request)).await
     }
 
-    /// Asks for the content to be encoded. Asking again while the job is unfinished is harmless.
+    /// Enqueues the encoding of the content. Repeating it while the job is unfinished is harmless.
     pub(crate) async fn enqueue_transcode(&self, id: &str, owner: &str) -> Result<(), Status> {
         let request = EnqueueRequest {
             queue: QUEUE.into(),

@@ -1,11 +1,11 @@
-//! Work that is done where it is awaited, and goes on without whoever awaited it.
+//! Work that runs where it is awaited, and continues if its caller is dropped.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// A future that is driven by whoever awaits it: the bytes of a body are taken where they arrive, and no other thread
-/// is woken for each of them. Dropped before its end, it goes on in a task of its own.
+/// A future that its awaiting task drives: the bytes of a body are processed where they arrive, and no other
+/// thread is woken for each of them. Dropped before its end, it continues in its own task.
 pub(crate) struct ToTheEnd<T: Send + 'static>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
 
 impl<T: Send + 'static> ToTheEnd<T> {
@@ -18,7 +18,7 @@ impl<T: Send + 'static> Future for ToTheEnd<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        // Put back only when it waits: what ended or panicked does not go on.
+        // Put back only while it is pending: a finished or panicked future does not continue.
         let Some(mut work) = self.0.take() else { return Poll::Pending };
         let polled = work.as_mut().poll(cx);
         if polled.is_pending() {
@@ -43,13 +43,13 @@ mod tests {
     use tokio::sync::oneshot;
 
     #[tokio::test]
-    async fn whoever_awaits_it_gets_what_it_makes() {
+    async fn awaiting_it_returns_its_result() {
         let here = std::thread::current().id();
         assert_eq!(ToTheEnd::new(async { std::thread::current().id() }).await, here);
     }
 
     #[tokio::test]
-    async fn it_goes_on_when_nobody_waits_for_it_any_more() {
+    async fn it_continues_when_it_is_no_longer_awaited() {
         let (go, gone) = oneshot::channel::<()>();
         let (done, ended) = oneshot::channel();
         let mut work = Box::pin(ToTheEnd::new(async move {

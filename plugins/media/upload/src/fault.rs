@@ -1,4 +1,4 @@
-//! Everything that can be wrong with a request of tus, each with its status and its words.
+//! All errors of tus requests, each with its status and message.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, header};
@@ -9,7 +9,7 @@ use streamgate_plugin_api::problems::{self, ProblemType};
 
 use crate::protocol::{TUS_VERSION, UPLOAD_OFFSET, VERSION};
 
-/// Why a request was not fulfilled.
+/// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
     /// tus 1.0 §Tus-Resumable.
@@ -17,7 +17,7 @@ pub(crate) enum Fault {
     Version(String),
     #[error("the header `{header}` {problem}")]
     Header { header: &'static str, problem: String },
-    #[error("there is no upload of this id")]
+    #[error("there is no upload with this id")]
     NotFound,
     #[error("this upload ended: it was terminated, expired, or its content was deleted")]
     Gone,
@@ -27,10 +27,10 @@ pub(crate) enum Fault {
     MediaType,
     #[error("an upload may have at most {max} bytes")]
     TooLarge { max: u64 },
-    #[error("the upload has {length} bytes, and this body goes beyond them")]
+    #[error("this body exceeds the upload's length of {length} bytes")]
     BeyondLength { length: u64 },
     /// tus 1.0 §Checksum.
-    #[error("the body does not have the checksum that came with it; nothing of it was kept")]
+    #[error("the body does not match its checksum; none of it was kept")]
     Checksum,
     #[error("{0}")]
     Forbidden(&'static str),
@@ -38,17 +38,19 @@ pub(crate) enum Fault {
     Conflict(String),
     #[error("{0}")]
     Locked(&'static str),
-    #[error("the body broke off: {0}; what came is kept")]
+    #[error("the body was interrupted: {0}; received bytes are kept")]
     BrokeOff(String),
-    #[error("nothing arrived for too long; what came is kept")]
+    #[error("no data arrived for too long; received bytes are kept")]
     Idle,
-    #[error("less than {least} bytes per second arrived (`min_rate`); what came is kept, go on from there")]
-    Slow { least: u64 },
-    #[error("as many uploads run as the server allows; try again in a while")]
-    Crowded,
-    /// The caller has as much as one may have.
     #[error(
-        "{most} uploads of yours {what} already, which is the most for one caller (`{setting}`); {advice}"
+        "less than {least} bytes per second arrived (`min_rate`); received bytes are kept, resume from there"
+    )]
+    Slow { least: u64 },
+    #[error("the server's limit of concurrent uploads is reached; try again later")]
+    Crowded,
+    /// The caller has reached its own limit.
+    #[error(
+        "{most} uploads of yours {what} already, which is the limit for one caller (`{setting}`); {advice}"
     )]
     Share { what: &'static str, setting: &'static str, most: u64, advice: &'static str },
     #[error(
@@ -56,7 +58,9 @@ pub(crate) enum Fault {
          upload, or ask an admin for more"
     )]
     Stored { limit: u64, used: u64, needed: u64 },
-    #[error("the place went to a caller who had fewer; what came is kept, go on from there in a while")]
+    #[error(
+        "the slot was given to a caller with fewer uploads; received bytes are kept, resume from there later"
+    )]
     Displaced,
     #[error("{0}; try again")]
     Unavailable(String),
@@ -108,12 +112,12 @@ impl From<DbError> for Fault {
             DbError::Full { .. } => Self::Full,
             DbError::Unavailable { .. } => Self::Unavailable("the database is not available".into()),
             DbError::Unknown { message } => {
-                tracing::error!(%message, "the database's answer was lost; whether the upload moved on is unknown");
+                tracing::error!(%message, "the database's answer was lost; whether the upload advanced is unknown");
                 Self::Internal(
-                    "it is not known whether this took effect; ask for the offset before you go on".into(),
+                    "it is unknown whether this took effect; request the offset before resuming".into(),
                 )
             }
-            // Somebody else ended the upload between two steps.
+            // A concurrent request ended the upload between two steps.
             DbError::Conflict { .. } => Self::Gone,
             other => {
                 tracing::error!(error = %other, "the database of uploads failed");

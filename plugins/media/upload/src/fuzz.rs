@@ -1,4 +1,4 @@
-//! Entries for the fuzz targets, not an API: bytes as a client may send them, and what must hold whatever they are.
+//! Entries for the fuzz targets, not an API: bytes from a client, and what must hold for all of them.
 
 use axum::response::IntoResponse as _;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -19,7 +19,7 @@ const NAMES: [HeaderName; 9] = [
     header::CONTENT_LENGTH,
 ];
 
-/// Header fields, one a line: a byte that chooses the name, then the value.
+/// Header fields, one per line: a byte that selects the name, then the value.
 pub fn tus_headers(data: &[u8]) {
     let mut headers = HeaderMap::new();
     for line in data.split(|byte| *byte == b'\n') {

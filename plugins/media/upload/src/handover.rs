@@ -1,6 +1,6 @@
-//! The last steps of an upload that has all its bytes: the object becomes visible, the
-//! catalogue and the job queue hear of it, and only then the upload is done. Each step may
-//! be repeated; after a crash the sweeper begins again at the first.
+//! The last steps of an upload that has all its bytes: its object is published, the catalogue and the job
+//! queue are notified, and then the upload is done. Each step is idempotent; after a crash the sweeper begins
+//! again at the first.
 
 use streamgate_contracts::catalogue::v1::ContentState;
 use streamgate_contracts::storage::StorageError;
@@ -12,7 +12,7 @@ use crate::fault::Fault;
 use crate::store::{Kind, Upload};
 use crate::transfer::Pump;
 
-/// Why a hand-over did not come to its end. It is repeated until it does.
+/// Why a hand-over failed. It is repeated until it succeeds.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum Unfinished {
     #[error(transparent)]
@@ -38,12 +38,12 @@ impl Pump {
         }
     }
 
-    /// Makes the object visible. False: its bytes are not there any more.
+    /// Publishes the object. False: its bytes are gone.
     async fn publish_object(&self, upload: &Upload) -> Result<bool, StorageError> {
         let path = upload.object();
         match self.objects.complete(&path, upload.received).await {
             Ok(()) => Ok(true),
-            // Either it was made visible before a crash, or somebody took it away.
+            // Either it was published before a crash, or it was removed.
             Err(StorageError::Gap { .. }) => Ok(self.objects.size(&path).await? == Some(upload.received)),
             Err(fault) => Err(fault),
         }
@@ -60,7 +60,7 @@ impl Pump {
         if matches!(content.state(), ContentState::Uploading | ContentState::Uploaded) {
             match self.dependencies.content_uploaded(upload, &content).await {
                 Ok(()) => {}
-                // The job of an earlier try was faster.
+                // The job of an earlier attempt was faster.
                 Err(status) if status.code() == Code::FailedPrecondition => return self.done(upload).await,
                 Err(status) => return Err(failed("catalogue")(status)),
             }
@@ -69,7 +69,7 @@ impl Pump {
             enqueued.map_err(failed("job queue"))?;
             failpoint("upload.job-enqueued");
         }
-        // In any later state the job is enqueued: nothing else leads there.
+        // In any later state the job is enqueued: there is no other way to reach it.
         self.done(upload).await?;
         tracing::info!(upload = upload.id, bytes = upload.received, "upload complete");
         Ok(())
@@ -81,7 +81,7 @@ impl Pump {
         Ok(())
     }
 
-    /// The upload can never be completed: its content says why, or goes with it.
+    /// The upload can never be completed: its content records the reason, or is removed with it.
     pub(crate) async fn give_up(&self, upload: &Upload, reason: &str) -> Result<(), Unfinished> {
         tracing::error!(upload = upload.id, reason, "an upload failed");
         let entry = audit::failed(upload, reason);
@@ -102,7 +102,7 @@ impl Pump {
         Ok(())
     }
 
-    /// Removes what an ended upload left behind. The caller holds its lease.
+    /// Removes what an ended upload left. The caller holds its lease.
     pub(crate) async fn clean_up(&self, upload: &Upload) -> Result<(), Unfinished> {
         self.objects.delete(&upload.object()).await?;
         if upload.kind != Kind::Partial {

@@ -1,6 +1,6 @@
-//! The body of one request, cut into pieces that go to storage one after the other. Frames
-//! pass through as they are: nothing is copied, and nothing is held back but what is left
-//! of a frame that reached over the end of a piece.
+//! The body of one request, cut into pieces that go to storage one after the other. Frames pass through
+//! unchanged: nothing is copied, and nothing is held back except the rest of a frame beyond the end of a
+//! piece.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,9 +19,9 @@ use crate::checksum::Checksum;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum End {
     Whole,
-    /// The client went away, or sent something that is no body.
+    /// The client disconnected, or sent an invalid body.
     Broken(String),
-    /// There is more than the upload may take.
+    /// There is more than the upload accepts.
     TooLong,
 }
 
@@ -29,7 +29,7 @@ pub(crate) enum End {
 struct State {
     body: AnyBody,
     left: Bytes,
-    /// What the upload may still take.
+    /// What the upload still accepts.
     room: u64,
     end: Option<End>,
     checksum: Option<Checksum>,
@@ -42,7 +42,7 @@ pub(crate) struct Incoming {
     meter: Arc<Meter>,
 }
 
-/// What moved, readable while it moves.
+/// The progress, readable at any time.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     passed: AtomicU64,
@@ -50,19 +50,19 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// Bytes that went on to storage.
+    /// Bytes passed on to storage.
     pub(crate) fn passed(&self) -> u64 {
         self.passed.load(Ordering::Acquire)
     }
 
-    /// Whether it is the client that everybody waits for.
+    /// Whether the client is what everything waits for.
     pub(crate) fn is_waiting(&self) -> bool {
         self.waiting.load(Ordering::Acquire)
     }
 }
 
 impl Incoming {
-    /// A body of which the upload may take `room` bytes.
+    /// A body of which the upload accepts `room` bytes.
     pub(crate) fn new(body: AnyBody, room: u64, checksum: Option<Checksum>) -> Self {
         let end = body.is_end_stream().then_some(End::Whole);
         let state = State { body, left: Bytes::new(), room, end, checksum };
@@ -79,13 +79,13 @@ impl Incoming {
         state.end.clone().filter(|_| state.left.is_empty())
     }
 
-    /// What the upload may still take of it.
+    /// What the upload still accepts of it.
     pub(crate) fn room(&self) -> u64 {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.room.saturating_add(state.left.len() as u64)
     }
 
-    /// Lets the upload take no more than `room` bytes from here on.
+    /// Limits the upload to `room` more bytes.
     pub(crate) fn narrow(&self, room: u64) {
         let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let state = &mut *guard;
@@ -98,14 +98,14 @@ impl Incoming {
         }
     }
 
-    /// Whether the checksum that came with it holds for all that passed; true without one.
+    /// Whether its checksum matches everything that passed; true without one.
     pub(crate) fn checksum_holds(&self) -> bool {
         let taken = self.state.lock().unwrap_or_else(PoisonError::into_inner).checksum.take();
         taken.is_none_or(Checksum::holds)
     }
 
-    /// The next at most `size` bytes, as a body of their own that ends, cleanly, also when
-    /// the whole body ends, breaks off, or `stop` is cancelled.
+    /// The next at most `size` bytes, as a separate body that ends cleanly, also when the whole body ends, is
+    /// interrupted, or `stop` is cancelled.
     pub(crate) fn piece(&self, size: u64, stop: CancellationToken) -> Piece {
         Piece { incoming: self.clone(), size, stopped: Box::pin(stop.clone().cancelled_owned()), stop }
     }
@@ -253,7 +253,7 @@ mod tests {
 
             let incoming = Incoming::new(body(frames), 10, None);
             take(&incoming).await;
-            // One byte of the first frame is at hand already.
+            // One byte of the first frame is available already.
             incoming.narrow(0);
             assert_eq!((take(&incoming).await.len(), incoming.end()), (0, Some(End::TooLong)));
         });

@@ -1,5 +1,5 @@
-//! Concatenation (tus 1.0 §Concatenation): a final upload is its parts, copied one after the
-//! other. How far it is stands in its row, so a restart goes on where it was.
+//! Concatenation (tus 1.0 §Concatenation): a final upload consists of its parts, copied one after the other.
+//! Its progress is stored in its row, so that a restart continues there.
 
 use tokio_util::sync::CancellationToken;
 
@@ -40,7 +40,7 @@ impl Pump {
             begin = end;
         }
         if upload.state == State::Joining {
-            // The last piece moved it on; without any bytes there was no piece.
+            // The last piece advanced it; without any bytes there was no piece.
             let moved =
                 self.store.step(&upload.id, State::Joining, State::Finishing, self.pace.expiry()).await;
             moved.map_err(Fault::from)?;

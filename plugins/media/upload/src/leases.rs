@@ -1,6 +1,6 @@
-//! One request at a time works on an upload, and the newest wins: a client that lost its
-//! connection comes back while the server still believes in the old one, so the old one is
-//! told to stop, settles what it has, and makes way.
+//! One request at a time works on an upload, and the newest wins: a client that lost its connection returns
+//! while the server still serves the old request, so that one is told to stop, settles what it has, and gives
+//! way.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 /// How long the older request may take to settle: at most one sync of what it has received.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Who works on which upload. Cheap to clone.
+/// The current request of each upload. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Leases {
     slots: Slots<Slot>,
@@ -22,14 +22,14 @@ pub(crate) struct Leases {
 #[derive(Debug, Default)]
 struct Slot {
     turn: Arc<tokio::sync::Mutex<()>>,
-    /// Of the newest that asked for the turn.
+    /// Of the newest request for the turn.
     newest: Mutex<CancellationToken>,
 }
 
 /// The right to work on an upload, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    /// Cancelled when somebody newer wants the upload.
+    /// Cancelled when a newer request wants the upload.
     pub(crate) stop: CancellationToken,
     _turn: OwnedMutexGuard<()>,
     _slot: slots::Slot<Slot>,
@@ -40,7 +40,7 @@ pub(crate) struct Lease {
 pub(crate) struct StillBusy;
 
 impl Leases {
-    /// Stops whoever works on the upload and takes its place once it has settled.
+    /// Stops the current request of the upload and replaces it once it has settled.
     pub(crate) async fn take(&self, id: &str) -> Result<Lease, StillBusy> {
         let slot = self.slots.get(id);
         let stop = self.all.child_token();
@@ -54,7 +54,7 @@ impl Leases {
         Ok(Lease { stop, _turn: turn, _slot: slot })
     }
 
-    /// Takes the upload only if nobody works on it.
+    /// Takes the upload only if it is free.
     pub(crate) fn try_take(&self, id: &str) -> Option<Lease> {
         let slot = self.slots.get(id);
         let turn = slot.turn.clone().try_lock_owned().ok()?;
@@ -63,7 +63,7 @@ impl Leases {
         Some(Lease { stop, _turn: turn, _slot: slot })
     }
 
-    /// Stops everybody, now and later: the plugin is about to stop.
+    /// Stops all requests, now and later: the plugin is about to stop.
     pub(crate) fn stop_all(&self) {
         self.all.cancel();
     }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_remembered_of_uploads_that_nobody_works_on() {
+    async fn no_state_is_kept_of_uploads_without_a_request() {
         let leases = Leases::default();
         for number in 0..100 {
             drop(leases.take(&number.to_string()).await.unwrap());

@@ -1,9 +1,8 @@
 //! Resumable uploads: tus 1.0.0 with all its extensions under `/files`.
 //!
-//! An upload is a row in the database, an append session in storage, and a content in the
-//! catalogue. Bytes count once they are on disk; a completed upload is handed to the
-//! catalogue and the job queue for certain, over crashes of anything. It never looks into
-//! the bytes: what they are is the transcoder's to find out.
+//! An upload is a row in the database, an append session in storage, and a content in the catalogue. Bytes
+//! count once they are on disk; a completed upload is always handed to the catalogue and the job queue,
+//! across any crash. It never inspects the bytes: the transcoder does.
 
 mod audit;
 mod checksum;
@@ -57,7 +56,7 @@ use transfer::{Pace, Pump};
 
 /// How long `stop` waits for transfers to put on disk what they received.
 const SETTLE: Duration = Duration::from_secs(20);
-/// Uploads of deleted contents that are being ended at the same moment.
+/// Uploads of deleted contents that are ended concurrently.
 const ENDINGS: usize = 32;
 
 /// A task on the plugin's runtime, with the trace context of the request that began it.
@@ -69,7 +68,7 @@ where
     runtime::handle().spawn(trace::in_context(trace::current(), future))
 }
 
-/// Uploads without a kernel around them: what the plugin wires, and what tests drive.
+/// Uploads without a kernel: the parts that the plugin wires, and that tests drive.
 #[derive(Debug, Clone)]
 pub struct Upload {
     api: Api,
@@ -80,10 +79,10 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Opens the namespace of uploads, which brings its tables up to date.
+    /// Opens the namespace of uploads and migrates its tables.
     ///
     /// # Errors
-    /// When the database is not there or does not fit this version.
+    /// If the database is unavailable or does not match this version.
     pub async fn open(
         database: Client,
         dependencies: Dependencies,
@@ -107,18 +106,18 @@ impl Upload {
         Ok(Self { api, sweep_interval: settings.sweep_interval.get(), outbox, events, deletions })
     }
 
-    /// tus under `/files`, and what somebody uses under `/api/v1/quota`.
+    /// tus under `/files`, and quotas under `/api/v1/quota`.
     pub fn public(&self) -> axum::Router {
         routes::router(self.api.clone()).merge(usage::router(self.api.uploads.clone()))
     }
 
-    /// Repeats unfinished hand-overs and removes what expired or ended, until it is dropped.
-    /// `report` hears after each round what is wrong, if anything is.
+    /// Repeats unfinished hand-overs and removes expired and ended uploads, until it is dropped. `report`
+    /// receives the last problem after each round, if any.
     pub fn sweep(&self, report: impl Fn(Option<&str>) + Send + 'static) -> BoxFuture<'static, ()> {
         Box::pin(sweeper::run(self.api.uploads.clone(), self.sweep_interval, report))
     }
 
-    /// Tells the audit log and the bus of uploads, and ends those of deleted contents, until it is
+    /// Sends audit entries and events of uploads, and ends the uploads of deleted contents, until it is
     /// dropped.
     pub fn publish(&self) -> BoxFuture<'static, ()> {
         let (upload, noted) = (self.clone(), self.api.uploads.pump.noted.clone());
@@ -127,22 +126,22 @@ impl Upload {
         })
     }
 
-    /// An event says that the content of this id was deleted. Its upload ends once the catalogue says so,
-    /// too: anybody may have published it. One of which no event came runs out by itself.
+    /// An event reports that the content of this id was deleted. Its upload ends once the catalogue confirms
+    /// it, because anyone may have published the event. If the event is lost, the upload expires.
     pub fn heard_deleted(&self, id: &str) {
         if protocol::is_id(id) {
             self.deletions.on_deleted(id);
         }
     }
 
-    /// An event says that the content of this id may have another owner. The catalogue is asked, and an event that
-    /// was lost costs nothing: every request at the upload asks, too.
+    /// An event reports that the content of this id may have another owner. The catalogue is asked; a lost
+    /// event is harmless, because every request for the upload asks too.
     pub async fn on_standing(&self, id: &str) {
         if !protocol::is_id(id) {
             return;
         }
         if let Err(fault) = self.api.uploads.follow(id).await {
-            tracing::warn!(upload = id, reason = %fault, "whose an upload is could not be looked up");
+            tracing::warn!(upload = id, reason = %fault, "the owner of an upload could not be determined");
         }
     }
 
@@ -150,7 +149,7 @@ impl Upload {
         let places = Arc::new(Semaphore::new(ENDINGS));
         loop {
             for id in self.deletions.next().await {
-                // A transfer that is slow to settle does not hold up the others.
+                // A transfer that is slow to settle does not delay the others.
                 let Ok(place) = places.clone().acquire_owned().await else { return };
                 let upload = self.clone();
                 spawn(async move {
@@ -170,7 +169,7 @@ impl Upload {
         }
     }
 
-    /// Ends all transfers; what they received is on disk when this returns.
+    /// Ends all transfers; what they received is on disk on return.
     pub async fn settle(&self) {
         self.api.uploads.settle(SETTLE).await;
     }

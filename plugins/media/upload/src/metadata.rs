@@ -1,5 +1,5 @@
-//! `Upload-Metadata` (tus 1.0 §Creation): what the client says about the file. Hostile
-//! until proven otherwise: it ends up in lists that people read.
+//! `Upload-Metadata` (tus 1.0 §Creation): the client's description of the file. Untrusted: it ends up in
+//! lists that people read.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -13,16 +13,16 @@ const MAX_KEYS: usize = 64;
 const MAX_FILENAME_CHARS: usize = 255;
 const MAX_TITLE_CHARS: usize = 200;
 const MAX_TYPE_CHARS: usize = 127;
-/// Some clients leave the padding out.
+/// Some clients omit the padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// What is known of the file before a byte of it came.
+/// What is known about the file before its first byte.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct FileFacts {
-    /// The header as it came, to be given back by HEAD.
+    /// The header as received, for HEAD.
     pub(crate) header: String,
     /// Without directories. May be empty.
     pub(crate) filename: String,
@@ -36,8 +36,8 @@ impl FileFacts {
     /// Reads the header's value.
     ///
     /// # Errors
-    /// 400 for anything but `key base64, key base64, key`, for a key twice, and for values of
-    /// the known keys that are too long, no UTF-8, or hold control characters.
+    /// 400 for anything but `key base64, key base64, key`, for a duplicate key, and for values of the known
+    /// keys that are too long, not UTF-8, or contain control characters.
     pub(crate) fn parse(header: &[u8]) -> Result<Self, Fault> {
         let refuse = |problem: String| Fault::header(UPLOAD_METADATA_NAME, problem);
         if header.len() > MAX_HEADER_BYTES {
@@ -100,7 +100,7 @@ fn default_title(filename: &str) -> String {
     if title.trim().is_empty() { "Untitled".to_owned() } else { title.trim().to_owned() }
 }
 
-/// Control characters, and those that turn the direction of the text after them around.
+/// Control characters, and those that change the direction of the following text.
 fn is_unfit(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
 }

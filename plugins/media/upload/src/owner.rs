@@ -1,6 +1,6 @@
-//! Whose an upload is. A part is its creator's. What has a content is its content's owner's, whoever that is by now:
-//! the catalogue is asked with every request, and the row follows, by which uploads are counted. An event only makes
-//! it follow sooner.
+//! The owner of an upload. A part belongs to its creator. An upload with a content belongs to the content's
+//! current owner: every request reads it from the catalogue and updates the row, by which uploads are
+//! counted. An event only makes the update sooner.
 
 use crate::audit::Caller;
 use crate::fault::Fault;
@@ -10,19 +10,16 @@ use crate::uploads::Uploads;
 use streamgate_plugin_api::fair::Holder;
 
 impl Pump {
-    /// The upload, as its content's owner's.
+    /// The upload, with its content's owner.
     pub(crate) async fn followed(&self, upload: Upload) -> Result<Upload, Fault> {
         if upload.kind == Kind::Partial || upload.state == State::Creating {
             return Ok(upload);
         }
         let content = self.dependencies.content(&upload.id).await.map_err(|status| {
-            Fault::Unavailable(format!(
-                "whose it is is not known: the catalogue failed: {}",
-                status.message()
-            ))
+            Fault::Unavailable(format!("its owner is unknown: the catalogue failed: {}", status.message()))
         })?;
         let owner = content.map(|content| content.owner).unwrap_or_default();
-        // Of a content that was deleted or that nobody owns nothing else is known.
+        // A deleted content, or one without an owner, changes nothing.
         if owner.is_empty() || store::principal_of(&upload.owner) == Some(&owner) {
             return Ok(upload);
         }
@@ -38,7 +35,8 @@ impl Uploads {
         caller.own(self.pump.followed(self.pump.store.get(id).await?).await?)
     }
 
-    /// An event says that the content of this id may have another owner: whoever had it before sends no more.
+    /// An event reports that the content of this id may have another owner: the previous owner's transfer is
+    /// stopped.
     pub(crate) async fn follow(&self, id: &str) -> Result<(), Fault> {
         let Some(upload) = self.pump.store.find(id).await? else { return Ok(()) };
         let before = upload.owner.clone();

@@ -1,5 +1,5 @@
-//! The headers of tus 1.0.0 (<https://tus.io/protocols/resumable-upload>), read strictly.
-//! Pure: it knows nothing of what uploads there are.
+//! The headers of tus 1.0.0 (<https://tus.io/protocols/resumable-upload>), parsed strictly. Pure: it knows
+//! nothing of existing uploads.
 
 use http::{HeaderMap, HeaderName, header};
 
@@ -7,7 +7,7 @@ use crate::checksum::Checksum;
 use crate::fault::Fault;
 use crate::metadata::FileFacts;
 
-/// The version spoken here.
+/// The supported version.
 pub(crate) const VERSION: &str = "1.0.0";
 /// `Tus-Extension`.
 pub(crate) const EXTENSIONS: &str = "creation,creation-with-upload,creation-defer-length,termination,checksum,\
@@ -28,16 +28,16 @@ pub(crate) const UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-ex
 pub(crate) const UPLOAD_CONCAT: HeaderName = HeaderName::from_static("upload-concat");
 const UPLOAD_CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
 
-/// As faults name these headers.
+/// The names of these headers in errors.
 pub(crate) const UPLOAD_METADATA_NAME: &str = "Upload-Metadata";
 pub(crate) const UPLOAD_CHECKSUM_NAME: &str = "Upload-Checksum";
 
 const MAX_PARTS: usize = 1_000;
 
-/// What an upload is to the concatenation extension.
+/// An upload's role in the concatenation extension.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Concat {
-    /// It stands alone.
+    /// Not concatenated.
     Whole,
     /// To be joined with others.
     Partial,
@@ -52,13 +52,13 @@ pub(crate) struct Creation {
     pub(crate) length: Option<u64>,
     pub(crate) facts: FileFacts,
     pub(crate) concat: Concat,
-    /// The `Upload-Concat` header as it came.
+    /// The `Upload-Concat` header as received.
     pub(crate) concat_header: String,
     /// The body holds the first bytes of the upload.
     pub(crate) body: Option<Announced>,
 }
 
-/// A body of upload data, as its headers announce it.
+/// A body of upload data, as its headers declare it.
 #[derive(Debug, Clone)]
 pub(crate) struct Announced {
     /// `Content-Length`, unless the body is chunked.
@@ -75,7 +75,7 @@ pub(crate) struct Continuation {
     pub(crate) body: Announced,
 }
 
-/// tus 1.0 §Tus-Resumable: required of everything but `OPTIONS`.
+/// tus 1.0 §Tus-Resumable: required for everything but `OPTIONS`.
 pub(crate) fn check_version(headers: &HeaderMap) -> Result<(), Fault> {
     match headers.get(TUS_RESUMABLE).map(|value| value.as_bytes()) {
         Some(value) if value == VERSION.as_bytes() => Ok(()),
@@ -99,7 +99,7 @@ pub(crate) fn creation(headers: &HeaderMap, max_size: u64) -> Result<Creation, F
         (Concat::Final(_), _, _) => {
             return Err(Fault::header(
                 "Upload-Length",
-                "must not be sent for a final upload: its parts tell",
+                "must not be sent for a final upload: its parts determine it",
             ));
         }
         (_, Some(_), true) => {
@@ -117,7 +117,7 @@ pub(crate) fn creation(headers: &HeaderMap, max_size: u64) -> Result<Creation, F
     let body = match (is_upload_data(headers), sends) {
         (true, _) if matches!(concat, Concat::Final(_)) => {
             if sends {
-                return Err(Fault::Forbidden("a final upload takes no data: it is joined from its parts"));
+                return Err(Fault::Forbidden("a final upload accepts no data: it is joined from its parts"));
             }
             None
         }
@@ -190,7 +190,7 @@ fn concat(headers: &HeaderMap) -> Result<(Concat, String), Fault> {
     let Some(value) = single(headers, &UPLOAD_CONCAT, "Upload-Concat")? else {
         return Ok((Concat::Whole, String::new()));
     };
-    // HEAD gives it back.
+    // HEAD returns it.
     let text = std::str::from_utf8(value).ok().filter(|text| text.is_ascii());
     let text = text.ok_or_else(|| refuse("is not ASCII"))?.trim();
     if text == "partial" {
@@ -198,14 +198,14 @@ fn concat(headers: &HeaderMap) -> Result<(Concat, String), Fault> {
     }
     let list = text.strip_prefix("final;").ok_or_else(|| refuse("must be `partial` or `final;<uploads>`"))?;
     let ids: Option<Vec<String>> = list.split_ascii_whitespace().map(part_id).collect();
-    let ids = ids.ok_or_else(|| refuse("names something that is no upload of this server"))?;
+    let ids = ids.ok_or_else(|| refuse("names something that is not an upload of this server"))?;
     if ids.is_empty() || ids.len() > MAX_PARTS {
         return Err(refuse("must name between 1 and 1000 uploads"));
     }
     Ok((Concat::Final(ids), text.to_owned()))
 }
 
-/// The id in `/files/<id>`, absolute or relative, behind whatever prefix a proxy adds.
+/// The id in `/files/<id>`, absolute or relative, after any prefix that a proxy adds.
 fn part_id(url: &str) -> Option<String> {
     let (before, id) = url.rsplit_once('/')?;
     let is_files = before.ends_with("/files") || before == "files";
@@ -220,7 +220,7 @@ fn single<'h>(
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() {
-        return Err(Fault::header(shown, "is there more than once"));
+        return Err(Fault::header(shown, "occurs more than once"));
     }
     Ok(first.map(http::HeaderValue::as_bytes))
 }

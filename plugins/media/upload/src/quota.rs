@@ -1,7 +1,7 @@
-//! How much one principal may store. `auth` says how much that is, the catalogue what their contents take; what
-//! their uploads take is counted here, in the statement that adds another one, so that two at once never both get
-//! the last room. An upload without a length sets its room aside piece by piece, before the piece is written, and
-//! gives back what it did not use. Where nobody signs in there is no limit.
+//! How much one principal may store. `auth` states the quota, the catalogue the size of their contents; the
+//! size of their uploads is counted here, in the statement that adds another one, so that two concurrent
+//! uploads never both get the last space. An upload without a length reserves space piece by piece, before
+//! the piece is written, and returns what it did not use. Without authentication there is no limit.
 
 use streamgate_contracts::auth::v1::QuotaResponse;
 use streamgate_contracts::db::{Batch, DbError, params};
@@ -13,33 +13,33 @@ use crate::store::{Bounds, Store, UNFINISHED, Upload, principal_of};
 use crate::transfer::Pump;
 use crate::uploads::Uploads;
 
-/// How often a smaller piece is looked for after others took the room.
+/// How often a smaller piece is tried after others took the space.
 const TRIES: usize = 4;
-/// A piece takes no longer: `checkpoint_interval` at most, and what storage needs to settle.
+/// Maximum time of a piece: `checkpoint_interval`, plus the time storage needs to settle.
 const PIECE_MS: i64 = 600_000;
 
-/// What an owner may store.
+/// An owner's quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stored {
     /// Bytes.
     pub(crate) limit: u64,
-    /// What the catalogue counts.
+    /// The catalogue's count.
     pub(crate) contents: u64,
-    /// When it was asked: uploads that are done since then may be in its count or not.
+    /// When it was requested: uploads completed since then may be counted or not.
     pub(crate) since_ms: i64,
 }
 
-/// What bounds the uploads of an owner.
+/// The limits of an owner's uploads.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Share {
     pub(crate) bounds: Bounds,
-    /// The setting or limit that `bounds.each` is.
+    /// The setting or quota that `bounds.each` comes from.
     pub(crate) setting: &'static str,
     pub(crate) stored: Option<Stored>,
 }
 
-/// The bytes that uploads of the owner `owner` take or will take, besides `id` and what the catalogue counts since
-/// `since`; each a place of a parameter.
+/// The bytes that uploads of the owner `owner` use or will use, besides `id` and what the catalogue counts
+/// since `since`; each is a parameter.
 pub(crate) fn reserved(owner: &str, id: &str, since: &str) -> String {
     let sum = "SELECT CAST(COALESCE(SUM(COALESCE(length, CASE WHEN ahead > received THEN ahead ELSE received END)), 0) \
                AS BIGINT) FROM uploads";
@@ -52,20 +52,20 @@ pub(crate) fn reserved(owner: &str, id: &str, since: &str) -> String {
 }
 
 impl Stored {
-    /// What an upload adds: a final one takes the place of its parts, which are counted.
+    /// What an upload adds: a final one replaces its parts, which are counted.
     pub(crate) fn with(&self, upload: &Upload) -> u64 {
         let adds = if upload.parts.is_empty() { upload.length.unwrap_or(upload.received) } else { 0 };
         self.contents.saturating_add(adds)
     }
 
-    /// What is said where one that has `used` may have nothing beyond `end` of an upload.
+    /// The error when `used` leaves no space beyond `end` of an upload.
     fn over(&self, used: u64, end: u64) -> Fault {
         Fault::Stored { limit: self.limit, used, needed: end.saturating_add(1) }
     }
 }
 
 impl Store {
-    /// Ends the deferral of an upload's length, if there is room for it. The same again is harmless.
+    /// Ends the deferral of an upload's length, if it fits. Idempotent.
     pub(crate) async fn declare(&self, upload: &Upload, stored: &Stored) -> Result<(), Fault> {
         let sql = format!(
             "UPDATE uploads SET length = $2, updated_at_ms = $3 WHERE id = $1 AND state = 'receiving' \
@@ -89,7 +89,7 @@ impl Store {
         }
     }
 
-    /// Sets room aside for an upload without a length up to `end`, if there is room for it.
+    /// Reserves space for an upload without a length up to `end`, if it fits.
     async fn set_aside(&self, upload: &Upload, end: u64, stored: &Stored) -> Result<bool, DbError> {
         let sql = format!(
             "UPDATE uploads SET ahead = $2, updated_at_ms = $3 WHERE id = $1 AND state = 'receiving' \
@@ -105,13 +105,13 @@ impl Store {
         }
     }
 
-    /// Gives back what was set aside for an upload and not used.
+    /// Returns what an upload reserved and did not use.
     pub(crate) async fn give_back(&self, id: &str) -> Result<(), DbError> {
         let sql = "UPDATE uploads SET ahead = 0 WHERE id = $1 AND ahead > 0";
         self.db.batch().push(sql, params![id]).frees_space().run().await.map(drop)
     }
 
-    /// The same of uploads whose transfer ended with its run.
+    /// The same for uploads whose transfer ended with its run.
     pub(crate) async fn free_ahead(&self) -> Result<(), DbError> {
         let which = "state = 'receiving' AND ahead > received AND updated_at_ms < $1";
         let before = now_ms() - PIECE_MS;
@@ -123,25 +123,25 @@ impl Store {
         self.db.batch().push(&sql, params![before]).frees_space().run().await.map(drop)
     }
 
-    /// What is said of an upload for which there is no room; none if there is.
+    /// The error for an upload that does not fit; `None` if it fits.
     pub(crate) async fn over(&self, upload: &Upload, stored: &Stored) -> Result<Option<Fault>, DbError> {
         let reserved = self.reserved(upload, stored).await?;
         if reserved.saturating_add(stored.with(upload)) <= stored.limit {
             return Ok(None);
         }
         let needed = upload.length.unwrap_or(upload.received);
-        // The parts of a final one are not to be told twice.
+        // The parts of a final one must not be counted twice.
         let parts = if upload.parts.is_empty() { 0 } else { needed };
         let used = reserved.saturating_add(stored.contents).saturating_sub(parts);
         Ok(Some(Fault::Stored { limit: stored.limit, used, needed }))
     }
 
-    /// What the other uploads of its owner take.
+    /// The bytes of the owner's other uploads.
     pub(crate) async fn reserved(&self, upload: &Upload, stored: &Stored) -> Result<u64, DbError> {
         self.reserved_beside(&upload.owner, &upload.id, stored.since_ms).await
     }
 
-    /// What all uploads of an owner take.
+    /// The bytes of all the owner's uploads.
     pub(crate) async fn reserved_by(&self, owner: &str, since_ms: i64) -> Result<u64, DbError> {
         self.reserved_beside(owner, "", since_ms).await
     }
@@ -153,7 +153,7 @@ impl Store {
 }
 
 impl Uploads {
-    /// What bounds the uploads of this owner.
+    /// The limits of this owner's uploads.
     pub(crate) async fn share(&self, owner: &str) -> Result<Share, Fault> {
         let mut share = Share { bounds: self.unfinished, setting: "max_unfinished_per_caller", stored: None };
         let Some(principal) = principal_of(owner) else { return Ok(share) };
@@ -175,18 +175,17 @@ impl Uploads {
     }
 }
 
-/// What may be written of a piece of an upload without a length.
+/// How much of a piece may be written, for an upload without a length.
 #[derive(Debug, Clone)]
 pub(crate) struct Room {
-    /// Up to where; at least what is there.
+    /// The end offset; at least the current one.
     pub(crate) end: u64,
-    /// Why no further.
+    /// Why not more.
     pub(crate) over: Option<Fault>,
 }
 
 impl Pump {
-    /// Sets room aside for an upload without a length, up to `wanted`: of what its owner may store, who may be
-    /// another one than at its beginning.
+    /// Reserves space for an upload without a length, up to `wanted`, within the quota of its current owner.
     pub(crate) async fn set_aside(&self, upload: &Upload, (from, wanted): (u64, u64)) -> Result<Room, Fault> {
         let upload = self.followed(upload.clone()).await?;
         let Some(stored) = self.stored(&upload.owner).await? else {
@@ -208,11 +207,11 @@ impl Pump {
             }
             end = left;
         }
-        // Others take what there is, as fast as it is looked for.
+        // Other uploads take the space as fast as it is found.
         Ok(Room { end: from, over: Some(stored.over(stored.limit.saturating_sub(from), from)) })
     }
 
-    /// What an owner may store; none: as much as there is.
+    /// An owner's quota; `None`: unlimited.
     async fn stored(&self, owner: &str) -> Result<Option<Stored>, Fault> {
         match principal_of(owner) {
             Some(principal) => self.stored_of(principal, &self.quota(principal).await?).await,
@@ -234,5 +233,5 @@ impl Pump {
 }
 
 fn unknown(who: &str, status: &Status) -> Fault {
-    Fault::Unavailable(format!("how much you may store is not known: {who} failed: {}", status.message()))
+    Fault::Unavailable(format!("your storage quota is unknown: {who} failed: {}", status.message()))
 }

@@ -1,4 +1,4 @@
-//! The HTTP face of uploads: tus 1.0.0 under `/files`. See `docs/reference/http/uploads.md`.
+//! The HTTP routes of uploads: tus 1.0.0 under `/files`. See `docs/reference/http/uploads.md`.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -18,7 +18,7 @@ use crate::protocol::{self, *};
 use crate::store::{self, Kind, Upload};
 use crate::uploads::Uploads;
 
-/// What every route has at hand.
+/// The state of every route.
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
     pub(crate) uploads: Uploads,
@@ -65,7 +65,7 @@ async fn answer(api: &Api, request: Request, id: Option<String>) -> Response {
 async fn dispatch(api: &Api, request: Request, id: Option<String>) -> Result<Response, Fault> {
     let collection = matches!(request.uri().path(), "/files" | "/files/");
     let (parts, body) = request.into_parts();
-    // As the gateway settled it: a field that asks for another one was obeyed there, before anybody was judged.
+    // The effective method: the gateway applied any override before the filters.
     let method = parts.method;
     if method == Method::OPTIONS {
         return Ok(abilities(api));
@@ -139,7 +139,7 @@ fn head(upload: &Upload) -> Response {
     response
 }
 
-/// How an upload stands: its offset and, as long as it is unfinished, when it expires.
+/// The state of an upload: its offset and, while it is unfinished, when it expires.
 fn standing(status: StatusCode, upload: &Upload) -> Response {
     let mut response = status.into_response();
     let headers = response.headers_mut();

@@ -1,4 +1,4 @@
-//! The settings of the upload plugin, as `[plugins.upload]` in `plugins.toml`.
+//! The settings of the upload plugin, `[plugins.upload]` in `plugins.toml`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -58,7 +58,7 @@ impl Default for Settings {
     }
 }
 
-/// All that is wrong with these settings beyond their types.
+/// All problems beyond types.
 pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
     let mut problems: Vec<_> = [
         outside("max_size", settings.max_size, ByteSize::bytes(1), ByteSize::gib(1 << 20)),
@@ -84,7 +84,7 @@ pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
     ] {
         demand(bound > 0, key, "must be at least 1");
     }
-    demand(settings.min_rate.get() <= 1 << 20, "min_rate", "must be at most 1MiB; 0 for none");
+    demand(settings.min_rate.get() <= 1 << 20, "min_rate", "must be at most 1MiB; use 0 for none");
     problems.extend(cors::check("cors_origins", &settings.cors_origins));
     problems
 }

@@ -1,5 +1,5 @@
-//! The SQL of uploads. A row only ever moves along its states, and each write says from
-//! which state it starts: what another request ended meanwhile stays ended.
+//! The SQL of uploads. A row only moves forward through its states, and each write names the state it starts
+//! from: an upload that another request ended stays ended.
 
 use streamgate_contracts::audit::{By, Entry};
 use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Param, Row, params};
@@ -16,10 +16,10 @@ use crate::quota::{self, Stored};
 const COLUMNS: &str = "id, kind, state, length, received, metadata, filename, filetype, title, concat, parts, \
     used_by, created_at_ms, updated_at_ms, expires_at_ms, owner, sender, sender_address";
 
-/// Uploads that are neither handed over nor gone, as the index `uploads_unfinished` has them.
+/// Uploads that are neither handed over nor gone; the condition of the index `uploads_unfinished`.
 pub(crate) const UNFINISHED: &str = "state IN ('creating', 'receiving', 'joining', 'finishing')";
 
-/// What an upload is to the concatenation extension.
+/// An upload's role in the concatenation extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Whole,
@@ -27,22 +27,22 @@ pub(crate) enum Kind {
     Final,
 }
 
-/// Where an upload stands.
+/// The state of an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Its content is not in the catalogue yet. No client knows it.
+    /// Its content is not in the catalogue yet. It is unknown to clients.
     Creating,
-    /// Takes bytes.
+    /// Accepts bytes.
     Receiving,
     /// A final upload whose parts are being joined.
     Joining,
-    /// Has all its bytes; the rest of the system does not know yet.
+    /// Has all its bytes; the other plugins are not notified yet.
     Finishing,
     /// Handed over.
     Done,
-    /// Terminated, expired or deleted; what it left behind is being removed.
+    /// Terminated, expired or deleted; its data is being removed.
     Ending,
-    /// Nothing is left but the memory that it was there.
+    /// Only the row is left.
     Gone,
 }
 
@@ -88,16 +88,16 @@ pub(crate) struct Upload {
     pub(crate) state: State,
     /// `None` while deferred.
     pub(crate) length: Option<u64>,
-    /// What the client may rely on.
+    /// The acknowledged bytes.
     pub(crate) received: u64,
     pub(crate) facts: FileFacts,
-    /// The `Upload-Concat` header as it came.
+    /// The `Upload-Concat` header as received.
     pub(crate) concat: String,
     pub(crate) parts: Vec<String>,
     pub(crate) used_by: Option<String>,
-    /// As [`owner`] writes it.
+    /// In the form of [`owner`].
     pub(crate) owner: String,
-    /// Who sent to it last.
+    /// Sender of the last request.
     pub(crate) sender: By,
     pub(crate) created_at_ms: i64,
     pub(crate) expires_at_ms: i64,
@@ -112,13 +112,13 @@ impl Upload {
         }
     }
 
-    /// As it stands after [`Store::advance`].
+    /// Its state after [`Store::advance`].
     pub(crate) fn recorded(self) -> Self {
         let state = if self.is_whole() { State::Finishing } else { self.state };
         Self { state, ..self }
     }
 
-    /// Whether all its bytes are there.
+    /// Whether all its bytes have arrived.
     pub(crate) fn is_whole(&self) -> bool {
         self.length == Some(self.received)
     }
@@ -137,7 +137,7 @@ pub(crate) fn migrations() -> Migrations {
     ])
 }
 
-/// Whose upload it is, as a column.
+/// The owner column of an upload.
 pub(crate) fn owner(holder: &Holder) -> String {
     match holder {
         Holder::Principal(id) => format!("principal:{id}"),
@@ -151,28 +151,28 @@ pub(crate) fn principal_of(owner: &str) -> Option<&str> {
     owner.strip_prefix("principal:")
 }
 
-/// How many unfinished uploads there may be.
+/// Limits of unfinished uploads.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
-    /// Of all.
+    /// In total.
     pub(crate) all: u64,
-    /// Of one owner.
+    /// Per owner.
     pub(crate) each: u64,
 }
 
 /// Why an upload was not added.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotAdded {
-    /// There are as many unfinished ones as there may be.
+    /// The limit of unfinished ones is reached.
     #[error("there are too many unfinished uploads")]
     All,
     /// The same of its owner.
     #[error("there are too many unfinished uploads of one owner")]
     Share,
-    /// A part of a final one is not whole, or not free.
+    /// A part of a final one is incomplete, or in use.
     #[error("a part is not free")]
     Part,
-    /// Its owner may not store as much.
+    /// It exceeds its owner's quota.
     #[error("{0}")]
     Room(Fault),
     #[error(transparent)]
@@ -190,8 +190,8 @@ impl Store {
         Self { db }
     }
 
-    /// Adds an upload, if there are fewer unfinished ones than `bounds`, and its owner may store as much. A
-    /// final one claims its parts, each of which must be whole and free.
+    /// Adds an upload, if the unfinished ones are below `bounds`, and its owner's quota allows it. A final
+    /// one claims its parts, each of which must be complete and unused.
     pub(crate) async fn insert(
         &self,
         upload: &Upload,
@@ -202,7 +202,7 @@ impl Store {
         let room = stored.map_or_else(String::new, |_| {
             format!(" AND {} + $21 <= $22", quota::reserved("$15", "$1", "$20"))
         });
-        // One statement, so that no other upload comes between the count and the row.
+        // One statement, so that no concurrent upload comes between the count and the row.
         let sql = format!(
             "INSERT INTO uploads ({COLUMNS}) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, \
              $14, $15, $16, $17 WHERE (SELECT COUNT(*) FROM uploads WHERE {UNFINISHED}) < $18 \
@@ -266,7 +266,7 @@ impl Store {
         self.db.query_opt(&sql, params![id]).await?.as_ref().map(upload_of).transpose()
     }
 
-    /// The upload as long as clients may use it.
+    /// The upload while clients may use it.
     pub(crate) async fn get(&self, id: &str) -> Result<Upload, Fault> {
         let upload = self.find(id).await?.ok_or(Fault::NotFound)?;
         let over = upload.expires_at_ms <= now_ms()
@@ -294,15 +294,15 @@ impl Store {
         self.db.batch().push_expect(sql, values, 1).run().await.map(drop)
     }
 
-    /// Records bytes that are on disk, and the length once it is known; the upload moves on
-    /// when it has them all. `Conflict`: it is in another state, or somebody else has recorded more, as a
-    /// new run of the plugin does beside one that ends.
+    /// Records bytes that are on disk, and the length once it is known; the upload advances when it is
+    /// complete. `Conflict`: it is in another state, or more has been recorded concurrently, for example by
+    /// the successor of a run that is ending.
     pub(crate) async fn advance(&self, upload: &Upload, expires_at_ms: i64) -> Result<(), DbError> {
         self.set_received(upload, "received <= $3", None, expires_at_ms).await
     }
 
-    /// Records that fewer bytes are there than were recorded, `before`. `Conflict`: it is in another state,
-    /// or something else was recorded since.
+    /// Records that fewer bytes exist than the recorded `before`. `Conflict`: it is in another state, or
+    /// something else was recorded since.
     pub(crate) async fn set_back(
         &self,
         upload: &Upload,
@@ -339,16 +339,15 @@ impl Store {
         self.db.batch().push_expect(&sql, values, 1).run().await.map(drop)
     }
 
-    /// Ends an upload, whatever it was about to do, with what the audit log is to know of it. False if
-    /// it had ended already.
+    /// Ends an upload in any state, together with its audit entry. False if it had ended already.
     pub(crate) async fn end(&self, id: &str, entry: Option<&Entry>) -> Result<bool, DbError> {
         let sql = "UPDATE uploads SET state = 'ending', updated_at_ms = $2 \
             WHERE id = $1 AND state NOT IN ('ending', 'gone')";
         self.end_where((sql, params![id, now_ms()]), entry).await
     }
 
-    /// The same of one whose time is over, unless it has gone on since it was seen: another run of the plugin,
-    /// here or on another node, may be at work on it.
+    /// The same for an expired upload, unless it continued since it was read: another run of the plugin, here
+    /// or on another node, may be working on it.
     pub(crate) async fn end_unmoved(&self, seen: &Upload, entry: Option<&Entry>) -> Result<bool, DbError> {
         let sql = "UPDATE uploads SET state = 'ending', updated_at_ms = $2 \
             WHERE id = $1 AND state = $3 AND expires_at_ms = $4 AND used_by IS NULL";
@@ -369,12 +368,12 @@ impl Store {
         }
     }
 
-    /// An upload is somebody else's now.
+    /// An upload has another owner.
     pub(crate) async fn give_to(&self, id: &str, owner: &str) -> Result<(), DbError> {
         self.db.execute("UPDATE uploads SET owner = $2 WHERE id = $1", params![id, owner]).await.map(drop)
     }
 
-    /// Nothing of an upload is left. Parts it had claimed are free again.
+    /// An upload's data is removed. Parts it had claimed are unused again.
     pub(crate) async fn bury(&self, id: &str, forget_at_ms: i64) -> Result<(), DbError> {
         self.db
             .batch()
@@ -389,9 +388,9 @@ impl Store {
             .map(drop)
     }
 
-    /// An upload is handed over. The parts of a final one are of no more use; they keep the memory of
-    /// what they were used for, so that the same request again gets the same answer. Of what became a
-    /// content the bus is told.
+    /// An upload is handed over. The parts of a final one are no longer needed; they remember what they were
+    /// used for, so that a repeated request gets the same answer. An event is published if it became a
+    /// content.
     pub(crate) async fn done(&self, upload: &Upload, expires_at_ms: i64) -> Result<(), DbError> {
         let (id, now) = (&upload.id, now_ms());
         let batch = self.db.batch().push_expect(
@@ -414,7 +413,7 @@ impl Store {
         audit::completed(upload, batch).run().await.map(drop)
     }
 
-    /// An upload that can never be completed has told its content so.
+    /// The content of an upload that can never be completed has the reason.
     pub(crate) async fn fail(
         &self,
         upload: &Upload,
@@ -427,7 +426,7 @@ impl Store {
         noting(self.db.batch().push_expect(sql, values, 1), entry).run().await.map(drop)
     }
 
-    /// Forgets an upload.
+    /// Removes an upload.
     pub(crate) async fn forget(&self, id: &str) -> Result<(), DbError> {
         let sql = "DELETE FROM uploads WHERE id = $1";
         self.db.batch().push(sql, params![id]).frees_space().run().await.map(drop)
@@ -439,7 +438,7 @@ impl Store {
         self.db.query_one(&sql, params![owner]).await?.get("n")
     }
 
-    /// Uploads with something left to do, or whose time is over, after `after` in order of id.
+    /// Uploads with work left, or expired, after `after` in order of id.
     pub(crate) async fn due(&self, after: &str, limit: u32) -> Result<Vec<Upload>, DbError> {
         let sql = format!(
             "SELECT {COLUMNS} FROM uploads WHERE id > $1 AND (expires_at_ms <= $2 \
@@ -531,7 +530,7 @@ mod tests {
         let store = store_in(folder.path()).await;
         let seen = Upload { state: State::Creating, expires_at_ms: 1, ..upload() };
         store.insert(&seen, MANY, None).await.unwrap();
-        // The run that creates it gets done with it, after another one has read the row.
+        // The run that creates it finishes after another one has read the row.
         store.step(&seen.id, State::Creating, State::Receiving, 2).await.unwrap();
         assert!(!store.end_unmoved(&seen, None).await.unwrap());
         let begun = Upload { state: State::Receiving, expires_at_ms: 2, ..seen };
@@ -554,7 +553,7 @@ mod tests {
         assert!(matches!(stale, Err(DbError::Conflict { .. })), "{stale:?}");
         assert_eq!(received().await, 60);
         store.advance(&at(60), i64::MAX).await.unwrap();
-        // The storage has lost some, says who recorded them last.
+        // The storage has lost some, according to the last recorder.
         let stale = store.set_back(&at(10), 40, i64::MAX).await;
         assert!(matches!(stale, Err(DbError::Conflict { .. })), "{stale:?}");
         store.set_back(&at(10), 60, i64::MAX).await.unwrap();

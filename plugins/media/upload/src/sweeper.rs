@@ -1,6 +1,5 @@
-//! What must happen for certain, over restarts too: unfinished hand-overs are repeated,
-//! expired uploads end, and what ended uploads left behind goes. The rows in the database
-//! are the record; this task only works them off.
+//! Guaranteed work, across restarts: unfinished hand-overs are repeated, expired uploads end, and the data of
+//! ended uploads is removed. The rows in the database are the record; this task only processes them.
 
 use std::time::Duration;
 
@@ -14,12 +13,12 @@ use crate::uploads::Uploads;
 
 /// Rows that are read at once.
 const PAGE: u32 = 100;
-/// A creation takes no longer: see [`crate::uploads::CREATION`]. Younger ones belong to a run that may be at work
-/// still, this one, the one before it or one of another node.
+/// Maximum time of a creation: see [`crate::uploads::CREATION`]. A younger one belongs to a run that may
+/// still be working on it: this one, its predecessor or one of another node.
 const CREATION_MS: i64 = 120_000;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Works until the end of the process. `report` hears after each round what is wrong.
+/// Runs until the end of the process. `report` receives the last problem after each round.
 pub(crate) async fn run(uploads: Uploads, interval: Duration, report: impl Fn(Option<&str>) + Send) {
     let backoff = Backoff { first: FIRST_PAUSE, longest: interval.max(FIRST_PAUSE) };
     let mut failures = 0;
@@ -40,7 +39,7 @@ pub(crate) async fn run(uploads: Uploads, interval: Duration, report: impl Fn(Op
     }
 }
 
-/// One look at everything that is due; answers the last thing that went wrong.
+/// One pass over everything that is due; returns the last problem.
 pub(crate) async fn round(uploads: &Uploads) -> Option<String> {
     let mut trouble = None;
     let mut after = String::new();
@@ -60,13 +59,13 @@ pub(crate) async fn round(uploads: &Uploads) -> Option<String> {
         }
     }
     if let Err(error) = uploads.pump.store.free_ahead().await {
-        trouble = Some(format!("room that was set aside cannot be freed: {error}"));
+        trouble = Some(format!("reserved space cannot be freed: {error}"));
     }
     trouble
 }
 
 async fn work_off(uploads: &Uploads, seen: Upload) -> Result<(), String> {
-    // Whoever has the lease is doing it already.
+    // The holder of the lease is doing it already.
     let Some(lease) = uploads.leases.try_take(&seen.id) else { return Ok(()) };
     let store = &uploads.pump.store;
     let words = |fault: Fault| fault.to_string();
@@ -75,7 +74,7 @@ async fn work_off(uploads: &Uploads, seen: Upload) -> Result<(), String> {
     let now = now_ms();
     let expired = upload.expires_at_ms <= now;
     let ends = match upload.state {
-        // Its maker died, or is beyond hope.
+        // Its creator died, or will not finish.
         State::Creating => upload.created_at_ms + CREATION_MS < now,
         State::Receiving => expired,
         State::Done => expired && upload.kind == Kind::Partial && upload.used_by.is_none(),
@@ -98,7 +97,7 @@ async fn work_off(uploads: &Uploads, seen: Upload) -> Result<(), String> {
     }
     match upload.state {
         State::Joining => {
-            // It may take long; the others need not wait.
+            // It may take long; the others must not wait.
             let uploads = uploads.clone();
             crate::spawn(async move { uploads.finish_under(upload, lease).await });
             Ok(())

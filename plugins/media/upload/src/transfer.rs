@@ -1,6 +1,6 @@
-//! The pump: takes the body of one request to storage, piece by piece. After each piece its
-//! bytes are on disk and the new offset is recorded, while the next piece is already on its
-//! way. With a checksum nothing is recorded before the whole body has been verified.
+//! The pump: sends the body of one request to storage, piece by piece. After each piece its bytes are on disk
+//! and the new offset is recorded, while the next piece is already in transit. With a checksum nothing is
+//! recorded before the whole body has been verified.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,9 +21,9 @@ use crate::incoming::{End, Incoming};
 use crate::quota::Room;
 use crate::store::{State, Store, Upload};
 
-/// How often the catalogue hears of progress.
+/// How often progress is reported to the catalogue.
 const PROGRESS: Duration = Duration::from_millis(500);
-/// How long storage may take to put on disk what it has been given.
+/// How long storage may take to sync what it has received.
 const SETTLE: Duration = Duration::from_secs(120);
 const CATALOGUE_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -39,34 +39,34 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// When an upload that shows a sign of life now expires.
+    /// The new expiry time of an upload after activity.
     pub(crate) fn expiry(&self) -> i64 {
         now_ms().saturating_add(millis(self.expire_after))
     }
 }
 
-/// What a transfer needs.
+/// The dependencies of a transfer.
 #[derive(Debug, Clone)]
 pub(crate) struct Pump {
     pub(crate) store: Store,
     pub(crate) objects: storage::Client,
     pub(crate) dependencies: Dependencies,
     pub(crate) pace: Pace,
-    /// There is something for the audit log.
+    /// There are new entries for the audit log.
     pub(crate) noted: Arc<Notify>,
 }
 
-/// What one piece came to.
+/// The result of one piece.
 struct Landed {
     offset: u64,
-    /// Why no more is waited for.
+    /// Why the transfer ends.
     given_up: Option<Fault>,
 }
 
 impl Pump {
-    /// Takes all of `incoming` to the upload, from its current offset on. `upload` tells
-    /// afterwards what is recorded, also when this fails. With `verified` false (there is a
-    /// checksum) everything is recorded at the end, or nothing.
+    /// Sends all of `incoming` to the upload, from its current offset on. `upload` contains what is recorded,
+    /// also after a failure. With `verified` false (there is a checksum) everything is recorded at the end,
+    /// or nothing.
     pub(crate) async fn run(
         &self,
         upload: &mut Upload,
@@ -92,14 +92,14 @@ impl Pump {
                         over = room.over;
                     }
                     Ok(None) => {}
-                    // What came before is recorded in the next round.
+                    // Earlier bytes are recorded in the next round.
                     Err(fault) => {
                         given_up = Some(fault);
                         continue;
                     }
                 }
             }
-            // What the last piece brought is recorded while this one is under way.
+            // The bytes of the last piece are recorded while this one is in transit.
             let due = verified && offset > recorded.received && !is_overlong(incoming);
             let target = Upload { received: offset, ..recorded.clone() };
             let record = async { if due { self.record(&target).await } else { Ok(()) } };
@@ -164,8 +164,8 @@ impl Pump {
         Ok(())
     }
 
-    /// Room for the next piece of an upload without a length; none: it takes no more, and only the body's end is
-    /// looked for.
+    /// Space for the next piece of an upload without a length; `None`: it accepts no more, and only the
+    /// body's end is awaited.
     async fn room_for_piece(
         &self,
         upload: &Upload,
@@ -198,13 +198,13 @@ impl Pump {
             Some(now)
                 if now.received > upload.received && !matches!(now.state, State::Ending | State::Gone) =>
             {
-                Err(Fault::Locked("it went on elsewhere; ask for its offset and go on from there"))
+                Err(Fault::Locked("the upload continued elsewhere; request its offset and resume from there"))
             }
             _ => Err(Fault::Gone),
         }
     }
 
-    /// Storage lost what was on disk already: the client is told the truth.
+    /// Storage lost bytes that were on disk: the client gets the true offset.
     async fn fall_back(&self, recorded: &mut Upload, have: u64) -> Result<(), Fault> {
         if have < recorded.received {
             tracing::error!(
@@ -219,8 +219,8 @@ impl Pump {
         Ok(())
     }
 
-    /// Sends one piece. It ends at its size, in time, when the client is silent or slow for too
-    /// long, and when `stop` is cancelled; whatever it holds by then is put on disk.
+    /// Sends one piece. It ends at its size, at its time limit, when the client is silent or slow for too
+    /// long, and when `stop` is cancelled; the bytes received by then are synced.
     async fn piece(
         &self,
         path: &str,
@@ -278,7 +278,7 @@ fn is_overlong(incoming: &Incoming) -> bool {
     incoming.end() == Some(End::TooLong)
 }
 
-/// Whether the body came as it was announced.
+/// Whether the body matches its declared length.
 fn conclude(
     incoming: &Incoming,
     announced: Option<u64>,
@@ -296,16 +296,16 @@ fn conclude(
             _ => Ok(()),
         },
         None if given_up.is_some() => given_up.map_or(Ok(()), Err),
-        None if stop.is_cancelled() => Err(Fault::Locked("a newer request took the upload over")),
+        None if stop.is_cancelled() => Err(Fault::Locked("a newer request took over the upload")),
         None => Err(Fault::Internal("the transfer ended without a reason".into())),
     }
 }
 
-/// Tells the catalogue how far an upload is, one report at a time, and ends the transfer
-/// when the content is gone.
+/// Reports an upload's progress to the catalogue, one report at a time, and ends the transfer when the
+/// content is gone.
 struct Progress {
     dependencies: Dependencies,
-    /// None for what has no content: a part of an upload to come.
+    /// `None` without a content: a part of a later upload.
     content: Option<String>,
     start: u64,
     length: Option<u64>,

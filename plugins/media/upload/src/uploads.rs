@@ -1,6 +1,5 @@
-//! What clients do with uploads: create, ask for, continue, terminate. Each of them runs to
-//! its end, without the one who asked if need be: a client that goes away cuts nothing in the
-//! middle.
+//! The clients' operations on uploads: create, query, continue, terminate. Each of them runs to its end, even
+//! if its caller disconnects: nothing is left half done.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,13 +21,13 @@ use crate::settings::Settings;
 use crate::store::{self, Bounds, Kind, NotAdded, State, Upload};
 use crate::transfer::Pump;
 
-/// How long an answer waits for the hand-over, so that clients find the rest of the system
-/// informed. It goes on without them.
+/// How long an answer waits for the hand-over, so that clients find the catalogue up to date. The hand-over
+/// continues without them.
 const COURTESY: Duration = Duration::from_secs(2);
-/// How long the catalogue and the database may take until a new upload can begin; one that is `creating` for longer
-/// has no maker any more.
+/// How long the catalogue and the database may take until a new upload can begin; one that is `creating` for
+/// longer has no creator any more.
 const CREATION: Duration = Duration::from_secs(60);
-/// After how long the creation of a final upload gives way to the same request, come again.
+/// After this time the creation of a final upload gives way to a repeated request.
 const CUT_OFF_MS: i64 = 2_000;
 
 /// The uploads. Cheap to clone.
@@ -36,7 +35,7 @@ const CUT_OFF_MS: i64 = 2_000;
 pub(crate) struct Uploads {
     pub(crate) pump: Pump,
     pub(crate) leases: Leases,
-    /// There is something for the sweeper to do.
+    /// There is work for the sweeper.
     pub(crate) work: Arc<Notify>,
     places: Places,
     /// Held for reading by every transfer until it has settled.
@@ -65,7 +64,7 @@ impl Uploads {
         self.max_size
     }
 
-    /// Ends all transfers and waits until each has put on disk what it received.
+    /// Ends all transfers and waits until each has synced what it received.
     pub(crate) async fn settle(&self, patience: Duration) {
         self.leases.stop_all();
         let idle = self.transfers.write();
@@ -74,8 +73,8 @@ impl Uploads {
         }
     }
 
-    /// tus 1.0 §Creation. When nobody waits for the answer any more, nobody knows the upload:
-    /// it is ended at once.
+    /// tus 1.0 §Creation. If the caller disconnects before the answer, the upload is unknown to it and is
+    /// ended at once.
     pub(crate) async fn create(
         &self,
         creation: Creation,
@@ -87,7 +86,7 @@ impl Uploads {
         crate::spawn(async move {
             let created = uploads.create_to_the_end(creation, caller, body).await;
             if let Err(Ok(orphan)) = answer.send(created) {
-                let entry = audit::failed(&orphan, "its client went away before it knew of it");
+                let entry = audit::failed(&orphan, "its client disconnected before it knew of it");
                 let _ = uploads.end(&orphan.id, entry).await;
             }
         });
@@ -154,7 +153,7 @@ impl Uploads {
         }
         if let (Some(place), Some(announced)) = (place, creation.body) {
             match self.receive(&mut upload, announced, body, &lease, place).await {
-                // It can be continued: the client learns its address and its offset.
+                // It can be resumed: the client gets its address and its offset.
                 Ok(())
                 | Err(
                     Fault::Idle
@@ -200,7 +199,7 @@ impl Uploads {
             let part = part.and_then(|part| caller.own(part).ok());
             parts.push(part.ok_or_else(|| Fault::Conflict(format!("there is no partial upload `{id}`")))?);
         }
-        // The same request again, because its answer was lost, gets the same answer.
+        // A request repeated because its answer was lost gets the same answer.
         if let Some(user) = parts.first().and_then(|part| part.used_by.as_ref())
             && let Some(earlier) = self.pump.store.find(user).await?
             && earlier.parts == ids
@@ -215,7 +214,7 @@ impl Uploads {
         let mut total: u64 = 0;
         for Upload { id, kind, state, used_by, received, .. } in &parts {
             let problem = match state {
-                _ if *kind != Kind::Partial => "is not a partial one",
+                _ if *kind != Kind::Partial => "is not a partial upload",
                 _ if used_by.is_some() => "belongs to another final upload",
                 State::Done => {
                     total = total.saturating_add(*received);
@@ -235,11 +234,11 @@ impl Uploads {
         Ok(Joinable::Free { total })
     }
 
-    /// Of an earlier request for the same final upload nothing is known: it may have ended with its run. If it takes
-    /// long, and not here, it is ended, and fails if there is still somebody at work on it.
+    /// The outcome of an earlier request for the same final upload is unknown: it may have ended with its
+    /// run. If it takes long, and not here, it is ended, and fails if a run still works on it.
     async fn cut_off(&self, earlier: &Upload) -> Result<Fault, Fault> {
         let store = &self.pump.store;
-        let entry = audit::failed(earlier, "the same was asked for again while it was created");
+        let entry = audit::failed(earlier, "the same upload was requested again while it was created");
         if earlier.created_at_ms + CUT_OFF_MS < now_ms()
             && let Some(_lease) = self.leases.try_take(&earlier.id)
             && store.end_unmoved(earlier, entry.as_ref()).await?
@@ -247,11 +246,11 @@ impl Uploads {
             self.pump.noted.notify_one();
             self.work.notify_one();
         }
-        Ok(Fault::Unavailable("an earlier request is still creating it; ask again".into()))
+        Ok(Fault::Unavailable("an earlier request is still creating it; try again".into()))
     }
 
-    /// tus 1.0 §HEAD. Whoever is still sending to the upload is stopped first: its client
-    /// has come back, and the offset must not move under it.
+    /// tus 1.0 §HEAD. The current transfer of the upload is stopped first: its client has returned, and the
+    /// offset must not move.
     pub(crate) async fn head(&self, id: &str, caller: &Caller) -> Result<Upload, Fault> {
         let upload = self.own(id, caller).await?;
         if upload.state != State::Receiving {
@@ -283,11 +282,11 @@ impl Uploads {
         self.own(id, &caller).await?;
         let lease = self.take(id).await?;
         if lease.stop.is_cancelled() {
-            return Err(Fault::Locked("a newer request took the upload over"));
+            return Err(Fault::Locked("a newer request took over the upload"));
         }
         let mut upload = self.own(id, &caller).await?;
         if upload.kind == Kind::Final {
-            return Err(Fault::Forbidden("a final upload takes no data: it is joined from its parts"));
+            return Err(Fault::Forbidden("a final upload accepts no data: it is joined from its parts"));
         }
         if patch.offset != upload.received {
             return Err(Fault::Offset { current: upload.received, given: patch.offset });
@@ -322,7 +321,7 @@ impl Uploads {
             (None, Some(given)) if given > self.max_size => Err(Fault::TooLarge { max: self.max_size }),
             (None, Some(given)) if given < upload.received => Err(Fault::header(
                 "Upload-Length",
-                format!("is less than the {} bytes that are there", upload.received),
+                format!("is less than the {} bytes received", upload.received),
             )),
             (None, Some(given)) => Ok(Some(given)),
         }
@@ -356,7 +355,7 @@ impl Uploads {
         };
         drop(run);
         if deferred && let Err(error) = self.pump.store.give_back(&upload.id).await {
-            tracing::warn!(upload = upload.id, %error, "room that was set aside is given back later");
+            tracing::warn!(upload = upload.id, %error, "reserved space is returned later");
         }
         match received {
             Err(Fault::Locked(_)) if !lease.stop.is_cancelled() => Err(Fault::Displaced),
@@ -377,7 +376,7 @@ impl Uploads {
         self.end(id, audit::terminated(&upload, &caller.by)).await
     }
 
-    /// Ends an upload in whatever state: for certain at once, and its traces soon.
+    /// Ends an upload in any state: recorded at once, its data removed soon.
     pub(crate) async fn end(&self, id: &str, entry: Option<Entry>) -> Result<(), Fault> {
         let uploads = self.clone();
         let id = id.to_owned();
@@ -406,7 +405,7 @@ impl Uploads {
         Ok(())
     }
 
-    /// Joins and hands over what is ready for it, and answers how the upload stands then.
+    /// Joins and hands over what is ready for it, and returns the resulting state of the upload.
     async fn finish(&self, mut upload: Upload, lease: Lease) -> Upload {
         if !matches!(upload.state, State::Joining | State::Finishing) {
             return upload;
@@ -421,12 +420,12 @@ impl Uploads {
         upload
     }
 
-    /// One try to finish an upload, under its lease.
+    /// One attempt to finish an upload, under its lease.
     pub(crate) async fn finish_under(&self, mut upload: Upload, lease: Lease) -> Upload {
         let outcome = self.pump.finish(&mut upload, &lease).await;
         drop(lease);
         if outcome.is_ok() && upload.kind == Kind::Final {
-            // Its parts can go.
+            // Its parts can be removed.
             self.work.notify_one();
         }
         note_unfinished(&upload.id, outcome, &self.work);
@@ -434,7 +433,7 @@ impl Uploads {
     }
 
     pub(crate) async fn take(&self, id: &str) -> Result<Lease, Fault> {
-        let busy = |_| Fault::Locked("another request is still at work on the upload");
+        let busy = |_| Fault::Locked("another request is still working on the upload");
         self.leases.take(id).await.map_err(busy)
     }
 
@@ -470,10 +469,10 @@ enum Joinable {
     Already(Box<Upload>),
 }
 
-/// What is left is repeated by the sweeper.
+/// The sweeper repeats the rest.
 fn note_unfinished(id: &str, outcome: Result<(), Unfinished>, work: &Notify) {
     if let Err(reason) = outcome {
-        tracing::warn!(upload = id, %reason, "not finished yet; it is tried again");
+        tracing::warn!(upload = id, %reason, "not finished yet; will retry");
         work.notify_one();
     }
 }

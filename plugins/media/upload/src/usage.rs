@@ -1,5 +1,5 @@
-//! `GET /api/v1/quota`: how much of what is everybody's somebody has, and may have. Each part is asked of whoever
-//! counts it; one that does not answer is left out.
+//! `GET /api/v1/quota`: a principal's use of shared resources and its limits. Each part comes from the plugin
+//! that counts it; a part without an answer is left out.
 
 use std::time::Duration;
 
@@ -29,14 +29,14 @@ const MAX_ID: usize = 64;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Of {
-    /// Whose; for admins. Without it: the caller's.
+    /// The principal; only for admins. Default: the caller.
     principal: Option<String>,
 }
 
 pub(crate) fn router(uploads: Uploads) -> Router {
     let method = async || {
         Problem::of(problems::METHOD_NOT_ALLOWED)
-            .detail("What somebody may use is set at `/api/v1/auth/principals/{id}/quota`.")
+            .detail("Quotas are set at `/api/v1/auth/principals/{id}/quota`.")
     };
     Router::new().route("/api/v1/quota", get(show).fallback(method)).with_state(uploads)
 }
@@ -60,7 +60,7 @@ async fn show(
     Ok(response)
 }
 
-/// The principal whose use is asked for, if the caller may know of it.
+/// The requested principal, if the caller may see its use.
 fn whose(
     query: Result<Query<Of>, QueryRejection>,
     caller: Option<Principal>,
@@ -73,7 +73,7 @@ fn whose(
     match principal {
         Some(id) if id != caller.id && !scopes::has(&caller.scopes, scopes::ADMIN) => {
             let problem = Problem::of(problems::FORBIDDEN);
-            Err(problem.detail("What others use is for admins to know.").into())
+            Err(problem.detail("Only admins may see the usage of others.").into())
         }
         Some(id) if id.is_empty() || id.len() > MAX_ID => {
             Err(invalid(format!("`principal` must have 1 to {MAX_ID} characters.")).into())
@@ -112,7 +112,7 @@ impl Uploads {
     }
 }
 
-/// Without a limit where it is not known; null where there is none.
+/// No limit if it is unknown; null if there is none.
 fn bounded(limit: Option<Option<u64>>, used: u64) -> Value {
     match limit {
         Some(limit) => json!({ "limit": limit, "used": used }),
@@ -139,11 +139,11 @@ fn api_keys(quota: &QuotaResponse) -> Option<(String, Value)> {
     Some(("api_keys".into(), json!({ "limit": limit, "used": quota.api_keys_held })))
 }
 
-/// What somebody answers; none if they do not, which the log tells.
+/// An answer; `None` after a failure, which is logged.
 async fn part<T, E: Into<Status>>(who: &str, call: impl Future<Output = Result<T, E>>) -> Option<T> {
     let answer = match tokio::time::timeout(DEADLINE, call).await {
         Ok(answer) => answer.map_err(Into::into),
         Err(_) => Err(Status::unavailable("no answer in time")),
     };
-    answer.inspect_err(|status| tracing::warn!(who, %status, "what somebody uses is not known")).ok()
+    answer.inspect_err(|status| tracing::warn!(who, %status, "the usage is unknown")).ok()
 }

@@ -1,5 +1,5 @@
-//! The plugin dies at every single call it makes to anything, before it takes effect and
-//! after; a new life must bring each upload to its end without losing an acknowledged byte.
+//! The plugin dies at every single call it makes, before it takes effect and after; a new run must complete
+//! each upload without losing an acknowledged byte.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -17,8 +17,8 @@ fn settings() -> Settings {
     Settings { checkpoint: ByteSize::mib(1), sweep_interval: Duration::millis(20), ..Settings::default() }
 }
 
-/// Uploads like a client that never gives up; stops when the server is dead. Answers whether
-/// the upload is complete.
+/// Uploads like a client that never gives up; stops when the server is dead. Returns whether the upload is
+/// complete.
 async fn push(
     life: &Life,
     path: &mut Option<String>,
@@ -70,7 +70,7 @@ async fn dies_and_comes_back(at: i64, after: bool) -> bool {
     assert_eq!(world.object(&format!("media/{id}/source")).await.unwrap(), file);
     until("no orphans", || async {
         let contents = world.contents().await;
-        // A creation whose answer was lost at the last moment is one that nobody can know of.
+        // A creation whose answer was lost at the last moment is unknown to its client.
         let ours = contents.iter().filter(|content| content["state"] != "uploading").count();
         (ours == 1 && contents.len() <= 2 && world.keys("media").await == [format!("{id}/source")])
             .then_some(())
@@ -112,7 +112,7 @@ async fn a_hand_over_waits_for_the_job_queue_and_then_happens() {
 }
 
 #[tokio::test]
-async fn joining_goes_on_after_a_death() {
+async fn joining_continues_after_a_crash() {
     for at in 0.. {
         let world = World::new().await;
         let life = world.live(settings()).await;
@@ -175,7 +175,7 @@ fn any_act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// Runs the acts against the server and against a model of it: a number.
+/// Runs the actions against the server and against a model of it: a number.
 async fn walk(length: usize, acts: Vec<Act>) {
     let world = World::new().await;
     let file = bytes(length);

@@ -1,4 +1,4 @@
-//! Many callers, a few places: who gets one, who makes way, and what they are told.
+//! Many callers, few slots: which get one, which give way, and what they are answered.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -42,7 +42,7 @@ fn patch(caller: &str, path: &str, offset: usize) -> http::request::Builder {
     request.header("Upload-Offset", offset.to_string())
 }
 
-/// A transfer of a byte, and then one each `pause` for ever. Answers its path and how it ended.
+/// A transfer of a byte, and then one each `pause` forever. Returns its path and how it ended.
 async fn trickle(life: &Life, caller: &str, pause: Duration) -> (String, JoinHandle<(StatusCode, String)>) {
     let path = header(&create(life, caller).await, "location").unwrap();
     let (came, taken) = tokio::sync::oneshot::channel();
@@ -72,7 +72,7 @@ async fn problem(answer: Response<Body>) -> String {
 }
 
 #[tokio::test]
-async fn one_caller_has_a_share_of_the_transfers_and_makes_way_for_who_has_fewer() {
+async fn one_caller_has_a_share_of_the_transfers_and_gives_way_to_callers_with_fewer() {
     let world = World::new().await;
     let settings = Settings { max_transfers: 4, max_transfers_per_caller: 3, ..Settings::default() };
     let life = world.live(settings).await;
@@ -87,7 +87,7 @@ async fn one_caller_has_a_share_of_the_transfers_and_makes_way_for_who_has_fewer
     assert_eq!(header(&answer, "retry-after").unwrap(), "10");
     assert_eq!(problem(answer).await, "upload-share");
 
-    // The last free place, and then one that has to be given.
+    // The last free slot, and then one that has to be given up.
     let (_, first) = trickle(&life, "ann", pause).await;
     let (_, second) = trickle(&life, "bob", pause).await;
     let (path, oldest) = greedy.remove(0);
@@ -115,7 +115,7 @@ async fn a_transfer_that_only_drips_loses_its_place_and_keeps_what_came() {
     assert_eq!(dripping.await.unwrap(), (StatusCode::REQUEST_TIMEOUT, "too-slow".into()));
     let kept = offset(&life, "drip", &path).await;
     assert!(kept > 0);
-    // Its place is free, and the rest may come at once.
+    // Its slot is free, and the rest may come at once.
     let rest = bytes(1_000_000).slice(kept..);
     assert_eq!(send(&life, patch("drip", &path, kept), rest.into()).await.status(), StatusCode::NO_CONTENT);
 }
@@ -125,7 +125,7 @@ async fn one_caller_has_a_share_of_the_unfinished_uploads_however_they_are_creat
     let world = World::new().await;
     let settings = Settings { max_unfinished: 6, max_unfinished_per_caller: 4, ..Settings::default() };
     let life = world.live(settings).await;
-    // All at once, so that a count and a row that are two steps would let too many through.
+    // All at once, so that a separate count and insert would let too many through.
     let creations = (0..20).map(|_| create(&life, "greedy"));
     let answers = futures_util::future::join_all(creations).await;
     let made: Vec<_> = answers.iter().filter_map(|answer| header(answer, "location")).collect();
@@ -141,7 +141,7 @@ async fn one_caller_has_a_share_of_the_unfinished_uploads_however_they_are_creat
         assert_eq!(create(&life, "ann").await.status(), StatusCode::CREATED);
     }
     assert_eq!(create(&life, "ann").await.status(), StatusCode::SERVICE_UNAVAILABLE, "all are taken");
-    // What is terminated counts no more.
+    // A terminated upload no longer counts.
     let removed = send(&life, from("greedy", "DELETE", &made[0]), Body::empty()).await;
     assert_eq!(removed.status(), StatusCode::NO_CONTENT);
     assert_eq!(create(&life, "greedy").await.status(), StatusCode::CREATED);

@@ -35,19 +35,19 @@ async fn uploads_and_contents_are_deleted_on_a_disk_without_a_free_byte() {
     };
     let eaten = std::fs::File::create(root.join("eaten")).unwrap();
     rustix::fs::fallocate(&eaten, rustix::fs::FallocateFlags::empty(), 0, free()).unwrap();
-    // What the logs of the databases had still to give.
+    // Space that the logs of the databases still released.
     until("a refused creation", || async {
         let answer = life.send("POST", "/files", &[("Upload-Length", "9")], Body::empty()).await;
         (answer.status() == StatusCode::INSUFFICIENT_STORAGE).then_some(())
     })
     .await;
     for (number, path) in paths.iter().enumerate() {
-        // At first whatever a deletion frees is gone at once.
+        // At first all space freed by a deletion is used at once.
         let more = free();
         if number < 5 && more > 0 {
             let length = eaten.metadata().unwrap().len();
             match rustix::fs::fallocate(&eaten, rustix::fs::FallocateFlags::empty(), 0, length + more) {
-                // The databases were faster: it is gone as well.
+                // The databases were faster: it is used as well.
                 Ok(()) | Err(rustix::io::Errno::NOSPC) => {}
                 Err(error) => panic!("{error}"),
             }

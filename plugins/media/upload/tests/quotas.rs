@@ -14,7 +14,7 @@ use streamgate_plugin_api::settings::ByteSize;
 use streamgate_plugin_api::{Body, Client, Principal};
 use streamgate_upload::Settings;
 
-/// A world where everybody who is signed in has this quota, and ann is.
+/// A setup where every signed-in principal has this quota, and ann is signed in.
 async fn bounded(quota: RoleQuota) -> (World, Life) {
     let world = World::new().await;
     let quotas = BTreeMap::from([("viewer".to_owned(), quota)]);
@@ -81,7 +81,7 @@ async fn what_does_not_fit_is_refused_with_what_is_taken_until_there_is_room() {
 }
 
 #[tokio::test]
-async fn one_owner_takes_nothing_of_another_and_nobody_has_no_limit() {
+async fn one_owner_takes_nothing_of_another_and_uploads_without_an_owner_have_no_limit() {
     let (world, life) = of_bytes(1_000).await;
     life.create(1_000).await;
     assert_eq!(create(&life, 1).await.status(), StatusCode::INSUFFICIENT_STORAGE);
@@ -105,7 +105,7 @@ async fn of_many_uploads_at_once_only_those_pass_that_fit_together() {
 async fn a_final_upload_takes_the_place_of_its_parts() {
     let (_world, life) = of_bytes(1_000).await;
     let (one, two) = (part(&life, 400).await, part(&life, 400).await);
-    // Parts count as long as nothing was made of them.
+    // Parts count until they are joined.
     assert_eq!(create(&life, 300).await.status(), StatusCode::INSUFFICIENT_STORAGE);
     let concat = format!("final;{one} {two}");
     let joined = life.send("POST", "/files", &[("Upload-Concat", &concat)], Body::empty()).await;
@@ -116,7 +116,7 @@ async fn a_final_upload_takes_the_place_of_its_parts() {
 }
 
 #[tokio::test]
-async fn a_length_that_is_told_later_is_looked_at_then() {
+async fn a_length_that_is_sent_later_is_checked_then() {
     let (_world, life) = of_bytes(1_000).await;
     let path = deferred(&life).await;
     let over = life.patch(&path, 0, bytes(10), &[("Upload-Length", "1001")]).await;
@@ -160,7 +160,7 @@ async fn of_many_uploads_without_a_length_at_once_no_more_is_taken_than_there_is
     }
     assert!(stored <= 100_000, "{stored} bytes");
 
-    // Nothing stays set aside: what is left can be used.
+    // Nothing stays reserved: the rest can be used.
     let (left, path) = (100_000 - stored, deferred(&life).await);
     assert_eq!(life.patch(&path, 0, bytes(left), &[]).await.status(), StatusCode::NO_CONTENT);
     let over = life.patch(&path, left, bytes(1), &[]).await;
@@ -185,13 +185,13 @@ async fn what_is_handed_over_is_its_new_owners_to_go_on_with_and_counts_as_their
         assert_eq!(ann.patch(path, 0, bytes(1), &[]).await.status(), StatusCode::NOT_FOUND);
         assert!(bob.offset(path).await.is_some());
     }
-    // All of the known length is bob's, and what comes of the other one.
+    // All of the known length belongs to bob, and what arrives of the other one.
     assert_eq!(bob.patch(&open, 300, bytes(101), &[]).await.status(), StatusCode::INSUFFICIENT_STORAGE);
     assert_eq!(bob.patch(&open, 300, bytes(100), &[]).await.status(), StatusCode::NO_CONTENT);
     assert_eq!(create(&bob, 1).await.status(), StatusCode::INSUFFICIENT_STORAGE);
     ann.create(1_000).await;
 
-    // Whole or not: it is bob's alone to end.
+    // Whole or not: only bob can end it.
     assert_eq!(bob.patch(&known, 0, bytes(600), &[]).await.status(), StatusCode::NO_CONTENT);
     let state = async || (world.content(&id_of(&known)).await?["state"] == "uploaded").then_some(());
     until("an uploaded content", state).await;
@@ -211,7 +211,7 @@ async fn a_hand_over_that_is_heard_of_ends_what_its_former_owner_sends() {
     let sending = ann.patch(&path, 0, silent, &[]);
     let handing = async {
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-        // Nothing changes because of an event alone.
+        // An event alone changes nothing.
         ann.upload.on_standing(&id_of(&path)).await;
         world.hand_over(&id_of(&path), "bob").await;
         ann.upload.on_standing(&id_of(&path)).await;
@@ -222,7 +222,7 @@ async fn a_hand_over_that_is_heard_of_ends_what_its_former_owner_sends() {
 }
 
 #[tokio::test]
-async fn while_nobody_says_how_much_it_may_be_nothing_begins() {
+async fn while_the_quota_is_unknown_no_upload_begins() {
     let world = World::new().await;
     *world.auth.lock().unwrap() = Client::from_service(tower::service_fn(|_| async {
         let mut answer = Response::new(Body::empty());
@@ -233,9 +233,7 @@ async fn while_nobody_says_how_much_it_may_be_nothing_begins() {
     let answer = create(&life, 1).await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(header(&answer, "retry-after").is_some());
-    assert!(
-        problem(answer).await["detail"].as_str().unwrap().contains("how much you may store is not known")
-    );
+    assert!(problem(answer).await["detail"].as_str().unwrap().contains("your storage quota is unknown"));
 }
 
 #[tokio::test]
@@ -249,7 +247,7 @@ async fn the_share_of_unfinished_uploads_is_that_of_the_quota() {
 }
 
 #[tokio::test]
-async fn what_somebody_has_is_for_them_and_admins_to_know_and_who_does_not_answer_is_left_out() {
+async fn usage_is_visible_to_its_principal_and_admins_and_a_part_without_an_answer_is_left_out() {
     let (world, mut life) = of_bytes(1_000).await;
     world.add_principal("ann").await;
     let path = life.create(600).await;
@@ -268,7 +266,7 @@ async fn what_somebody_has_is_for_them_and_admins_to_know_and_who_does_not_answe
     assert_eq!(view["principal"], "ann");
     assert_eq!(view["stored"]["limit"], 1_000);
     assert_eq!(view["api_keys"], serde_json::json!({ "limit": 50, "used": 0 }));
-    // The queue of these tests says nothing of owners.
+    // The queue of these tests knows no owners.
     assert!(view.get("encodes").is_none() && view.get("encode_minutes").is_none(), "{view}");
 
     assert_eq!(ask(&life, "?principal=bob").await.0, 403);

@@ -1,4 +1,4 @@
-//! tus 1.0.0 from outside: requests, answers, and what is in storage and catalogue afterwards.
+//! tus 1.0.0 through HTTP: requests, answers, and the resulting state of storage and catalogue.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -14,18 +14,18 @@ use streamgate_upload::Settings;
 
 const DATA: (&str, &str) = ("Content-Type", "application/offset+octet-stream");
 
-/// Checkpoints as small as settings allow them, so that bodies span several.
+/// Checkpoints as small as the settings allow, so that bodies span several.
 fn small() -> Settings {
     Settings { checkpoint: ByteSize::mib(1), max_size: ByteSize::mib(32), ..Settings::default() }
 }
 
-/// A body that gives these frames and then never ends.
+/// A body with these frames that then never ends.
 fn stuck(frames: Vec<Bytes>) -> Body {
     Body::from_stream(stream::iter(frames.into_iter().map(Ok::<_, std::io::Error>)).chain(stream::pending()))
 }
 
 #[tokio::test]
-async fn options_tells_what_the_server_can_do_without_a_version() {
+async fn options_returns_the_servers_capabilities_without_a_version() {
     let world = World::new().await;
     let life = world.live(small()).await;
     let answer = life.raw("OPTIONS", "/files", &[("Origin", "https://a.example")], Body::empty()).await;
@@ -230,7 +230,7 @@ async fn a_client_that_comes_back_takes_over_from_its_stale_connection() {
         (content["progress"].as_f64()? > 0.0).then_some(())
     })
     .await;
-    // HEAD settles what the stale connection has brought, before it tells the offset.
+    // HEAD settles what the stale connection has sent, before it returns the offset.
     assert_eq!(life.offset(&path).await, Some(30_000));
     assert_eq!(stale.await.unwrap(), StatusCode::LOCKED);
     assert_eq!(life.patch(&path, 30_000, file.slice(30_000..), &[]).await.status(), StatusCode::NO_CONTENT);
@@ -386,7 +386,7 @@ async fn the_audit_log_says_who_began_completed_and_terminated_which_upload_thou
     let whole = create(&life).await;
     let ended = create(&life).await;
     life.patch(&ended, 0, "1234", &[]).await;
-    // An admin goes on with the uploads of others.
+    // An admin continues the uploads of others.
     let scopes = ["content:write", "admin"].map(str::to_owned).to_vec();
     life.sender = Some(Principal { id: "bob".into(), scopes, ..Principal::default() });
     life.patch(&whole, 0, "123456789", &[]).await;
@@ -412,7 +412,7 @@ async fn the_audit_log_says_who_began_completed_and_terminated_which_upload_thou
 }
 
 #[tokio::test]
-async fn an_upload_that_nobody_continues_is_in_the_audit_log_when_it_expires() {
+async fn an_abandoned_upload_is_in_the_audit_log_when_it_expires() {
     let world = World::new().await;
     world.open_auth().await;
     let settings =
@@ -441,7 +441,7 @@ async fn an_upload_of_another_is_not_there() {
         life.patch(&part, 0, "1234", &[]).await;
         part
     });
-    // Neither is it with a key that is for the server alone.
+    // Nor with a key that is only for managing the server.
     for stranger in [is("bob", &["content:write"]), is("bob", &["admin"]), None] {
         life.sender = stranger;
         assert_eq!(life.send("HEAD", &path, &[], Body::empty()).await.status(), 404);

@@ -1,5 +1,5 @@
-//! The system report over HTTP: which plugins there are, how each does, and why. It keeps nothing and
-//! changes nothing; what it answers is what the host says at that moment.
+//! The system report over HTTP: the plugins, their state and the reasons. It keeps and changes nothing; it
+//! returns the host's current report.
 
 mod routes;
 mod settings;

@@ -1,4 +1,4 @@
-//! The public route: the system report. Who may read it is for the gateway's filters to say.
+//! The public route: the system report. The gateway's filters decide who may read it.
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
@@ -7,7 +7,7 @@ use http::{StatusCode, Uri, header};
 use serde_json::Value;
 use streamgate_plugin_api::Problem;
 
-/// The router; `report` makes the system report.
+/// The router; `report` creates the system report.
 pub(crate) fn router<R>(report: R) -> Router
 where
     R: Fn() -> Value + Clone + Send + Sync + 'static,
@@ -29,7 +29,7 @@ fn system(report: Value) -> Response {
 
 fn not_found(path: &str) -> Response {
     Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing at this address")
-        .detail(format!("Nothing answers at {path}."))
+        .detail(format!("There is no resource at {path}."))
         .into_response()
 }
 

@@ -1,9 +1,9 @@
-//! The settings of the system report: there is nothing to set yet.
+//! The settings of the system report: there are none yet.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What `plugins.toml` may say under `[plugins.system]`.
+/// The settings under `[plugins.system]`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Settings {}

@@ -74,7 +74,7 @@ async fn of_many_workers_exactly_one_gets_each_job() {
     let all = leased.len();
     leased.dedup();
     assert_eq!(leased.len(), all, "a job was leased twice");
-    // A worker that loses the race for the last job may leave early; nothing is lost by it.
+    // A worker that loses the race for the last job may leave early; nothing is lost.
     while let Some((job, _)) = fixture.jobs.leased(want("q")).await.unwrap() {
         leased.push(job.id);
     }
@@ -271,13 +271,13 @@ async fn a_job_that_takes_its_process_down_twice_is_set_aside_and_the_others_go_
     assert_eq!((again.job.id, again.job.attempt, again.set_aside), (bad.clone(), 1, None));
     drop(process);
     jobs.free_crashed().await.unwrap();
-    // Its end comes before all work.
+    // Its end comes before all other work.
     jobs.enqueue(job_for("q")).await.unwrap();
     let process = Process::start();
     let last = process.lease(jobs).await.unwrap();
     assert_eq!(last.job.id, bad);
     assert!(last.set_aside.unwrap().contains("ended 2 times"));
-    // A worker that tries it all the same does so once.
+    // A worker that tries it anyway does so once.
     drop(process);
     jobs.free_crashed().await.unwrap();
     assert_eq!(jobs.get(&bad).await.unwrap().state(), JobState::Dead);
@@ -304,7 +304,7 @@ async fn of_several_jobs_whose_process_ended_each_runs_alone_until_it_is_known_w
     assert_eq!(process.lease(jobs).await, None, "nothing runs beside it");
     let other = Process::start();
     assert_eq!(other.lease(jobs).await.unwrap().job.id, second, "in another process it does");
-    // Whoever waits for it to end is told of its end.
+    // A call that waits for its end is notified of it.
     let (waiting, name) = (jobs.clone(), process.name.clone());
     let waiting = tokio::spawn(async move {
         waiting.lease(Want { process: name, wait: Duration::from_secs(30), ..want("q") }).await
@@ -316,7 +316,7 @@ async fn of_several_jobs_whose_process_ended_each_runs_alone_until_it_is_known_w
     jobs.complete(&first, &suspect.proof, "".into(), 0).await.unwrap();
     let next = waiting.await.unwrap().unwrap().unwrap();
     assert_eq!(next.job.id, third);
-    // The one that was innocent has no mark: it takes two more ends of its own.
+    // The innocent one has no mark: it takes two more ends of its own.
     drop(other);
     jobs.free_crashed().await.unwrap();
     assert_eq!(process.lease(jobs).await, None, "not beside the third one");
@@ -325,7 +325,7 @@ async fn of_several_jobs_whose_process_ended_each_runs_alone_until_it_is_known_w
 }
 
 #[tokio::test]
-async fn the_end_of_a_process_that_was_told_to_stop_or_lives_elsewhere_is_no_crash() {
+async fn the_end_of_a_process_that_was_stopped_or_is_on_another_node_is_no_crash() {
     let fixture = Fixture::new().await;
     let jobs = &fixture.jobs;
     let id = jobs.enqueue(job_for("q")).await.unwrap().id;
@@ -388,7 +388,7 @@ async fn a_released_job_is_due_at_once_and_the_attempt_does_not_count() {
 }
 
 #[tokio::test]
-async fn a_running_job_that_is_cancelled_tells_its_worker_at_the_next_heartbeat() {
+async fn the_worker_of_a_cancelled_job_learns_of_it_at_the_next_heartbeat() {
     let fixture = Fixture::new().await;
     let jobs = &fixture.jobs;
     let id = jobs.enqueue(job_for("q")).await.unwrap().id;
@@ -444,7 +444,7 @@ async fn missed_runs_of_a_schedule_become_one_and_none_piles_up() {
     clock.record(jobs).await.unwrap();
     clock.run_due(jobs).await.unwrap();
     assert!(jobs.leased(want("cleanup")).await.unwrap().is_none(), "nothing before its time");
-    // Nothing ran for five hours; after a restart the schedule still knows.
+    // Nothing ran for five hours; after a restart the schedule still knows its time.
     fixture.advance(5 * hour);
     clock.record(jobs).await.unwrap();
     clock.run_due(jobs).await.unwrap();
@@ -452,7 +452,7 @@ async fn missed_runs_of_a_schedule_become_one_and_none_piles_up() {
     let (job, lease) = jobs.leased(want("cleanup")).await.unwrap().unwrap();
     assert_eq!((&job.payload[..], job.priority), (&b"{\"deep\":true}"[..], 3));
     assert!(jobs.leased(want("cleanup")).await.unwrap().is_none());
-    // The next run is left out while this one goes on, and comes again after it.
+    // The next run is skipped while this one continues, and comes again after it.
     fixture.advance(hour);
     clock.run_due(jobs).await.unwrap();
     jobs.complete(&job.id, &lease, "".into(), 0).await.unwrap();
@@ -460,7 +460,7 @@ async fn missed_runs_of_a_schedule_become_one_and_none_piles_up() {
     fixture.advance(hour);
     clock.run_due(jobs).await.unwrap();
     assert!(jobs.leased(want("cleanup")).await.unwrap().is_some());
-    // A schedule that is no longer in the settings runs no more.
+    // A schedule that was removed from the settings runs no more.
     Clock::new(&[]).unwrap().record(jobs).await.unwrap();
     assert!(jobs.store().schedules().await.unwrap().is_empty());
 }
@@ -551,9 +551,9 @@ async fn the_contract_works_over_grpc() {
 }
 
 #[tokio::test]
-async fn a_client_of_jobs_that_nobody_keeps_is_told_so_in_the_words_of_the_problem() {
+async fn a_client_of_jobs_without_a_provider_gets_the_problem_of_the_host() {
     let nobody = axum::Router::new().fallback(|| async {
-        Problem::new(http::StatusCode::SERVICE_UNAVAILABLE, "no-provider", "Nobody provides it")
+        Problem::new(http::StatusCode::SERVICE_UNAVAILABLE, "no-provider", "No provider")
             .detail("No plugin that runs provides `jobs`.")
     });
     let mut client = JobsClient::new(Client::from_service(nobody));
@@ -586,7 +586,7 @@ async fn every_lease_has_a_larger_fence_than_all_before_whatever_becomes_of_jobs
     grows(&job);
     fixture.jobs.complete(&id, &lease, "".into(), 0).await.unwrap();
     assert_eq!(fixture.jobs.get(&id).await.unwrap().fence, job.fence);
-    // Nothing due takes no number, and a clock that steps back gives no smaller one.
+    // A call without a due job takes no number, and a clock that steps back gives no smaller one.
     assert!(fixture.jobs.leased(want("q")).await.unwrap().is_none());
     fixture.advance(-500_000);
     fixture.jobs.enqueue(job_for("q")).await.unwrap();

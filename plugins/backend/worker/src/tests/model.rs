@@ -61,7 +61,7 @@ struct ModelJob {
     attempt: u32,
     interruptions: u32,
     due_at: i64,
-    /// The last lease, while it means anything.
+    /// The last lease, while it matters.
     lease: Option<String>,
     lease_ms: i64,
     lease_until: i64,
@@ -90,7 +90,7 @@ struct Model {
     /// In the order in which they were enqueued.
     order: Vec<String>,
     jobs: HashMap<String, ModelJob>,
-    /// Every lease there ever was: job and proof.
+    /// Every lease so far: job and proof.
     leases: Vec<(String, String)>,
     /// How often each job has completed.
     completed: HashMap<String, u32>,
@@ -215,7 +215,7 @@ async fn take(step: &Step, fixture: &mut Fixture, model: &mut Model, restarts: &
                 entry.lease = None;
                 let wait = failed.due_at_ms - now;
                 assert!(wait > 0 && wait <= jobs.settings().max_backoff.as_millis() as i64);
-                // Chance decides within these bounds; the model follows it.
+                // The jitter is within these bounds; the model follows it.
                 entry.due_at = failed.due_at_ms;
             }
         }

@@ -1,4 +1,4 @@
-//! Jobs of several owners, who share the workers.
+//! Jobs of several owners that share the workers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::*;
 use crate::store::{Beat, Filter};
 use crate::sweep::forget_ended;
 
-/// Where one owner has so many running.
+/// With this limit of running jobs per owner.
 async fn at_most(max_running_per_owner: u32) -> Fixture {
     Fixture::with(Settings { max_running_per_owner, ..Settings::default() }).await
 }
@@ -21,7 +21,7 @@ async fn enqueue(fixture: &Fixture, owner: &str) -> String {
     fixture.jobs.enqueue(Enqueue { owner: owner.into(), ..job_for("q") }).await.unwrap().id
 }
 
-/// Whose job is leased next, with what proves it.
+/// The owner of the next leased job, with the proof of its lease.
 async fn next(fixture: &Fixture) -> Option<(Job, String)> {
     fixture.jobs.leased(want("q")).await.unwrap()
 }
@@ -54,7 +54,7 @@ async fn a_priority_goes_before_whose_turn_it_is() {
 }
 
 #[tokio::test]
-async fn no_owner_has_more_running_than_their_limit_and_nobodys_jobs_have_none() {
+async fn no_owner_has_more_running_than_their_limit_and_jobs_without_an_owner_have_none() {
     let fixture = at_most(2).await;
     for owner in ["ann", "ann", "ann", "", "", "", "bob"] {
         enqueue(&fixture, owner).await;
@@ -101,7 +101,7 @@ async fn of_workers_that_ask_at_the_same_moment_no_more_get_a_job_than_its_owner
 }
 
 #[tokio::test]
-async fn what_a_lost_worker_had_counts_no_more() {
+async fn the_jobs_of_a_lost_worker_no_longer_count() {
     let fixture = at_most(1).await;
     enqueue(&fixture, "ann").await;
     next(&fixture).await.unwrap();
@@ -111,7 +111,7 @@ async fn what_a_lost_worker_had_counts_no_more() {
     assert!(next(&fixture).await.is_some());
 }
 
-/// An `auth` that gives everybody this quota, and what it needs.
+/// An `auth` that returns this quota for everyone, and its context.
 async fn quota_of(quota: RoleQuota) -> (Client, (tempfile::TempDir, Engine)) {
     let folder = tempfile::tempdir().unwrap();
     let engine = Engine::new(folder.path(), streamgate_sqlite::Settings::default());
@@ -149,7 +149,7 @@ async fn the_limit_is_what_auth_says_and_the_settings_count_while_it_says_nothin
 
 const MINUTE: u64 = 60_000;
 
-/// Where everybody has so many minutes a day. A job of ann runs; its proof.
+/// Everyone has this many minutes a day. A job of ann runs; its proof.
 async fn with_minutes(minutes: u64) -> (Fixture, (Job, String), (tempfile::TempDir, Engine)) {
     let (auth, world) = quota_of(RoleQuota { encode_minutes: Some(minutes), ..RoleQuota::default() }).await;
     let fixture = Fixture::beside(Settings::default(), auth).await;
@@ -176,7 +176,7 @@ async fn an_owner_whose_minutes_are_used_up_gets_no_job_until_the_day_is_over() 
     let (second, other) = next(&fixture).await.unwrap();
     jobs.complete(&job.id, &lease, "done".into(), 11 * MINUTE).await.unwrap();
     assert!(next(&fixture).await.is_none());
-    // What runs goes on.
+    // Running jobs continue.
     assert_eq!(jobs.heartbeat(&second.id, &other, worked(1)).await, Ok(false));
     let bob = enqueue(&fixture, "bob").await;
     assert_eq!(next(&fixture).await.unwrap().0.id, bob);
@@ -203,7 +203,7 @@ async fn of_each_lease_only_what_is_new_is_counted_and_that_of_a_killed_worker_t
     fixture.restart("second").await;
     assert!(fixture.jobs.heartbeat(&job.id, &lease, worked(50)).await.is_err());
     assert_eq!(spent(&fixture).await, 5, "its lease is not in force");
-    // The next run of the job begins at nothing.
+    // The next run of the job begins at zero.
     let (job, lease) = next(&fixture).await.unwrap();
     fixture.jobs.fail(&job.id, &lease, ("no luck", false), 3 * MINUTE).await.unwrap();
     assert_eq!(spent(&fixture).await, 8);
@@ -269,13 +269,13 @@ async fn enqueue_for(fixture: &Fixture, owner: &str, content: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_job_that_waits_because_of_its_owner_goes_on_when_its_content_is_somebody_elses() {
+async fn a_job_held_back_by_its_owner_continues_when_its_content_changes_hands() {
     let fixture = at_most(1).await;
     enqueue(&fixture, "ann").await;
     let waits = enqueue_for(&fixture, "ann", "a-content").await;
     next(&fixture).await.unwrap();
     assert!(next(&fixture).await.is_none());
-    // An event changes nothing as long as the catalogue does not say the same.
+    // An event changes nothing until the catalogue confirms it.
     fixture.jobs.follow("a-content").await.unwrap();
     assert!(next(&fixture).await.is_none());
 
@@ -285,7 +285,7 @@ async fn a_job_that_waits_because_of_its_owner_goes_on_when_its_content_is_someb
     fixture.jobs.follow("a-content").await.unwrap();
     let (job, _) = next(&fixture).await.unwrap();
     assert_eq!((&job.id, job.owner.as_str()), (&waits, "bob"));
-    // What runs stays whose it was when it began.
+    // A running job keeps the owner it began with.
     *fixture.owner.lock().unwrap() = "cid".into();
     fixture.jobs.follow("a-content").await.unwrap();
     assert_eq!(fixture.jobs.get(&job.id).await.unwrap().owner, "bob");

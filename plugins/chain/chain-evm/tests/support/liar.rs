@@ -1,4 +1,4 @@
-//! An endpoint in front of Anvil that lies, lags, hangs and breaks off, as it is told to.
+//! An endpoint in front of Anvil that lies, lags, hangs and disconnects, as the test sets.
 #![allow(dead_code, clippy::unwrap_used, unreachable_pub)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,11 +11,11 @@ use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use streamgate_tests::abuse;
 
-/// What it does to an answer.
+/// Its fault.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Lie {
     None,
-    /// It says that it serves this chain.
+    /// It claims to serve this chain.
     Chain(u64),
     /// For it, this is the last block.
     Stale(u64),
@@ -31,35 +31,35 @@ pub enum Lie {
     Redirects(u16, String),
     Status(u16),
     Truncates,
-    /// It sends more than anybody should read.
+    /// It sends more than should be read.
     Floods,
     Answers(&'static str),
-    /// It answers the call before.
+    /// It answers the previous call.
     OtherId,
-    /// It refuses the call before, and says that a contract reverted.
+    /// It refuses the previous call, and claims that a contract reverted.
     OtherIdRefused,
     /// It says one thing, and then another.
     Twice,
-    /// A few bytes now and then, for ever.
+    /// A few bytes now and then, forever.
     Drips,
-    /// It answers in gzip, which nobody asked for: 64 MiB of spaces.
+    /// It answers in gzip, which was not requested: 64 MiB of spaces.
     Deflates,
-    /// More fields than anybody should read before the answer.
+    /// More fields than should be read before the answer.
     Fields,
     Refuses(i64, &'static str),
     /// It knows blocks by their number only.
     NoHashes,
     /// The same, and the block it reads at is replaced meanwhile.
     NoHashesAndReplaces,
-    /// It reads the logs of so many blocks at once and no more.
+    /// It reads the logs of only so many blocks at once.
     Limits(u64),
     /// It refuses this method, and passes nothing on.
     Drops(&'static str),
-    /// It passes this method on, and says that it did not.
+    /// It passes this method on, and claims that it did not.
     Denies(&'static str),
     /// This method's error is always this.
     Fails(&'static str, Value),
-    /// It tells of a revert by this error.
+    /// It reports a revert by this error.
     Reverts(Value),
 }
 

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 pub use streamgate_tests::anvil::{Anvil, CHAIN};
 
-/// How long a test waits for what must come.
+/// Maximum time a test waits for an expected event.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The plugin's service, and what it published.
@@ -66,7 +66,7 @@ impl Service {
         self.chain.clone().balance(question).await.unwrap().into_inner()
     }
 
-    /// The event that fits, once it has been told.
+    /// The matching event, once it has been published.
     pub async fn heard(&self, what: &str, fits: impl Fn(&ChainTransfer) -> bool) -> ChainTransfer {
         eventually(what, PATIENCE, async || {
             self.told.lock().unwrap().iter().find(|event| fits(event)).cloned()
@@ -75,10 +75,10 @@ impl Service {
     }
 }
 
-/// Keys that are not the plugin's but the chain's.
+/// Keys that belong to the chain, not to the plugin.
 const OF_THE_CHAIN: [&str; 5] = ["quorum", "max_lag", "max_age", "finality", "reorg_depth"];
 
-/// Settings for one chain at these endpoints, which are trusted to be on this machine.
+/// Settings for one chain at these endpoints, which may be on this machine.
 pub fn settings(endpoints: &[&str], more: Value) -> Settings {
     let mut chain =
         json!({ "id": CHAIN, "name": "Anvil", "endpoints": endpoints, "max_age": "0s", "max_lag": 2 });

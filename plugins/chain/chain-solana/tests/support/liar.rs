@@ -1,4 +1,4 @@
-//! An endpoint in front of the cluster that lies, lags, hangs and breaks off, as it is told to.
+//! An endpoint in front of the cluster that lies, lags, hangs and disconnects, as the test sets.
 #![allow(dead_code, clippy::unwrap_used, unreachable_pub)]
 
 use std::collections::HashMap;
@@ -12,15 +12,15 @@ use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use streamgate_tests::abuse;
 
-/// What it does to an answer.
+/// Its fault.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Lie {
     None,
     /// This method's result is always this.
     Says(&'static str, Value),
-    /// Its answers are those that it gave before, if it gave one to the same question.
+    /// Its answers are its earlier ones, if it gave one to the same query.
     Remembers,
-    /// The same, and it says that they are of now.
+    /// The same, and it claims that they are current.
     RemembersAsOfNow,
     /// Every block has another hash.
     OtherHashes,
@@ -30,18 +30,18 @@ pub enum Lie {
     Redirects(u16, String),
     Status(u16),
     Truncates,
-    /// It sends more than anybody should read.
+    /// It sends more than should be read.
     Floods,
     Answers(&'static str),
-    /// It answers the call before.
+    /// It answers the previous call.
     OtherId,
     /// It says one thing, and then another.
     Twice,
-    /// A few bytes now and then, for ever.
+    /// A few bytes now and then, forever.
     Drips,
-    /// It answers in gzip, which nobody asked for: 64 MiB of spaces.
+    /// It answers in gzip, which was not requested: 64 MiB of spaces.
     Deflates,
-    /// More fields than anybody should read before the answer.
+    /// More fields than should be read before the answer.
     Fields,
     /// All but the question for its genesis.
     Refuses(i64, &'static str),
@@ -87,7 +87,7 @@ impl Liar {
     }
 }
 
-/// A question without what changes from one time to the next.
+/// A query without the parts that change each time.
 fn question(call: &Value) -> String {
     let mut params = call["params"].clone();
     for part in params.as_array_mut().into_iter().flatten() {

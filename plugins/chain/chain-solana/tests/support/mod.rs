@@ -9,12 +9,12 @@ use streamgate_contracts::chain::v1::{Answer, Holding, Question, Verdict};
 use streamgate_plugin_api::Client;
 pub use streamgate_tests::solana::Cluster;
 
-/// What is asked of the plugin about a cluster, and how.
+/// Queries of the plugin about a cluster.
 pub trait Asked {
-    /// Whether the owner holds so much of an asset on it.
+    /// Whether the owner holds this much of an asset on it.
     fn holding(&self, owner: &str, asset: &str, at_least: &str) -> Question;
 
-    /// Settings for these endpoints, which are trusted to be on this machine.
+    /// Settings for these endpoints, which may be on this machine.
     fn settings(&self, endpoints: &[&str], more: Value) -> Settings;
 
     /// The plugin with these settings.

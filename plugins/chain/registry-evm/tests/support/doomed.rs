@@ -1,4 +1,4 @@
-//! The test `doomed` of a program, which runs in a process of its own until it is killed.
+//! The test `doomed` of a program, which runs in a separate process until it is killed.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 use std::process::{Command, Stdio};
@@ -12,13 +12,13 @@ use crate::world::World;
 
 const TOLD: &str = "STREAMGATE_TEST_DOOMED";
 
-/// What it is to do; nothing where no other test runs it.
+/// Its task; nothing unless another test runs it.
 pub fn told() -> Option<Value> {
     std::env::var(TOLD).ok().map(|text| serde_json::from_str(&text).unwrap())
 }
 
-/// Runs it over `liar` with these settings twelve times, and kills it after `calls` calls, twice as many,
-/// and so on.
+/// Runs it over `liar` with these settings twelve times, and kills it after `calls` calls, twice as many, and
+/// so on.
 pub async fn kill_after(calls: usize, world: &World, liar: &Liar, more: Value) {
     let told = json!({ "folder": world.folder.path(), "endpoint": liar.url, "more": more });
     for round in 1..=12 {

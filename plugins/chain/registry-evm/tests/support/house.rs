@@ -1,5 +1,5 @@
-//! The plugins that know about contents, and the one that tells registries of them, over one folder
-//! and with a bus between them.
+//! The plugins that know about contents, and the one that registers them, over one folder and with a bus
+//! between them.
 #![allow(dead_code, clippy::unwrap_used, unreachable_pub)]
 
 use std::path::Path;
@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{self, Both, PATIENCE};
 
-/// One life of them all.
+/// One run of them all.
 pub struct House {
     registry: Arc<Standalone>,
     chain: streamgate_chain_evm::Standalone,
@@ -44,18 +44,18 @@ pub struct House {
     public: Client,
     /// Events are lost from now on.
     pub deaf: Arc<AtomicBool>,
-    /// The access control answers nobody from now on.
+    /// The access control answers no calls from now on.
     pub closed: Arc<AtomicBool>,
     database: Client,
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// A capability that nobody provides.
+/// A capability without a provider.
 fn nobody() -> Client {
     Client::from_service(axum::Router::new().fallback(async || StatusCode::SERVICE_UNAVAILABLE))
 }
 
-/// Who has a wallet on every chain, besides others, and who has none here.
+/// A principal with a wallet on every chain, besides others, and one without here.
 pub const ANN: &str = "0190a0a0-0000-7000-8000-00000000000a";
 pub const BOB: &str = "0190a0a0-0000-7000-8000-00000000000b";
 pub const ANNS: &str = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8";
@@ -205,7 +205,7 @@ impl House {
         self.create(number).await;
     }
 
-    /// A content of which there is no file.
+    /// A content without a file.
     pub async fn create(&self, number: u8) {
         self.create_for(number, "").await;
     }
@@ -229,7 +229,7 @@ impl House {
         self.finish(number).await;
     }
 
-    /// Says who may watch a content; answers the revision.
+    /// Sets who may watch a content; returns the revision.
     pub async fn open(&self, number: u8, openness: &str) -> u64 {
         let uri = format!("http://access/api/v1/access/contents/{}", id(number));
         let body = json!({ "openness": openness }).to_string();
@@ -240,7 +240,7 @@ impl House {
         policy["revision"].as_u64().unwrap()
     }
 
-    /// What the REST API answers about the chain of the test.
+    /// The REST API's response about the chain of the test.
     pub async fn get(&self, path: &str) -> (u16, Value) {
         self.call(Method::GET, path, Some(&admin())).await
     }
@@ -251,7 +251,7 @@ impl House {
         send(&self.public, request, who).await
     }
 
-    /// What waits for the audit log: action and subject.
+    /// The pending audit entries: action and subject.
     pub async fn audited(&self) -> Vec<(String, String)> {
         let (namespace, sql) = ("registry_evm".into(), "SELECT entry FROM audit ORDER BY id".into());
         let request = QueryRequest { namespace, sql, ..QueryRequest::default() };
@@ -265,7 +265,7 @@ impl House {
         answer.into_inner().rows.into_iter().map(read).collect()
     }
 
-    /// The one registry there is.
+    /// The one registry.
     pub async fn registry(&self) -> Value {
         let request = Request::get("http://registry/api/v1/registry").body(Body::empty()).unwrap();
         let (status, mut registries) = send(&self.public, request, Some(&admin())).await;
@@ -273,7 +273,7 @@ impl House {
         registries["items"][0].take()
     }
 
-    /// The content, once it is so.
+    /// The content, once the condition holds.
     pub async fn until(&self, number: u8, what: &str, is: impl Fn(&Value) -> bool) -> Value {
         eventually(&format!("content {number}: {what}"), PATIENCE, async || {
             let (status, shown) = self.get(&format!("/{}", id(number))).await;
@@ -291,7 +291,7 @@ impl House {
         self.until(number, "registered", |shown| !shown["registered"].is_null()).await
     }
 
-    /// What keeps the registry from being told, once it is so.
+    /// What prevents registration, once the condition holds.
     pub async fn trouble(&self, is: impl Fn(&Value) -> bool) -> Value {
         eventually("trouble of the registry", PATIENCE, async || {
             Some(self.registry().await["trouble"].take()).filter(&is)

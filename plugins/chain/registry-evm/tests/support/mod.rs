@@ -10,21 +10,21 @@ use streamgate_registry_evm::Settings;
 
 pub use streamgate_tests::anvil::{Anvil, CHAIN};
 
-/// How long a test waits for what must come.
+/// Maximum time a test waits for an expected event.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Keys that are not of the registry but of the plugin, and of the chain that `chain-evm` reads.
+/// Keys of the plugin instead of the registry, and of the chain that `chain-evm` reads.
 const OF_THE_PLUGIN: [&str; 1] = ["reconcile"];
 const OF_THE_CHAIN: [&str; 1] = ["reorg_depth"];
 
-/// What a test sets: for the plugin, and for the one that reads the chain.
+/// The settings of a test: for the plugin, and for the one that reads the chain.
 pub struct Both {
     pub registry: Settings,
     pub chain: streamgate_chain_evm::Settings,
 }
 
-/// Settings for one chain at these endpoints, which are trusted to be on this machine. Without a
-/// `registry` there is none.
+/// Settings for one chain at these endpoints, which may be on this machine. Without a `registry` there is
+/// none.
 pub fn settings(endpoints: &[&str], more: Value) -> Both {
     let mut chain =
         json!({ "id": CHAIN, "name": "Anvil", "endpoints": endpoints, "max_age": "0s", "max_lag": 2 });

@@ -16,7 +16,7 @@ const KEY: &str = "0x2a871d0798f97d79848a013d4936a73bf4cc922c825d33c1cf7073dff6d
 /// That account.
 pub const SERVER: usize = 9;
 
-/// A chain with a registry, and where the server keeps its things.
+/// A chain with a registry, and the server's folder.
 pub struct World {
     pub anvil: Anvil,
     pub folder: TempDir,
@@ -46,12 +46,12 @@ impl World {
         all
     }
 
-    /// The account that the server's key is of.
+    /// The account of the server's key.
     pub async fn server(&self) -> Address {
         self.anvil.accounts().await[SERVER]
     }
 
-    /// How many transactions of the server the chain has.
+    /// The number of the server's transactions on the chain.
     pub async fn used(&self) -> u64 {
         let count = self.anvil.rpc("eth_getTransactionCount", json!([self.server().await, "latest"])).await;
         u64::from_str_radix(count.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()

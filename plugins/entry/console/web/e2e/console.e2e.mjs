@@ -4,7 +4,7 @@
 //   node console.e2e.mjs http://127.0.0.1:8080 clip.mp4 [folder for pictures]
 //
 // CHROMIUM names the browser (default /usr/bin/chromium). SETUP_URL is the one-time address that the
-// server printed, where it has a sign-in. Exits 0 when all went well.
+// server printed, if it has a sign-in. Exits 0 on success.
 import assert from "node:assert/strict";
 import { basename, join } from "node:path";
 import { chromium } from "playwright-core";
@@ -42,7 +42,7 @@ const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
 const complaints = [];
 page.on("pageerror", (error) => complaints.push(`error: ${error.message}`));
 page.on("console", (message) => {
-  // A file that is not there yet is no mistake of the page; a broken policy is.
+  // A missing file is no error of the page; a policy violation is.
   if (message.type() === "error" && !/Failed to load resource/.test(message.text())) {
     complaints.push(`console: ${message.text()}`);
   }
@@ -227,9 +227,9 @@ try {
     assert.ok(gone.status === 404 || gone.status === 410, `status ${gone.status}`);
   });
 
-  await step("the browser had nothing to complain of", async () => assert.deepEqual(complaints, []));
+  await step("the browser reported no errors", async () => assert.deepEqual(complaints, []));
 } catch {
-  // The step has told it.
+  // The step has reported it.
 } finally {
   await browser.close();
 }

@@ -1,10 +1,10 @@
-// The first visits of a server that nobody configured: a stranger's, the operator's who sets it up, and
-// the operator's who was locked out.
+// The first visits to an unconfigured server: a stranger's, the operator's who sets it up, and the
+// operator's who was locked out.
 //
 //   node setup.e2e.mjs http://localhost:8080 SETUP_URL LINK_URL
 //
-// CHROMIUM names the browser (default /usr/bin/chromium). LINK_URL is made after SETUP_URL was printed,
-// by `streamgate admin link`. Exits 0 when all went well.
+// CHROMIUM names the browser (default /usr/bin/chromium). LINK_URL is created after SETUP_URL was
+// printed, by `streamgate admin link`. Exits 0 on success.
 import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
 
@@ -43,14 +43,14 @@ try {
     assert.deepEqual(complaints, []);
   });
 
-  await step("another name of this machine leads to the one that people sign in under", async (page) => {
+  await step("another name of this machine leads to the public one", async (page) => {
     const other = site.replace("localhost", "127.0.0.1");
     assert.notEqual(other, site);
     await page.goto(`${other}/sign-in?next=%2Fsystem`);
     await page.waitForURL(`${site}/sign-in?next=%2Fsystem`);
   });
 
-  await step("a newer address takes the place of the one that was printed", async (page) => {
+  await step("a newer address replaces the printed one", async (page) => {
     await page.goto(setup);
     await page.getByRole("button", { name: "Become the admin" }).click();
     await page.getByRole("alert").getByText("streamgate admin link").waitFor();

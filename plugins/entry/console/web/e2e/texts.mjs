@@ -12,7 +12,7 @@ const EDITED = `WEBVTT
 Said in the <i>page</i>
 `;
 
-/** `page` is signed in as somebody who may change the content at `${base}/watch/${id}`. */
+/** `page` is signed in as a user who may change the content at `${base}/watch/${id}`. */
 export async function texts({ page, base, id, step, until, picture }) {
   const watch = async () => {
     await page.goto(`${base}/watch/${id}`);
@@ -70,7 +70,7 @@ export async function texts({ page, base, id, step, until, picture }) {
     await drawn("Said in the file");
     await picture("captions");
     const seek = page.getByRole("slider", { name: "Position" });
-    // They rise when the controls come, which takes a moment.
+    // They move up when the controls appear, which takes a moment.
     await until(() => {
       const cue = document.querySelector("[data-testid=captions] .cue")?.getBoundingClientRect();
       const bar = document.querySelector("[role=slider][aria-label=Position]")?.getBoundingClientRect();
@@ -130,7 +130,7 @@ export async function texts({ page, base, id, step, until, picture }) {
     assert.equal(new URL(page.url()).pathname, `/watch/${id}`);
   });
 
-  await step("a file takes the place of captions, of whatever kind it is", async () => {
+  await step("a file of any kind replaces captions", async () => {
     await list
       .getByTestId("caption-replacement")
       .setInputFiles({ name: "clip.srt", mimeType: "application/x-subrip", buffer: Buffer.from(SUBRIP) });

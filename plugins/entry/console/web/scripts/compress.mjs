@@ -1,5 +1,5 @@
-// Puts .br and .gz beside every text file of the build, then makes the build the
-// current one in one rename, so that nobody ever embeds half of it.
+// Puts .br and .gz beside every text file of the build, then makes the build current in one rename, so
+// that it is never embedded half-finished.
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { brotliCompressSync, gzipSync, constants as zlib } from "node:zlib";

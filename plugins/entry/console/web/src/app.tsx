@@ -36,12 +36,12 @@ const TITLES: Record<string, string> = {
   welcome: "Welcome · StreamGate",
 };
 
-/** Without a session: what was wanted leads to the sign-in, what was only looked at does not. */
+/** Without a session: an action leads to the sign-in, viewing does not. */
 async function onUnauthorized(error: ApiError, method: string): Promise<boolean> {
   const wasIn = session.get().state === "in";
   if (await session.refused(error)) return true;
   if (session.get().state !== "out") return false;
-  if (wasIn) notify.failed("Your session has ended. Sign in to come back to this page.");
+  if (wasIn) notify.failed("Your session has ended. Sign in to return to this page.");
   if (wasIn || method !== "GET") goToSignIn();
   return false;
 }
@@ -178,7 +178,7 @@ function Header({ page }: { page: string }) {
   );
 }
 
-/** My account, or the way to sign in. */
+/** My account, or the sign-in. */
 function Account({ page }: { page: string }) {
   const now = useSession();
   if (now.state === "out" && page !== "sign-in") {

@@ -1,4 +1,4 @@
-//! A gateway over real TCP with services of this process behind it, and a client that says exactly what it is told.
+//! A gateway over real TCP with services of this process behind it, and a client that sends raw bytes.
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
 use std::net::SocketAddr;
@@ -75,7 +75,7 @@ pub(crate) struct Raw {
     read: Vec<u8>,
 }
 
-/// A response as it came.
+/// A received response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -178,17 +178,17 @@ impl Raw {
         read > 0
     }
 
-    /// Whether the gateway closed the connection, with nothing more to say.
+    /// Whether the gateway closed the connection without sending more.
     pub(crate) async fn ended(&mut self) -> bool {
         self.read.is_empty() && !self.more().await
     }
 }
 
-/// Counts what a plugin holds open, such as streams, until the gateway lets go of it.
+/// Counts what a plugin holds open, such as streams, until the gateway drops it.
 #[derive(Clone, Default)]
 pub(crate) struct Count(Arc<AtomicUsize>);
 
-/// One that is open.
+/// One open stream.
 pub(crate) struct Open(Count);
 
 impl Count {
@@ -197,7 +197,7 @@ impl Count {
         Open(self.clone())
     }
 
-    /// Comes when as many are open.
+    /// Resolves when this many are open.
     pub(crate) async fn reaches(&self, many: usize) {
         let waited = async {
             while self.0.load(Ordering::SeqCst) != many {

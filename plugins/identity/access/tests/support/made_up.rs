@@ -1,4 +1,4 @@
-//! A chain plugin that is made up: it answers questions, may tell of transfers, and does nothing else.
+//! A fake chain plugin: it answers queries, may report transfers, and does nothing else.
 
 use std::future::Future;
 
@@ -7,15 +7,15 @@ use streamgate_contracts::chain::v1::chain_server::{Chain, ChainServer};
 use streamgate_plugin_api::Client;
 use tonic::{Request, Response, Status};
 
-/// What it says.
+/// Its state.
 pub trait MadeUp: Send + Sync + Sized + 'static {
-    /// The answers to the questions of one call.
+    /// The answers to the queries of one call.
     fn answers(
         &self,
         questions: Vec<wire::Question>,
     ) -> impl Future<Output = Result<Vec<wire::Answer>, Status>> + Send;
 
-    /// From which block on it tells of transfers.
+    /// From which block on it reports transfers.
     fn tells_from(&self) -> Result<wire::Observation, Status>;
 
     /// The chains of its settings.
@@ -23,7 +23,7 @@ pub trait MadeUp: Send + Sync + Sized + 'static {
         std::future::ready(Err(Status::unimplemented("")))
     }
 
-    /// What a contract says of itself.
+    /// A contract's metadata.
     fn described(
         &self,
         _contract: &str,

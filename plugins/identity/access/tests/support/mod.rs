@@ -32,7 +32,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// How long a test waits for what must come.
+/// Maximum time a test waits for an expected event.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A content.
@@ -41,7 +41,7 @@ pub const CONTENT: &str = "0190a0a0-0000-7000-8000-0000000000c0";
 pub const ALICE: &str = "0190a0a0-0000-7000-8000-00000000000a";
 pub const BOB: &str = "0190a0a0-0000-7000-8000-00000000000b";
 
-/// The address of whoever is signed in.
+/// The address of the signed-in viewer.
 pub const SENDER: &str = "192.0.2.7";
 
 pub fn creator() -> Principal {
@@ -58,14 +58,13 @@ pub fn viewer(id: &str, wallets: &[Address]) -> Principal {
     Principal { id: id.into(), roles: vec!["viewer".into()], wallets, ..Principal::default() }
 }
 
-/// A capability that nobody provides.
+/// A capability without a provider.
 pub fn nobody() -> Client {
-    let answer =
-        || async { Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Nobody provides it") };
+    let answer = || async { Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "No provider") };
     Client::from_service(axum::Router::new().fallback(answer))
 }
 
-/// A catalogue that knows nobody's contents: what each may do because of whose they are is `right`.
+/// A catalogue without owners: each caller's right is `right`.
 fn unowned(right: Arc<AtomicU8>) -> Client {
     let answer = move |uri: Uri| async move {
         if !uri.path().ends_with("/Standing") {
@@ -86,19 +85,19 @@ pub struct World {
     pub folder: TempDir,
     engine: Engine,
     catalogue: Mutex<Client>,
-    /// What the catalogue says of everybody and everything, until there is a real one.
+    /// The catalogue's answer for everyone and everything, until there is a real one.
     right: Arc<AtomicU8>,
     /// Milliseconds by which the clock is ahead.
     ahead: Arc<AtomicI64>,
 }
 
-/// One life of the plugin.
+/// One run of the plugin.
 pub struct Life {
     pub access: Access,
     pub service: AccessClient<Client>,
     public: Client,
     pub heard: Arc<Mutex<Vec<Event>>>,
-    /// The ids of those that the plugin has taken itself.
+    /// The ids of those that the plugin has handled itself.
     taken: Arc<Mutex<Vec<String>>>,
     bus: mpsc::UnboundedSender<Event>,
     tasks: Vec<JoinHandle<()>>,
@@ -128,17 +127,17 @@ impl World {
         Self { folder, engine, catalogue, right, ahead: Arc::default() }
     }
 
-    /// From now on everybody may do this because of whose the contents are.
+    /// From now on everyone has this right as an owner would.
     pub fn everybody_may(&self, right: Right) {
         self.right.store(right as u8, SeqCst);
     }
 
-    /// Takes the catalogue away, from the next start on.
+    /// Removes the catalogue, from the next start on.
     pub fn without_catalogue(&self) {
         *self.catalogue.lock().unwrap() = nobody();
     }
 
-    /// Puts the catalogue beside it, from the next start on.
+    /// Adds the catalogue, from the next start on.
     pub async fn with_catalogue(&self) -> CatalogueClient<Client> {
         let settings = streamgate_storage_fs::Settings {
             min_free: streamgate_plugin_api::settings::ByteSize::bytes(0),
@@ -199,7 +198,7 @@ impl World {
         self.over([chain, nobody()], nobody(), settings, bus, &mut events, running).await
     }
 
-    /// Starts the plugin over an EVM chain that the test makes up.
+    /// Starts the plugin over a fake EVM chain.
     pub async fn live_over(&self, chain: Client, settings: Value) -> Life {
         self.live_over_both(chain, nobody(), settings).await
     }
@@ -210,7 +209,7 @@ impl World {
         self.over([chain, solana], nobody(), settings, bus, &mut events, None).await
     }
 
-    /// Starts the plugin with somebody who keeps the audit log.
+    /// Starts the plugin with a provider of the audit log.
     pub async fn live_with(&self, auth: Client) -> Life {
         let (bus, mut events) = mpsc::unbounded_channel::<Event>();
         self.over([nobody(), nobody()], auth, json!({}), bus, &mut events, None).await
@@ -338,7 +337,7 @@ impl Life {
     pub async fn put_policy(&self, policy: Value) -> u64 {
         let answer = self.call(Some(&creator()), Method::PUT, "/contents/{c}", Some(&policy)).await;
         assert_eq!(answer.status, 200, "{}", answer.json);
-        // The plugin hears its own word, too, and begins anew what is under way then.
+        // The plugin receives its own event, too, and restarts what is in progress then.
         eventually("the policy to be heard of", PATIENCE, async || {
             let heard = self.heard.lock().unwrap();
             let told = heard.iter().rfind(|event| event.r#type == TYPE_ACCESS_CHANGED)?.id.clone();
@@ -365,12 +364,12 @@ impl Life {
         heard.iter().filter(|event| event.r#type == kind).map(|event| event.parse().unwrap()).collect()
     }
 
-    /// The revocation that fits, once it has been told.
+    /// The matching revocation, once it has been published.
     pub async fn hears(&self, what: &str, fits: impl Fn(&AccessRevoked) -> bool) -> AccessRevoked {
         eventually(what, PATIENCE, async || self.revoked().into_iter().find(|event| fits(event))).await
     }
 
-    /// The decision that fits, once there is one.
+    /// The matching decision, once there is one.
     pub async fn decides(&self, what: &str, who: &Principal, fits: impl Fn(&Decision) -> bool) -> Decision {
         eventually(what, PATIENCE, async || Some(self.decide(who).await).filter(|decision| fits(decision)))
             .await

@@ -1,4 +1,4 @@
-//! A chain that answers what the test says, and when it says so.
+//! A chain whose answers and their timing are set by the test.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -12,26 +12,26 @@ use tonic::Status;
 
 use super::made_up::{MadeUp, block};
 
-/// A chain that answers when the test says so.
+/// A chain that answers when the test releases it.
 #[derive(Clone)]
 pub struct Slow {
     pub asked: Arc<AtomicUsize>,
-    /// How often somebody wanted to be told of transfers.
+    /// How many watches of transfers were requested.
     pub watched: Arc<AtomicUsize>,
     pub may: Arc<Semaphore>,
     pub holds: Arc<AtomicUsize>,
-    /// It was reorganised too deep, and tells no transfers.
+    /// It was reorganised too deeply, and reports no transfers.
     pub broken: Arc<AtomicBool>,
-    /// It knows no transfers, as on Solana.
+    /// It has no transfer events, as on Solana.
     pub mute: Arc<AtomicBool>,
-    /// Who has delegated to everybody and holds everything, and how many have.
+    /// Who has delegated to everyone and holds everything, and how many have.
     pub vault: Arc<Mutex<Option<(Address, u64)>>>,
 }
 
 impl MadeUp for Slow {
     async fn answers(&self, questions: Vec<wire::Question>) -> Result<Vec<wire::Answer>, Status> {
         self.asked.fetch_add(1, SeqCst);
-        // What it says is read before it is given out.
+        // Its answer is read before it is returned.
         let holds = self.holds.load(SeqCst) == 1;
         let _may = self.may.acquire().await;
         let vault = *self.vault.lock().unwrap();
@@ -41,10 +41,10 @@ impl MadeUp for Slow {
     fn tells_from(&self) -> Result<wire::Observation, Status> {
         self.watched.fetch_add(1, SeqCst);
         if self.broken.load(SeqCst) {
-            return Err(Status::failed_precondition("the chain went another way too long ago"));
+            return Err(Status::failed_precondition("the chain was reorganised too long ago"));
         }
         if self.mute.load(SeqCst) {
-            return Err(Status::unimplemented("transfers are not told"));
+            return Err(Status::unimplemented("transfers are not reported"));
         }
         Ok(block(1))
     }
@@ -53,7 +53,7 @@ impl MadeUp for Slow {
 fn answer(about: Option<About>, holds: bool, vault: Option<(Address, u64)>) -> wire::Answer {
     let number = |number: U256| (true, Some(number.to_string()));
     let (yes, amount) = match about {
-        // What the registry of delegations says: how many, and who.
+        // The registry of delegations: how many, and who.
         Some(About::Call(call)) if call.word == 1 => number(U256::from(vault.map_or(0, |(_, count)| count))),
         Some(About::Call(_)) => number(vault.map_or(U256::ZERO, |(vault, _)| vault.into_word().into())),
         Some(About::Delegation(_)) => (true, None),

@@ -1,18 +1,18 @@
-//! Token buckets: how often an address or a wallet may try. Their memory is bounded, whoever asks.
+//! Token buckets: how often an address or a wallet may try. Their memory is bounded.
 
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
 use streamgate_plugin_api::address;
 
-/// Buckets in one generation. There are two generations, so memory holds twice as many: an address
-/// that stays active moves along, one that does not is forgotten and begins with a full bucket.
+/// Buckets in one generation. There are two generations, so memory holds twice as many: an active address is
+/// moved along, an inactive one is dropped and starts again with a full bucket.
 const GENERATION: usize = 16_384;
 
 /// A rate for each of many keys.
 #[derive(Debug)]
 pub(crate) struct Limiter {
-    /// Attempts that may come at once, and that come back within a minute.
+    /// Attempts allowed at once, and refilled within a minute.
     per_minute: f64,
     buckets: Mutex<Generations>,
 }
@@ -34,7 +34,7 @@ impl Limiter {
         Self { per_minute: f64::from(per_minute), buckets: Mutex::default() }
     }
 
-    /// Takes one attempt of `key`; the error is how many seconds to wait for the next one, at least 1.
+    /// Counts one attempt of `key`; the error is the seconds to wait for the next one, at least 1.
     pub(crate) fn attempt(&self, key: &str, now_ms: i64) -> Result<(), u64> {
         let mut buckets = self.buckets.lock();
         let known = buckets.young.get(key).or_else(|| buckets.old.get(key)).copied();
@@ -62,7 +62,7 @@ impl Limiter {
     }
 }
 
-/// What an address is limited by: itself, or under IPv6 the network of one customer.
+/// The key of an address: itself, or for IPv6 the network of one customer.
 pub(crate) fn network(address: &str) -> String {
     match address.parse() {
         Ok(address) => address::network(address).to_string(),
@@ -85,7 +85,7 @@ mod tests {
         assert!(limiter.attempt("a", 10_000).is_err());
         assert!((0..6).all(|_| limiter.attempt("a", 10_000_000).is_ok()));
         assert!(limiter.attempt("a", 10_000_000).is_err());
-        // A clock that goes back gives nothing.
+        // A clock that goes back refills nothing.
         assert!(limiter.attempt("a", 0).is_err());
     }
 

@@ -1,36 +1,36 @@
-//! What requests need, by path and method. It knows paths and scopes, and nothing of what lies there.
+//! The required scope of requests, by path and method. It knows paths and scopes, not what is served there.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::principal::Scope;
 
-/// More rules than anybody reads.
+/// More rules than anyone reads.
 const MAX_RULES: usize = 256;
 
-/// What the paths below a prefix need. Of all rules that a path is below, the longest one counts.
+/// The requirements below a prefix. Of all matching rules, the longest one applies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// The prefix, of whole segments: `"/api/v1/jobs"`, without a slash at its end.
     pub path: String,
-    /// What GET and HEAD need.
+    /// For GET and HEAD.
     pub read: Need,
-    /// What every other method needs.
+    /// For every other method.
     pub change: Need,
-    /// What OPTIONS needs; without it, what a change needs. Write "nothing" only where the plugin answers OPTIONS without
-    /// any effect: browsers send it without credentials before a request of a page of another site.
+    /// For OPTIONS; by default, as for a change. Use "nothing" only where the plugin answers OPTIONS without
+    /// any effect: browsers send it without credentials before a request from another site.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub options: Option<Need>,
 }
 
-/// What somebody has to have.
+/// A requirement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Need {
-    /// Everybody may.
+    /// None.
     #[serde(rename = "nothing")]
     Nothing,
-    /// Whoever is signed in.
+    /// A sign-in.
     #[serde(rename = "sign-in")]
     SignIn,
     /// The scope `content:read`, which every viewer has.
@@ -61,12 +61,12 @@ impl Rule {
         Self { path: path.into(), read, change, options: None }
     }
 
-    /// The same, with OPTIONS for everybody.
+    /// The same, with OPTIONS for everyone.
     fn with_preflight(self) -> Self {
         Self { options: Some(Need::Nothing), ..self }
     }
 
-    /// The page and what contents there are is for everybody; what is not known to be is not.
+    /// The page and the list of contents are public; everything else is not.
     pub(crate) fn defaults() -> Vec<Self> {
         use Need::{Admin, ContentWrite, Nothing, SignIn};
         vec![
@@ -96,7 +96,7 @@ impl Rules {
         Self(rules)
     }
 
-    /// What a request needs; what no rule knows needs the most.
+    /// The requirement of a request; without a matching rule it is the strictest.
     pub(crate) fn need(&self, method: &str, path: &[u8]) -> Need {
         let rule = self.0.iter().find(|rule| rule.holds(path));
         match (method, rule) {
@@ -108,7 +108,7 @@ impl Rules {
     }
 }
 
-/// What is wrong with these rules, in words.
+/// The problems of these rules, as text.
 pub(crate) fn check(rules: &[Rule]) -> Vec<String> {
     let mut wrong = Vec::new();
     if rules.len() > MAX_RULES {
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn by_default_reading_is_open_where_it_is_known_to_be_and_changing_never_is() {
+    fn by_default_only_known_public_paths_can_be_read_and_none_changed() {
         use Need::{Admin, ContentWrite, Nothing, SignIn};
         let rules = Rules::new(Rule::defaults());
         assert_eq!(check(&Rule::defaults()), [""; 0]);

@@ -1,4 +1,4 @@
-//! API keys for programs: 256 random bits, shown once, kept as a digest.
+//! API keys for programs: 256 random bits, shown once, stored as a digest.
 
 use std::collections::BTreeSet;
 
@@ -21,10 +21,10 @@ use crate::store::KeyRow;
 const MAX_NAME_CHARS: usize = 100;
 /// Characters of a key that are shown later: the fixed prefix and eight of 43.
 pub(crate) const SHOWN: usize = KEY_PREFIX.len() + 8;
-/// How exactly the last use of a key is remembered.
+/// The resolution of a key's last use.
 const LAST_USED_MS: i64 = 60_000;
 
-/// A key to be.
+/// A key to be created.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewKey {
@@ -32,7 +32,7 @@ pub(crate) struct NewKey {
     scopes: BTreeSet<Scope>,
     /// RFC 3339; without it the key does not expire.
     expires_at: Option<String>,
-    /// Whose key; for admins. Without it, the caller's.
+    /// The key's principal; for admins. Default: the caller.
     principal: Option<String>,
 }
 
@@ -40,8 +40,9 @@ impl People {
     /// The identity of the text of a key.
     pub(crate) async fn by_key(&self, text: &str) -> Result<Identity, AuthError> {
         let key = self.store.key(&secret::digest(text)).await?;
-        let key =
-            key.ok_or_else(|| Why::InvalidToken.because("There is no such API key; it may be revoked."))?;
+        let key = key.ok_or_else(|| {
+            Why::InvalidToken.because("There is no such API key; it may have been revoked.")
+        })?;
         self.by_key_row(key).await
     }
 
@@ -70,7 +71,7 @@ impl People {
         })
     }
 
-    /// Makes a key; the text is the key itself, which nobody sees again.
+    /// Creates a key; the text is the key itself, which is never shown again.
     pub(crate) async fn create_key(
         &self,
         wanted: NewKey,
@@ -79,7 +80,7 @@ impl People {
     ) -> Result<(KeyRow, String), AuthError> {
         let is_admin = identity.scopes.contains(&Scope::Admin);
         if matches!(identity.credential, Credential::ApiKey(_)) && !is_admin {
-            return Err(Why::Forbidden.because("A key makes no keys: sign in with a wallet."));
+            return Err(Why::Forbidden.because("An API key cannot create keys: sign in with a wallet."));
         }
         let now_ms = self.clock.now_ms();
         let invalid = |detail: &str| Why::InvalidRequest.because(detail);
@@ -93,12 +94,12 @@ impl People {
         let expires_at_ms = match wanted.expires_at.as_deref().map(parse_rfc3339) {
             None => None,
             Some(Some(end)) if end > now_ms => Some(end),
-            Some(_) => return Err(invalid("`expires_at` must be a time to come, as RFC 3339 writes it.")),
+            Some(_) => return Err(invalid("`expires_at` must be a future time in RFC 3339 format.")),
         };
         let principal = match wanted.principal {
             Some(other) if other != identity.principal => {
                 if !is_admin {
-                    return Err(Why::Forbidden.because("Only admins make keys for others."));
+                    return Err(Why::Forbidden.because("Only admins can create keys for others."));
                 }
                 self.known(&other).await?;
                 other
@@ -127,7 +128,7 @@ impl People {
         Ok((key, text))
     }
 
-    /// Puts a key into the database, if there is room for it.
+    /// Stores a key, if there is room for it.
     pub(crate) async fn insert_key(&self, key: &KeyRow, by: &str, address: &str) -> Result<(), AuthError> {
         let scopes = scope_names(&key.scopes);
         let (most, setting) = self.most_keys(&key.principal).await?;
@@ -158,8 +159,8 @@ impl People {
         }
     }
 
-    /// Revokes a key of the caller, or of anybody if the caller is an admin. A key of less than that
-    /// revokes itself alone: it may be lost.
+    /// Revokes a key of the caller, or of anyone if the caller is an admin. A key with fewer rights can only
+    /// revoke itself, because it may be lost.
     pub(crate) async fn revoke_key(
         &self,
         id: &str,
@@ -168,7 +169,9 @@ impl People {
     ) -> Result<(), AuthError> {
         let is_admin = identity.scopes.contains(&Scope::Admin);
         if matches!(&identity.credential, Credential::ApiKey(own) if own != id) && !is_admin {
-            return Err(Why::Forbidden.because("A key revokes no other key: sign in with a wallet."));
+            return Err(
+                Why::Forbidden.because("An API key cannot revoke another key: sign in with a wallet.")
+            );
         }
         let batch = endings::one_key(
             self.store.db.batch(),

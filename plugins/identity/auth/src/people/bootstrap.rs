@@ -1,5 +1,5 @@
-//! The first admin: a token in a file that only the owner of the data directory can read, and an
-//! address of the console that is good once. Whoever can read the file owns the server anyway.
+//! The first admin: a token in a file that only the owner of the data directory can read, and a one-time
+//! address of the console. Anyone who can read the file owns the server anyway.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,17 +21,17 @@ use crate::session::sessions::Tokens;
 use crate::session::warm::Whose;
 use crate::store::KeyRow;
 
-/// The name of the key in the file, by which earlier ones are found.
+/// The name of the key in the file, which identifies earlier ones.
 const KEY_NAME: &str = "admin-token file";
-/// How long the address of `streamgate admin link` is good. Whoever asked for it has a browser at hand.
+/// How long the address of `streamgate admin link` is valid. The operator has a browser at hand.
 const LINK_TTL: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
-/// What the log says after a start.
+/// The result of a start, for the log.
 #[derive(Debug)]
 pub struct Bootstrap {
     /// The file with the admin token.
     pub token_file: PathBuf,
-    /// The path of the console that makes its first visitor an admin; none once it was used.
+    /// The path of the console that makes its first visitor an admin; `None` once it was used.
     pub console_path: Option<String>,
 }
 
@@ -45,7 +45,7 @@ impl People {
             .push(
                 "INSERT INTO setup (id, principal, code_hash, expires_at_ms) VALUES (1, $1, $2, 0) \
                  ON CONFLICT (id) DO NOTHING",
-                // Not empty, or it would count as used; and no digest of anything.
+                // Not empty, or it would count as used; and not a digest of anything.
                 params![&fresh, vec![0_u8]],
             )
             .push(
@@ -59,7 +59,7 @@ impl People {
                  ON CONFLICT (principal, role) DO NOTHING",
                 params![now_ms, &fresh],
             )
-            // On a full disk, too: whoever is to make room on it has to get in.
+            // On a full disk too: the admin who makes room on it has to sign in.
             .frees_space()
             .run()
             .await?;
@@ -73,8 +73,8 @@ impl People {
         Ok(Bootstrap { token_file, console_path })
     }
 
-    /// The row before the file: a token whose row is gone was revoked, or its start was cut short, and
-    /// in both cases another one takes its place.
+    /// The row before the file: a token whose row is missing was revoked, or its start was interrupted, and
+    /// in both cases another one replaces it.
     async fn token_file(&self, directory: &Path, admin: &str) -> Result<PathBuf, OpenError> {
         let path = directory.join("admin-token");
         let file = path.clone();
@@ -89,7 +89,7 @@ impl People {
         let batch = self.store.db.batch();
         let batch = endings::keys(batch, "principal = $1 AND name = $2", params![admin, KEY_NAME])
             .push(
-                // Whoever has the file may always come back as an admin.
+                // The owner of the file can always become an admin again.
                 "INSERT INTO roles (principal, role, granted_at_ms, granted_by) VALUES ($1, $2, $3, $1) \
                  ON CONFLICT (principal, role) DO NOTHING",
                 params![admin, Role::Admin.name(), now_ms],
@@ -129,16 +129,16 @@ impl People {
             .frees_space()
             .run()
             .await?;
-        // Behind the #, so that no browser sends it in a request line or a Referer.
+        // After the #, so that no browser sends it in a request line or a Referer.
         Ok(format!("/#/setup/{code}"))
     }
 
-    /// A session of the first admin for the token in the file, which is how an admin without a wallet
-    /// gets back in. No other API key begins a session: it may have fewer scopes than its owner, and
-    /// a key that an admin gave the same name must not become more than it is.
+    /// A session of the first admin for the token in the file, which lets an admin without a wallet sign in
+    /// again. No other API key begins a session: it may have fewer scopes than its owner, and a key with the
+    /// same name must not get more rights than it has.
     pub(crate) async fn admin_session(&self, token: &str, from: &Credentials) -> Result<Tokens, AuthError> {
         let now_ms = self.clock.now_ms();
-        // Found by its digest, so how long it takes tells nothing of the token.
+        // Found by its digest, so the timing reveals nothing about the token.
         let key = self.store.key(&secret::digest(token.trim())).await?;
         let admin = self.first_admin().await?;
         let everything = |key: &KeyRow| Scope::ALL.iter().all(|scope| key.scopes.contains(scope));
@@ -148,7 +148,7 @@ impl People {
         };
         let Some(key) = key.filter(of_file) else {
             let error = Why::InvalidToken.because(
-                "It is not the token in `auth/admin-token` in the server's data directory. Without it sign in \
+                "This is not the token in `auth/admin-token` in the server's data directory. Without it sign in \
                  with a wallet, or run `streamgate admin link` in a shell on the server's machine.",
             );
             self.store.record_refusal("sign-in", "", &from.address, &error, self.clock.now_ms()).await;
@@ -174,7 +174,7 @@ impl People {
                 .db
                 .batch()
                 .push_expect(way.take, params![digest.as_slice(), now_ms], 1)
-                // Whoever is in has set it up, whichever way they came.
+                // A signed-in admin has completed the setup, in any way.
                 .push("UPDATE setup SET code_hash = $1 WHERE id = 1", params![Vec::<u8>::new()]);
             let (batch, tokens) = self.sessions.new_session(batch, &admin, "", roles.clone(), from)?;
             let entry = Entry::new(way.action, AuditOutcome::Granted, &admin, &from.address)
@@ -189,7 +189,7 @@ impl People {
         let late = "SELECT id FROM setup WHERE code_hash = $1 UNION ALL \
                     SELECT id FROM admin_link WHERE code_hash = $1";
         let late = !self.store.db.query(late, params![digest.as_slice()]).await?.is_empty();
-        let what = if late { "It has expired" } else { "It was used, or a newer one was made" };
+        let what = if late { "It has expired" } else { "It was used, or a newer one was created" };
         let error = Why::SetupUsed.because(format!(
             "{what}. For a new one run `streamgate admin link` in a shell on the server's machine."
         ));
@@ -197,8 +197,8 @@ impl People {
         Err(error)
     }
 
-    /// Makes a one-time address of the console for the first admin, in the place of the one before and
-    /// of the one that the first start printed.
+    /// Creates a one-time address of the console for the first admin, replacing the previous one and that of
+    /// the first start.
     pub(crate) async fn admin_link(&self) -> Result<String, AuthError> {
         let (code, now_ms) = (secret::token::<32>(), self.clock.now_ms());
         let admin = self.first_admin().await?;
@@ -214,7 +214,7 @@ impl People {
             )
             .push("UPDATE setup SET expires_at_ms = 0 WHERE id = 1", params![])
             .push(
-                // Whoever owns the server may always come back as an admin.
+                // The owner of the server can always become an admin again.
                 "INSERT INTO roles (principal, role, granted_at_ms, granted_by) VALUES ($1, $2, $3, $1) \
                  ON CONFLICT (principal, role) DO NOTHING",
                 params![&admin, Role::Admin.name(), now_ms],
@@ -233,9 +233,9 @@ impl People {
     }
 }
 
-/// A one-time code, and what taking it is.
+/// A one-time code, and the action of using it.
 struct Way {
-    /// Takes the code `$1` at the time `$2`.
+    /// Uses the code `$1` at the time `$2`.
     take: &'static str,
     action: &'static str,
     detail: &'static str,

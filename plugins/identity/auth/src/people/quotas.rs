@@ -1,5 +1,5 @@
-//! How much of what is everybody's one principal may use: by role, or as an admin set it for them. It
-//! knows limits alone; who has what they bound counts it, and refuses what is too much.
+//! Limits of one principal's use of shared resources: by role, or as set by an admin. It only knows limits;
+//! the plugin that has a resource counts its use, and refuses what exceeds the limit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,7 +18,7 @@ use crate::principal::{Role, rights};
 use crate::settings::RoleQuota;
 use crate::store::Store;
 
-/// The kinds of limits, and the most that each may be.
+/// The kinds of limits, and the maximum of each.
 const KINDS: [(&str, u64); 5] = [
     ("stored", 1 << 60),
     ("encodes", 10_000),
@@ -27,13 +27,13 @@ const KINDS: [(&str, u64); 5] = [
     ("api_keys", 1_000),
 ];
 const API_KEYS: usize = 4;
-/// A limit that is none, in JSON and in the database.
+/// An unlimited value, in JSON and in the database.
 const UNLIMITED: &str = "unlimited";
 const UNLIMITED_ROW: i64 = -1;
 
-/// One of each kind. `None`: no limit.
+/// One of each kind. `None`: unlimited.
 type Limits = [Option<u64>; KINDS.len()];
-/// One of each kind. `None`: as the roles have it.
+/// One of each kind. `None`: the limit of the roles.
 type Override = [Option<Amount>; KINDS.len()];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ enum Amount {
     Unlimited,
 }
 
-/// What was set for a principal, by whom and when.
+/// The override for a principal, by whom and when.
 struct Set {
     amounts: Override,
     by: String,
@@ -77,7 +77,7 @@ impl Amount {
     }
 }
 
-/// What is wrong with `quotas` of the settings, each with its key.
+/// The problems of `quotas` in the settings, each with its key.
 pub(crate) fn check(quotas: &BTreeMap<String, RoleQuota>) -> Vec<(String, String)> {
     let mut wrong = Vec::new();
     for (role, quota) in quotas {
@@ -95,7 +95,7 @@ pub(crate) fn check(quotas: &BTreeMap<String, RoleQuota>) -> Vec<(String, String
     wrong
 }
 
-/// The limits of these roles: the largest of those that set one. Admins have none.
+/// The limits of these roles: the largest of those set. Admins have none.
 fn by_role(quotas: &BTreeMap<String, RoleQuota>, granted: &BTreeSet<Role>) -> Limits {
     let mut limits = Limits::default();
     if granted.contains(&Role::Admin) {
@@ -110,7 +110,7 @@ fn by_role(quotas: &BTreeMap<String, RoleQuota>, granted: &BTreeSet<Role>) -> Li
     limits
 }
 
-/// The same with what was set for the principal alone.
+/// The same with the override of the principal.
 fn effective(roles: Limits, set: Option<&Set>, is_admin: bool) -> Limits {
     let Some(set) = set.filter(|_| !is_admin) else { return roles };
     std::array::from_fn(|kind| set.amounts[kind].map_or(roles[kind], Amount::limit))
@@ -153,7 +153,10 @@ fn amounts(Wanted(body): &Wanted) -> Result<Override, AuthError> {
     for (name, value) in body {
         let Some(kind) = KINDS.iter().position(|(kind, _)| kind == name) else {
             let kinds = KINDS.map(|(kind, _)| format!("`{kind}`")).join(", ");
-            return Err(invalid(format!("`{}` is no limit; there are {kinds}.", name.escape_default())));
+            return Err(invalid(format!(
+                "`{}` is not a limit; the limits are {kinds}.",
+                name.escape_default()
+            )));
         };
         let most = KINDS[kind].1;
         amounts[kind] = match value {
@@ -162,7 +165,7 @@ fn amounts(Wanted(body): &Wanted) -> Result<Override, AuthError> {
             other => {
                 let number = other.as_u64().filter(|number| *number <= most).ok_or_else(|| {
                     let wanted = format!(
-                        "a whole number up to {most}, \"{UNLIMITED}\", or null for that of the roles"
+                        "a whole number up to {most}, \"{UNLIMITED}\", or null for the limit of the roles"
                     );
                     invalid(format!("`{name}` is {other}; it must be {wanted}."))
                 })?;
@@ -215,7 +218,7 @@ impl People {
         Ok(QuotaResponse { stored, encodes, encode_minutes, unfinished_uploads, api_keys, api_keys_held })
     }
 
-    /// How many API keys a principal may have, and the setting that says so.
+    /// How many API keys a principal may have, and the setting of that limit.
     pub(crate) async fn most_keys(&self, principal: &str) -> Result<(u64, &'static str), DbError> {
         let (limits, _) = self.limits(principal).await?;
         let by_default = (self.settings.max_keys.into(), "max_keys");
@@ -234,7 +237,7 @@ impl People {
         )
     }
 
-    /// Sets limits for one principal, in the place of all that were set for them before.
+    /// Sets limits for one principal, replacing all earlier overrides.
     pub(crate) async fn set_quota(
         &self,
         principal: &str,
@@ -267,7 +270,7 @@ impl People {
         Ok(())
     }
 
-    /// From now on a principal has the limits of their roles.
+    /// Removes the override: the limits of the roles apply.
     pub(crate) async fn clear_quota(
         &self,
         principal: &str,
@@ -283,7 +286,7 @@ impl People {
             .frees_space();
         let entry = Entry::new("quota.clear", AuditOutcome::Changed, by, address).on(principal);
         match entry.push(batch, self.clock.now_ms()).run().await {
-            // Nothing was set: that is what is wanted.
+            // Nothing was set, which is the wanted result.
             Ok(_) | Err(DbError::Conflict { statement: 0, .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }

@@ -1,4 +1,4 @@
-//! Granting and taking roles. Whoever is signed in is a viewer; the rest an admin grants.
+//! Granting and revoking roles. Every signed-in principal is a viewer; an admin grants the rest.
 
 use streamgate_contracts::auth::v1::AuditOutcome;
 use streamgate_contracts::db::{DbError, params};
@@ -9,13 +9,13 @@ use crate::people::People;
 use crate::principal::Role;
 use crate::session::warm::Whose;
 
-/// What the audit log calls it.
+/// The action in the audit log.
 pub(crate) fn role_action(granted: bool) -> &'static str {
     if granted { "role.grant" } else { "role.take" }
 }
 
 impl People {
-    /// Grants a role to a principal, or takes it. `by` is an admin.
+    /// Grants a role to a principal, or revokes it. `by` is an admin.
     pub(crate) async fn set_role(
         &self,
         principal: &str,
@@ -26,7 +26,7 @@ impl People {
     ) -> Result<(), AuthError> {
         let role = match Role::parse(role) {
             Some(Role::Viewer) | None => {
-                let detail = "Roles that are granted are `creator` and `admin`; everybody is a viewer.";
+                let detail = "The roles that can be granted are `creator` and `admin`; everyone is a viewer.";
                 return Err(Why::InvalidRequest.because(detail));
             }
             Some(role) => role,
@@ -43,11 +43,11 @@ impl People {
             )
         } else {
             batch
-                // Of two admins who take each other's role at once, each would still see the other: one statement
-                // with the condition in it looks at what was there when it began, also on PostgreSQL. So whoever takes
-                // a role has this row first, and the next one looks when it is free again.
+                // If two admins revoke each other's role concurrently, each would still see the other: on
+                // PostgreSQL, one statement with the condition in it checks the state from when it began. So
+                // a revocation locks this row first, and the next one checks after it is released.
                 .push_expect("UPDATE setup SET principal = principal WHERE id = 1", params![], 1)
-                // Without an admin nobody could grant anything any more.
+                // Without an admin no role could be granted any more.
                 .push_expect(
                     "UPDATE principals SET name = name WHERE id = $1 AND ($2 <> 'admin' OR EXISTS \
                      (SELECT 1 FROM roles WHERE role = 'admin' AND principal <> $1))",
@@ -62,11 +62,9 @@ impl People {
             .detail(role.name());
         match entry.push(batch, now_ms).run().await {
             Ok(_) => Ok(()),
-            // The row is there from the first start on; a database may give up where another change has it.
+            // The row exists from the first start on; a database may give up if another change holds it.
             Err(error @ DbError::Conflict { statement: 0, .. }) => Err(error.into()),
-            Err(DbError::Conflict { .. }) => {
-                Err(Why::LastAdmin.because("Make somebody else an admin first."))
-            }
+            Err(DbError::Conflict { .. }) => Err(Why::LastAdmin.because("Make another user an admin first.")),
             Err(error) => Err(error.into()),
         }
     }

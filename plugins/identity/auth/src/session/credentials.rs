@@ -1,4 +1,4 @@
-//! What a request brings along: a bearer token, an API key, cookies, and where it came from.
+//! The credentials of a request: a bearer token, an API key, cookies, and its origin.
 
 use http::header::{AUTHORIZATION, COOKIE, ORIGIN, USER_AGENT};
 use http::{HeaderMap, HeaderName, Method};
@@ -8,13 +8,13 @@ use streamgate_plugin_api::address;
 use crate::error::{AuthError, Why};
 use crate::origin::Origin;
 
-/// What API keys begin with.
+/// The prefix of API keys.
 pub(crate) const KEY_PREFIX: &str = "sgk_";
 const SESSION: &str = "streamgate_session";
 const REFRESH: &str = "streamgate_refresh";
 const MAX_USER_AGENT: usize = 200;
 
-/// The fields of a request that say who sent it. Empty: the field is missing.
+/// The fields of a request that identify its sender. Empty: the field is missing.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Credentials {
     pub(crate) authorization: String,
@@ -22,12 +22,12 @@ pub(crate) struct Credentials {
     pub(crate) method: String,
     pub(crate) origin: String,
     pub(crate) sec_fetch_site: String,
-    /// Where it came from, as the gateway knows it.
+    /// The client's address, according to the gateway.
     pub(crate) address: String,
     pub(crate) user_agent: String,
 }
 
-/// The one of them that counts.
+/// The effective one.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Given<'a> {
     Bearer(&'a str),
@@ -38,7 +38,7 @@ pub(crate) enum Given<'a> {
 impl Credentials {
     /// Those of a request that came through the gateway.
     pub(crate) fn of(method: &Method, headers: &HeaderMap) -> Self {
-        // Two lines of a field would leave it open which one counts: then neither does.
+        // With two lines of a field it is ambiguous which one counts: then neither does.
         let one = |name: HeaderName| {
             let mut all = headers.get_all(name).iter();
             let value = all.next().and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -58,13 +58,13 @@ impl Credentials {
         }
     }
 
-    /// What to go by: the field `Authorization` if there is one, else the cookie.
+    /// The effective credential: the field `Authorization` if there is one, else the cookie.
     pub(crate) fn given(&self, secure: bool) -> Result<Option<Given<'_>>, AuthError> {
         if !self.authorization.is_empty() {
             let token = self.authorization.split_once(' ').filter(|(s, _)| s.eq_ignore_ascii_case("bearer"));
             let token = token.map(|(_, token)| token.trim()).filter(|token| !token.is_empty());
             let token = token.ok_or_else(|| {
-                Why::InvalidToken.because("The field `Authorization` is not `Bearer` with a token.")
+                Why::InvalidToken.because("The field `Authorization` must be `Bearer` with a token.")
             })?;
             return Ok(Some(match token.starts_with(KEY_PREFIX) {
                 true => Given::ApiKey(token),
@@ -79,8 +79,8 @@ impl Credentials {
         self.find(&refresh_cookie(secure))
     }
 
-    /// Refuses a change that a page of another site may have sent: the browser says where it comes
-    /// from, in `Origin` or at least in `Sec-Fetch-Site`, and neither can be set by a page.
+    /// Refuses a change that a page of another site may have sent: the browser states the origin, in `Origin`
+    /// or at least in `Sec-Fetch-Site`, and pages cannot set either.
     pub(crate) fn same_site(&self, origins: &[Origin]) -> Result<(), AuthError> {
         if matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS") {
             return Ok(());
@@ -94,7 +94,7 @@ impl Credentials {
         Err(Why::CrossSite.because(detail))
     }
 
-    /// RFC 6265 §4.2.1. A name that comes twice may be another site's doing: it counts as none.
+    /// RFC 6265 §4.2.1. A duplicate name may come from another site: it counts as none.
     fn find(&self, name: &str) -> Result<Option<&str>, AuthError> {
         let pairs = self.cookie.split(';').filter_map(|pair| pair.trim().split_once('='));
         let mut values = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value);
@@ -120,7 +120,7 @@ fn named(name: &str, secure: bool) -> String {
     if secure { format!("__Host-{name}") } else { name.to_owned() }
 }
 
-/// `Set-Cookie` of both tokens; `seconds` of zero takes them away.
+/// `Set-Cookie` of both tokens; `seconds` of zero removes them.
 pub(crate) fn set(access: &str, refresh: &str, seconds: i64, secure: bool) -> [String; 2] {
     let attributes = if secure { "; Secure" } else { "" };
     [(session_cookie(secure), access), (refresh_cookie(secure), refresh)].map(|(name, value)| {

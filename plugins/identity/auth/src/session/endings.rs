@@ -1,5 +1,4 @@
-//! Sessions and API keys that end before their time: whoever began something with one is told, so
-//! that it ends too.
+//! Early ends of sessions and API keys: they are published, so that everything started with one ends too.
 
 use std::sync::Arc;
 
@@ -11,8 +10,8 @@ use streamgate_plugin_api::trace;
 use crate::session::Sessions;
 use crate::session::warm::Whose;
 
-/// Adds to a batch for [`Sessions::ending`] that the sessions end which a condition over `params` names, and
-/// that it is told of each.
+/// Adds to a batch for [`Sessions::ending`] the end of the sessions that a condition over `params` selects,
+/// with an event for each.
 pub(crate) fn sessions(batch: Batch, which: &str, params: Vec<Param>) -> Batch {
     notify(batch, "session", which, &params).push(&format!("DELETE FROM sessions WHERE {which}"), params)
 }
@@ -22,13 +21,13 @@ pub(crate) fn keys(batch: Batch, which: &str, params: Vec<Param>) -> Batch {
     notify(batch, "key", which, &params).push(&format!("DELETE FROM api_keys WHERE {which}"), params)
 }
 
-/// The same of a key that has to be there.
+/// The same for a key that must exist.
 pub(crate) fn one_key(batch: Batch, which: &str, params: Vec<Param>) -> Batch {
     let delete = format!("DELETE FROM api_keys WHERE {which}");
     notify(batch, "key", which, &params).push_expect(&delete, params, 1)
 }
 
-/// Tells of those that are about to end. Ids and principals are UUIDs: they need no escaping.
+/// Publishes those that are about to end. Ids and principals are UUIDs: they need no escaping.
 fn notify(batch: Batch, kind: &str, which: &str, params: &[Param]) -> Batch {
     let table = if kind == "key" { "api_keys" } else { "sessions" };
     let data = r#"'{"credential":"KIND:' || id || '","principal":"' || principal || '"}'"#;
@@ -43,8 +42,8 @@ fn notify(batch: Batch, kind: &str, which: &str, params: &[Param]) -> Batch {
 }
 
 impl Sessions {
-    /// Runs a batch that may end sessions or keys of these principals, and tells which. It goes to its
-    /// end whether anybody waits or not: who signs out closes the page.
+    /// Runs a batch that may end sessions or keys of these principals, and publishes which. It runs to its
+    /// end even if the caller disconnects: a page is closed after signing out.
     pub(crate) async fn ending(
         self: &Arc<Self>,
         batch: Batch,

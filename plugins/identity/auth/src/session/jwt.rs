@@ -1,6 +1,6 @@
-//! Access tokens: JWT (RFC 7519, RFC 9068) with one algorithm, EdDSA over Ed25519 (RFC 8037). The
-//! library is given no other algorithm at all, and a header that is not byte for byte one of ours is
-//! refused before anything in it is heeded.
+//! Access tokens: JWT (RFC 7519, RFC 9068) with one algorithm, EdDSA over Ed25519 (RFC 8037). The library
+//! gets no other algorithm, and a header that is not byte for byte one of ours is refused before it is
+//! interpreted.
 
 use ed25519_dalek::ed25519::signature::{self, Signer, Verifier};
 use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
@@ -12,21 +12,21 @@ use serde::{Deserialize, Serialize};
 use crate::principal::Role;
 use crate::session::keys::Keys;
 
-/// Longest token that is read, in bytes.
+/// Maximum length of a token, in bytes.
 const MAX_BYTES: usize = 4 * 1024;
-/// Who tokens are for.
+/// The audience of tokens.
 pub(crate) const AUDIENCE: &str = "streamgate";
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Claims {
     pub(crate) iss: String,
     pub(crate) aud: String,
     /// The principal.
     pub(crate) sub: String,
-    /// The session. The token is good as long as it goes on.
+    /// The session. The token is valid while it exists.
     pub(crate) sid: String,
-    /// The roles when it was issued, for readers elsewhere; here those of the moment count.
+    /// The roles when it was issued, for external readers; here the current ones count.
     pub(crate) roles: Vec<Role>,
     /// Unix seconds, as the two below.
     pub(crate) iat: i64,
@@ -35,7 +35,7 @@ pub(crate) struct Claims {
     pub(crate) jti: String,
 }
 
-/// Why a token is not good.
+/// Why a token is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BadToken {
     Invalid,
@@ -92,14 +92,14 @@ impl JwtVerifier for Ed25519Verifier {
 /// Signs a token.
 ///
 /// # Errors
-/// When the key is none, which `Keys` rules out.
+/// If the key is invalid, which `Keys` rules out.
 pub(crate) fn sign(keys: &Keys, claims: &Claims) -> JwtResult<String> {
     let _ = PROVIDER.install_default();
     let key = keys.current();
     jsonwebtoken::encode(&key.header, claims, &key.encoding)
 }
 
-/// Reads a token of `issuer` that is good at `now_ms`, give or take `skew_ms`.
+/// Verifies a token of `issuer` at `now_ms`, with a tolerance of `skew_ms`.
 pub(crate) fn verify(
     keys: &Keys,
     token: &str,
@@ -120,7 +120,7 @@ pub(crate) fn verify(
     rules.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
     rules.set_issuer(&[issuer]);
     rules.set_audience(&[AUDIENCE]);
-    // The library knows the system's clock only; these are compared below.
+    // The library only knows the system's clock; these are compared below.
     rules.validate_exp = false;
     let claims: Claims =
         jsonwebtoken::decode(token, &key.decoding, &rules).map_err(|_| BadToken::Invalid)?.claims;
@@ -175,7 +175,7 @@ mod tests {
         URL_SAFE_NO_PAD.encode(value.to_string())
     }
 
-    /// A token with this header and these claims, rightly signed.
+    /// A token with this header and these claims, correctly signed.
     fn forged(keys: &Keys, header: &str, claims: &Value) -> String {
         signed(keys, header, &claims.to_string())
     }
@@ -225,7 +225,7 @@ mod tests {
             let unsigned = format!("{}.", token.rsplit_once('.').unwrap().0);
             assert_eq!(read(&keys, &unsigned), Err(BadToken::Invalid), "{header}");
         }
-        // With our own header the same claims pass: it was the header.
+        // With our own header the same claims pass: the header was the reason.
         assert!(read(&keys, &forged(&keys, &keys.current().header_part, &good)).is_ok());
     }
 
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_signature_in_another_spelling_is_none() {
-        // S + L, which a laxer reading of RFC 8032 takes for S.
+        // S + L, which a lax reading of RFC 8032 accepts for S.
         const L: [u8; 32] = [
             0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
             0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,

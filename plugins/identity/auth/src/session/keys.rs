@@ -1,8 +1,8 @@
-//! The keys that sign access tokens: made on the first start, replaced in time, and published.
+//! The keys that sign access tokens: created on the first start, rotated, and published.
 //!
-//! They lie in a file of mode 0600 in the plugin's directory and not in the database: that is copied,
-//! backed up and, with another backend, on another machine, and to encrypt them there would need a
-//! key that lies here anyway.
+//! They are in a file of mode 0600 in the plugin's directory instead of the database: that is copied, backed
+//! up and, with another backend, on another machine, and encrypting them there would need a key that is
+//! stored here anyway.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ struct Stored {
     created_at_ms: i64,
 }
 
-/// The keys of this server, the one that signs first.
+/// The keys of this server, the signing one first.
 pub(crate) struct Keys {
     file: PathBuf,
     keys: RwLock<Vec<Key>>,
@@ -78,16 +78,16 @@ fn thumbprint(x: &str) -> String {
 }
 
 impl Keys {
-    /// Reads the keys of this directory, or makes the first one. It blocks.
+    /// Reads the keys of this directory, or creates the first one. It blocks.
     ///
     /// # Errors
-    /// When the file cannot be read or written, or others may read it.
+    /// If the file cannot be read or written, or is readable by others.
     pub(crate) fn open(directory: &Path, now_ms: i64) -> io::Result<Self> {
         let file = directory.join("signing-keys.json");
         let keys = match secret::read(&file)? {
             Some(text) => read(&text).ok_or_else(|| {
                 let text = format!(
-                    "{} holds no keys; remove it, and new ones are made: everybody has to sign in again",
+                    "{} contains no keys; remove it, and new ones are created: all users have to sign in again",
                     file.display()
                 );
                 io::Error::new(io::ErrorKind::InvalidData, text)
@@ -101,7 +101,7 @@ impl Keys {
         Ok(keys)
     }
 
-    /// The key that signs.
+    /// The signing key.
     pub(crate) fn current(&self) -> Key {
         self.keys.read().first().cloned().expect("there is a key from `open` on, and the newest is kept")
     }
@@ -111,11 +111,11 @@ impl Keys {
         self.keys.read().iter().find(|key| key.kid == kid).cloned()
     }
 
-    /// Makes a new key if the one that signs is older than `age_ms`, and forgets those that have
-    /// signed nothing for longer than `overlap_ms`. It blocks.
+    /// Creates a new key if the signing one is older than `age_ms`, and removes those replaced longer than
+    /// `overlap_ms` ago. It blocks.
     ///
     /// # Errors
-    /// When the file cannot be written; then nothing has changed.
+    /// If the file cannot be written; then nothing has changed.
     pub(crate) fn rotate(&self, now_ms: i64, age_ms: i64, overlap_ms: i64) -> io::Result<bool> {
         let due = now_ms.saturating_sub(self.current().created_at_ms) >= age_ms;
         let done = {
@@ -160,7 +160,7 @@ impl Keys {
 
 /// How many of the oldest keys were replaced longer ago than `overlap_ms`.
 fn retired(keys: &[Key], now_ms: i64, overlap_ms: i64) -> usize {
-    // A key was replaced when the one before it in the list was made.
+    // A key was replaced when the previous one in the list was created.
     keys.windows(2).filter(|pair| now_ms.saturating_sub(pair[0].created_at_ms) > overlap_ms).count()
 }
 

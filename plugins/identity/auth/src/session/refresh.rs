@@ -1,6 +1,6 @@
-//! Refresh tokens: `sgr_<session>.<family>.<once>`. The first one of a session is random, and each that follows is
-//! computed from the one before (HMAC, RFC 2104): whoever asks again because an answer was lost gets the same token
-//! again, although the server keeps no token.
+//! Refresh tokens: `sgr_<session>.<family>.<once>`. The first one of a session is random, and each next one
+//! is computed from the previous (HMAC, RFC 2104): a client that retries because an answer was lost gets the
+//! same token again, although the server stores no token.
 
 use std::io;
 use std::path::Path;
@@ -13,10 +13,10 @@ use sha2::Sha256;
 use crate::secret;
 
 const PREFIX: &str = "sgr_";
-/// The one thing that this key is for.
+/// The only purpose of this key.
 const LABEL: &[u8] = b"streamgate refresh token 1\0";
 
-/// A refresh token: the session, and what all of the session share. The rest is good once.
+/// A refresh token: the session, and the part shared by all of the session. The rest is valid once.
 pub(crate) struct Refresh<'a> {
     pub(crate) session: &'a str,
     pub(crate) family: &'a str,
@@ -36,20 +36,20 @@ impl<'a> Refresh<'a> {
     }
 }
 
-/// The key of the tokens that follow others.
+/// The key that derives the next tokens.
 pub(crate) struct Successors(Hmac<Sha256>);
 
 impl Successors {
-    /// Reads the key of this directory, or makes one. It blocks.
+    /// Reads the key of this directory, or creates one. It blocks.
     ///
     /// # Errors
-    /// When the file cannot be read or written, or others may read it.
+    /// If the file cannot be read or written, or is readable by others.
     pub(crate) fn open(directory: &Path) -> io::Result<Self> {
         let key = secret::key(&directory.join("refresh-key"))?;
         Ok(Self(Hmac::new_from_slice(&key).expect("HMAC takes a key of any length")))
     }
 
-    /// The token that follows `token`, whose parts these are.
+    /// The token after `token`, whose parts these are.
     pub(crate) fn of(&self, token: &str, parts: &Refresh<'_>) -> String {
         let mut code = self.0.clone();
         code.update(LABEL);
@@ -76,7 +76,7 @@ mod tests {
         assert_eq!((next.session, next.family), ("0190", family.as_str()));
         assert_ne!(second, first);
         assert_ne!(successors.of(&second, &next), second);
-        // Over a restart too, and on no other server.
+        // Also after a restart, and on no other server.
         assert_eq!(Successors::open(folder.path()).unwrap().of(&first, &parts), second);
         assert_ne!(Successors::open(elsewhere.path()).unwrap().of(&first, &parts), second);
         assert_ne!(Refresh::first("0190", &family), first);

@@ -1,6 +1,6 @@
-//! Sessions: access tokens that are short-lived, and refresh tokens that are good once. A refresh
-//! token that comes a second time was stolen, or its thief was faster: then the session is over, unless it is the last
-//! one that was used, a moment ago. Then its answer may be lost, and it gets the same successor again.
+//! Sessions: short-lived access tokens, and refresh tokens that are valid once. A refresh token that is used
+//! a second time was stolen, or its thief was faster: then the session ends, unless it is the last used one,
+//! a moment ago. Then its answer may be lost, and it gets the same successor again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::session::warm::Whose;
 use crate::session::{Sessions, endings};
 use crate::store::SessionRow;
 
-/// What a client gets.
+/// The answer to a client.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Tokens {
     pub(crate) access_token: String,
@@ -38,11 +38,11 @@ pub(crate) struct Tokens {
 }
 
 fn invalid() -> AuthError {
-    Why::InvalidToken.because("It is no refresh token of a session that goes on.")
+    Why::InvalidToken.because("This is not a refresh token of an active session.")
 }
 
 impl Sessions {
-    /// Adds to a batch for [`Sessions::ending`] what begins a session; the oldest ones beyond the limit end.
+    /// Adds the start of a session to a batch for [`Sessions::ending`]; the oldest ones beyond the limit end.
     pub(crate) fn new_session(
         &self,
         batch: Batch,
@@ -83,7 +83,7 @@ impl Sessions {
         Ok((batch, tokens))
     }
 
-    /// New tokens for a refresh token that was not used yet, or a moment ago.
+    /// New tokens for a refresh token that is unused, or was used a moment ago.
     pub(crate) async fn refresh(
         self: &Arc<Self>,
         token: &str,
@@ -124,8 +124,9 @@ impl Sessions {
         self.tokens(&session.principal, &session.id, refresh, granted, expires_at_ms)
     }
 
-    /// A token of this family that is not the good one was so once. If the good one is its successor, and was made a
-    /// moment ago, its answer may have been lost: when the session expires. Else the session ends.
+    /// A token of this family other than the current one was current before. If the current one is its
+    /// successor, and was created a moment ago, its answer may have been lost: returns when the session
+    /// expires. Otherwise the session ends.
     async fn repeated(
         self: &Arc<Self>,
         session: &str,
@@ -136,13 +137,13 @@ impl Sessions {
         let grace = millis(self.settings.refresh_grace.get()).unsigned_abs();
         let session = self.store.session(session, now_ms).await?;
         let session = session.ok_or_else(invalid)?;
-        // A clock may have been set, but not by whoever sends this.
+        // A clock may have been set, but not by the sender.
         let just_now = |session: &SessionRow| now_ms.abs_diff(session.refreshed_at_ms) < grace;
         if session.refresh_hash == secret::digest(successor) && just_now(&session) {
             return Ok(session.expires_at_ms);
         }
         let error = Why::RefreshReused.because(
-            "Either it was stolen, or its answer was lost and it came again too late. Sign in again.",
+            "Either it was stolen, or its answer was lost and it was used again too late. Sign in again.",
         );
         let entry = Entry::new("session.refresh", AuditOutcome::Refused, &session.principal, &from.address)
             .on(&session.id)
@@ -153,7 +154,7 @@ impl Sessions {
         Err(error)
     }
 
-    /// Ends a session of this principal, or all of them.
+    /// Ends one or all sessions of this principal.
     pub(crate) async fn end_sessions(
         self: &Arc<Self>,
         principal: &str,
@@ -201,7 +202,7 @@ impl Sessions {
         };
         let access_token = jwt::sign(&self.keys, &claims).map_err(|error| {
             tracing::error!(%error, "an access token could not be signed");
-            Why::Busy.because("The token could not be signed. The log of the server says why.")
+            Why::Busy.because("The token could not be signed. See the server's log.")
         })?;
         Ok(Tokens {
             access_token,
@@ -215,8 +216,8 @@ impl Sessions {
         })
     }
 
-    /// Ends a session, an API key or everything of a principal; how many ended. `by` is the principal
-    /// that asks, empty for another plugin. The scopes were looked at already.
+    /// Ends a session, an API key or everything of a principal; returns the number. `by` is the calling
+    /// principal, empty for another plugin. Scopes were checked before.
     pub(crate) async fn revoke(
         self: &Arc<Self>,
         target: Target<'_>,
@@ -243,7 +244,7 @@ impl Sessions {
     }
 }
 
-/// What is revoked.
+/// What to revoke.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Target<'a> {
     Session(&'a str),

@@ -1,6 +1,5 @@
-//! Credentials that were good a moment ago, so that asking again costs no look into the database.
-//! Whatever this server changes about a principal is heeded at once; what another server with the
-//! same database changes, after `warm_for`.
+//! Recently valid credentials, so that repeated checks do not read the database. Changes to a principal by
+//! this server take effect at once; changes by another server with the same database, after `warm_for`.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
@@ -11,22 +10,22 @@ use sha2::{Digest as _, Sha256};
 
 use crate::principal::Identity;
 
-/// Credentials that are remembered.
+/// Number of cached credentials.
 const CAPACITY: usize = 8_192;
-/// Principals share this many marks of a change; who shares one with somebody is asked for anew.
+/// Principals share this many change marks; a change also invalidates those with the same mark.
 const MARKS: usize = 1_024;
 
-/// SHA-256 of a credential: no memory holds the credential itself.
+/// SHA-256 of a credential: the credential itself is not kept in memory.
 pub(crate) type Digest = [u8; 32];
 
 /// See the module.
 pub(crate) struct Warm {
     entries: Cache<Digest, Arc<Entry>>,
     max_age_ms: i64,
-    /// Counts changes. An entry holds if its principal has not changed since the count that was read
-    /// before the database was.
+    /// Counts changes. An entry is valid if its principal has not changed since the count that was read
+    /// before the database.
     changes: AtomicU64,
-    /// The last change of those who share a mark.
+    /// The last change of the principals with a mark.
     marks: Box<[AtomicU64]>,
     hasher: RandomState,
 }
@@ -38,7 +37,7 @@ struct Entry {
     until_ms: i64,
 }
 
-/// Whose entries no longer hold.
+/// Whose entries are invalidated.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Whose<'a> {
     Principal(&'a str),
@@ -60,7 +59,7 @@ impl Warm {
         Sha256::digest(credential.as_bytes()).into()
     }
 
-    /// Who this credential is of, if that is known.
+    /// The identity of this credential, if cached.
     pub(crate) fn get(&self, digest: &Digest, now_ms: i64) -> Option<Identity> {
         let entry = self.entries.get(digest)?;
         let holds = (entry.from_ms..entry.until_ms).contains(&now_ms)
@@ -68,7 +67,7 @@ impl Warm {
         holds.then(|| entry.identity.clone())
     }
 
-    /// To be asked before the database is, and given to `put` after.
+    /// To be called before the database is read, and passed to `put` after.
     pub(crate) fn changes(&self) -> u64 {
         self.changes.load(SeqCst)
     }
@@ -82,8 +81,8 @@ impl Warm {
         }
     }
 
-    /// Forgets when what it returns is dropped: to be held over a change of the database, so that it
-    /// is heeded also if the change's outcome is never known.
+    /// Invalidates on drop: to be held during a change of the database, so that it takes effect even if the
+    /// change's outcome stays unknown.
     #[must_use]
     pub(crate) fn forgetting<'a>(&'a self, whose: Whose<'a>) -> Forgetting<'a> {
         Forgetting { warm: self, whose }
@@ -102,7 +101,7 @@ impl Warm {
     }
 }
 
-/// Never takes a later change back.
+/// Never reverts a later change.
 fn mark(mark: &AtomicU64, change: u64) {
     mark.fetch_max(change, SeqCst);
 }
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_holds_for_a_while_and_never_beyond_its_end() {
+    fn a_cached_identity_is_valid_for_a_while_and_never_beyond_its_end() {
         let warm = Warm::new(5_000);
         warm.put(Warm::digest("a"), &identity("ann", None), warm.changes(), 100);
         warm.put(Warm::digest("b"), &identity("bob", Some(1_000)), warm.changes(), 100);

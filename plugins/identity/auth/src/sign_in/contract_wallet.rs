@@ -1,5 +1,5 @@
-//! Wallets that are contracts (EIP-1271, EIP-6492): whether they signed can only be asked of their
-//! chain. While nobody provides the `chain` capability, such wallets are refused.
+//! Contract wallets (EIP-1271, EIP-6492): only their chain can verify their signatures. Without a provider of
+//! the `chain` capability, such wallets are refused.
 
 use std::time::Duration;
 
@@ -9,26 +9,26 @@ use streamgate_contracts::chain::v1::{SignatureRequest, Verdict as Answered};
 use streamgate_contracts::ethereum::{Address, Hash};
 use streamgate_plugin_api::Client;
 
-/// How long the chain may take; its own deadlines end before.
+/// How long the chain may take; its own deadlines are shorter.
 const DEADLINE: Duration = Duration::from_secs(15);
 
-/// What a chain says of a signature.
+/// The chain's verdict on a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The contract at the address says that it is its signature.
+    /// The contract at the address accepts the signature.
     Valid,
-    /// It says that it is not, or it says nothing that EIP-1271 knows.
+    /// It rejects it, or its answer is not one of EIP-1271.
     Invalid,
     /// There is no contract at the address, and none that the signature would deploy.
     NoContract,
-    /// Nobody could be asked. It must never count as valid.
+    /// The chain could not be called. It must never count as valid.
     Unknown,
 }
 
-/// Who asks a contract whether it signed.
+/// Asks a contract whether it accepts a signature.
 pub trait ContractWallets: Send + Sync {
-    /// Whether the contract at `address` on the chain `chain_id` takes `signature` for `hash`, with
-    /// bounds on gas and time. EIP-6492 by simulation only.
+    /// Whether the contract at `address` on the chain `chain_id` accepts `signature` for `hash`, with limits
+    /// on gas and time. EIP-6492 only by simulation.
     fn verify<'a>(
         &'a self,
         chain_id: u64,
@@ -38,7 +38,7 @@ pub trait ContractWallets: Send + Sync {
     ) -> BoxFuture<'a, Verdict>;
 }
 
-/// Asks nobody.
+/// Never available.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoContractWallets;
 
@@ -48,14 +48,14 @@ impl ContractWallets for NoContractWallets {
     }
 }
 
-/// Asks whoever provides the `chain` capability.
+/// Calls the provider of the `chain` capability.
 #[derive(Debug, Clone)]
 pub struct ChainWallets {
     chain: ChainClient<Client>,
 }
 
 impl ChainWallets {
-    /// Through this client of the capability.
+    /// With this client of the capability.
     pub fn new(chain: Client) -> Self {
         Self { chain: ChainClient::new(chain) }
     }
@@ -79,7 +79,7 @@ impl ContractWallets for ChainWallets {
             let answer = match tokio::time::timeout(DEADLINE, chain.is_valid_signature(request)).await {
                 Ok(Ok(answer)) => answer.into_inner(),
                 Ok(Err(status)) => {
-                    tracing::info!(%status, chain_id, "the chain was not asked about a contract wallet");
+                    tracing::info!(%status, chain_id, "the chain could not be queried about a contract wallet");
                     return Verdict::Unknown;
                 }
                 Err(_) => return Verdict::Unknown,
@@ -88,7 +88,7 @@ impl ContractWallets for ChainWallets {
             match said.verdict() {
                 Answered::Yes => Verdict::Valid,
                 Answered::No => Verdict::Invalid,
-                // It was read at a block, and nothing was there.
+                // It was read at a block, and there was no contract.
                 Answered::Unknown if !answer.contract && said.at.is_some() => Verdict::NoContract,
                 Answered::Unknown | Answered::Unspecified => Verdict::Unknown,
             }

@@ -1,12 +1,12 @@
-//! Off-chain messages of Solana: the envelopes in which hardware wallets, and `signIn` since version
-//! 1.1, sign a text. Nothing in an envelope is believed: it has to hold what was asked, and be signed
-//! by whom it was asked of alone.
+//! Off-chain messages of Solana: the envelopes in which hardware wallets, and `signIn` since version 1.1,
+//! sign a text. Envelopes are untrusted: one has to contain the requested text, and be signed only by the
+//! requested signer.
 
-/// What no transaction begins with.
+/// A prefix that no transaction has.
 const SIGNING_DOMAIN: &[u8] = b"\xffsolana offchain";
 /// Formats of a text in version 0: ASCII, UTF-8, and UTF-8 of more than a packet.
 const FORMATS: std::ops::RangeInclusive<u8> = 0..=2;
-/// Bytes of the application's domain in version 0.
+/// The application's domain in version 0, in bytes.
 const APPLICATION: usize = 32;
 /// More bytes than an envelope adds to its text.
 pub(crate) const MOST_ADDED: usize = 128;
@@ -31,20 +31,20 @@ fn version_0<'a>(rest: &'a [u8], signer: &[u8; 32]) -> Option<&'a [u8]> {
     FORMATS.contains(format).then(|| measured(only(rest, signer)?)).flatten()
 }
 
-/// Version 0 as older firmware and Solana's command line write it: format, length, text. The signer
-/// stands in the text.
+/// Version 0 in the form of older firmware and Solana's command line: format, length, text. The signer is in
+/// the text.
 fn version_0_short(rest: &[u8]) -> Option<&[u8]> {
     let (format, rest) = rest.split_first()?;
     FORMATS.contains(format).then(|| measured(rest)).flatten()
 }
 
-/// What comes after the list of signers, if it names this one and nobody else: a signature by one of
-/// several is not the whole of a message.
+/// The rest after the list of signers, if it contains exactly this one: the signature of one of several does
+/// not complete a message.
 fn only<'a>(rest: &'a [u8], signer: &[u8; 32]) -> Option<&'a [u8]> {
     rest.strip_prefix(&[1])?.strip_prefix(signer)
 }
 
-/// What comes after its length, if it has that.
+/// The rest after its length, if that matches.
 fn measured(rest: &[u8]) -> Option<&[u8]> {
     let (length, text) = rest.split_first_chunk()?;
     (usize::from(u16::from_le_bytes(*length)) == text.len()).then_some(text)
@@ -58,7 +58,7 @@ mod tests {
 
     const SIGNER: [u8; 32] = [7; 32];
 
-    /// The envelopes, written out as `@solana/offchain-messages` and the command line write them.
+    /// The envelopes, in the form of `@solana/offchain-messages` and the command line.
     fn envelopes(text: &str, signers: &[[u8; 32]]) -> [Vec<u8>; 3] {
         let length = u16::try_from(text.len()).unwrap().to_le_bytes();
         let count = [u8::try_from(signers.len()).unwrap()];
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_known_in_each_envelope_and_no_other_text_is() {
+    fn a_text_is_recognized_in_each_envelope_and_no_other_text_is() {
         assert!(holds(b"hello", "hello", &SIGNER));
         for bytes in envelopes("hello", &[SIGNER]) {
             assert!(holds(&bytes, "hello", &SIGNER), "{bytes:?}");

@@ -1,7 +1,6 @@
-//! Nonces that the server needs no memory for: each carries when it ends, what has to be known again
-//! of its challenge, and a code (HMAC, RFC 2104) by which the server knows it as its own. Any number
-//! of challenges may be open, whoever asked for them. That a nonce counts once is not seen to here:
-//! see [`Store::taking`].
+//! Stateless nonces: each contains its expiry, the needed data of its challenge, and a code (HMAC, RFC 2104)
+//! by which the server recognizes it. So there may be any number of open challenges. Single use is ensured
+//! elsewhere: see [`Store::taking`].
 
 use std::io;
 use std::path::Path;
@@ -15,33 +14,33 @@ use crate::store::Store;
 
 /// Bytes of the code; half of what HMAC-SHA-256 gives (RFC 2104 §5).
 const CODE: usize = 16;
-/// Random bytes, by which two challenges of one moment differ.
+/// Random bytes, which distinguish two challenges of the same time.
 const RANDOM: usize = 8;
-/// Code, end and random bytes; the rest is what the challenge wants to know again.
+/// Code, expiry and random bytes; the rest is the data of the challenge.
 const HEAD: usize = CODE + size_of::<i64>() + RANDOM;
-/// Longest nonce that is read, in characters.
+/// Maximum length of a nonce, in characters.
 const MAX_CHARACTERS: usize = 128;
-/// The one thing that this key is for.
+/// The only purpose of this key.
 const LABEL: &str = "streamgate challenge nonce 1";
 
-/// What a nonce counts for, and for nothing else.
+/// The purpose of a nonce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Purpose<'a> {
     /// The kind of the wallet.
     pub(crate) kind: &'a str,
-    /// Who links a wallet with it; empty: a sign-in.
+    /// The principal that links a wallet; empty: a sign-in.
     pub(crate) principal: &'a str,
-    /// What else must be the same when it comes back.
+    /// What else must be the same when it is used.
     pub(crate) terms: &'a str,
 }
 
-/// A nonce of ours.
+/// A nonce of this server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Nonce {
-    /// Base58, which is letters and digits alone, as EIP-4361 wants them.
+    /// Base58, which consists of letters and digits, as EIP-4361 requires.
     pub(crate) text: String,
     pub(crate) expires_at_ms: i64,
-    /// What was known of the challenge when it was made.
+    /// The data of the challenge.
     pub(crate) known: Vec<u8>,
 }
 
@@ -49,16 +48,16 @@ pub(crate) struct Nonce {
 pub(crate) struct Nonces(Hmac<Sha256>);
 
 impl Nonces {
-    /// Reads the key of this directory, or makes one. It blocks.
+    /// Reads the key of this directory, or creates one. It blocks.
     ///
     /// # Errors
-    /// When the file cannot be read or written, or others may read it.
+    /// If the file cannot be read or written, or is readable by others.
     pub(crate) fn open(directory: &Path) -> io::Result<Self> {
         let key = secret::key(&directory.join("challenge-key"))?;
         Ok(Self(Hmac::new_from_slice(&key).expect("HMAC takes a key of any length")))
     }
 
-    /// A new nonce. `known` is readable by whoever gets it.
+    /// A new nonce. Its recipient can read `known`.
     pub(crate) fn make(&self, purpose: Purpose<'_>, known: &[u8], expires_at_ms: i64) -> Nonce {
         let mut body = expires_at_ms.to_be_bytes().to_vec();
         body.extend_from_slice(&secret::random::<RANDOM>());
@@ -68,7 +67,7 @@ impl Nonces {
         Nonce { text, expires_at_ms, known: known.to_vec() }
     }
 
-    /// A nonce that was made here for this purpose, and has not ended.
+    /// A nonce that was created here for this purpose, and has not expired.
     pub(crate) fn read(&self, text: &str, purpose: Purpose<'_>, now_ms: i64) -> Option<Nonce> {
         if text.len() > MAX_CHARACTERS {
             return None;
@@ -84,7 +83,7 @@ impl Nonces {
 
     fn code(&self, purpose: Purpose<'_>, body: &[u8]) -> Hmac<Sha256> {
         let mut code = self.0.clone();
-        // Each with its length before it: no two purposes are one text.
+        // Each preceded by its length: no two purposes are one text.
         for part in [LABEL, purpose.kind, purpose.principal, purpose.terms] {
             code.update(&(part.len() as u64).to_be_bytes());
             code.update(part.as_bytes());
@@ -101,7 +100,7 @@ impl Store {
         Ok(self.db.query_opt(sql, params![&nonce.text]).await?.is_some())
     }
 
-    /// A batch that fails at its first statement when the nonce was used before.
+    /// A batch that fails at its first statement if the nonce was used before.
     pub(crate) fn taking(&self, nonce: &Nonce) -> Batch {
         self.db.batch().push_expect(
             "INSERT INTO used_nonces (nonce, expires_at_ms) VALUES ($1, $2) ON CONFLICT (nonce) DO NOTHING",
@@ -120,7 +119,7 @@ mod tests {
     const SIGN_IN: Purpose<'_> = Purpose { kind: "ethereum", principal: "", terms: "" };
 
     #[test]
-    fn a_nonce_is_known_again_for_what_it_was_made_for_until_it_ends() {
+    fn a_nonce_is_recognized_for_its_purpose_until_it_expires() {
         let folder = tempfile::tempdir().unwrap();
         let nonces = Nonces::open(folder.path()).unwrap();
         let made = nonces.make(SIGN_IN, b"known", 1_000);
@@ -135,7 +134,7 @@ mod tests {
         ] {
             assert_eq!(nonces.read(&made.text, other, 0), None, "{other:?}");
         }
-        // It outlives a restart, and counts on no other server.
+        // It survives a restart, and is valid on no other server.
         assert!(Nonces::open(folder.path()).unwrap().read(&made.text, SIGN_IN, 0).is_some());
         let elsewhere = tempfile::tempdir().unwrap();
         assert_eq!(Nonces::open(elsewhere.path()).unwrap().read(&made.text, SIGN_IN, 0), None);

@@ -1,10 +1,10 @@
-//! Signatures of Ethereum: who signed a digest. Only the one canonical form of a signature is taken:
-//! 65 bytes `r s v`, `s` in the lower half, `v` 0, 1, 27 or 28.
+//! Ethereum signatures: who signed a digest. Only the canonical form of a signature is accepted: 65 bytes `r
+//! s v`, `s` in the lower half, `v` 0, 1, 27 or 28.
 
 use k256::ecdsa::{RecoveryId, Signature, VerifyingKey};
 use streamgate_contracts::ethereum::{Address, Hash, from_hex};
 
-/// Why a signature names nobody.
+/// Why a signature identifies no signer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadSignature {
     #[error("It is not 65 bytes as 0x and 130 hexadecimal digits.")]
@@ -13,7 +13,7 @@ pub(crate) enum BadSignature {
     Parity,
     #[error("Its r or s is zero or beyond the curve's order.")]
     Range,
-    #[error("Its s is in the upper half, so it is a second spelling of another signature.")]
+    #[error("Its s is in the upper half, so it is a second form of another signature.")]
     HighS,
     #[error("It belongs to no key.")]
     NoKey,
@@ -32,7 +32,7 @@ pub(crate) fn recover(digest: &Hash, signature: &[u8]) -> Result<Address, BadSig
         1 | 28 => true,
         _ => return Err(BadSignature::Parity),
     };
-    // k256 takes no scalar that is zero or beyond the order.
+    // k256 accepts no scalar that is zero or beyond the order.
     let signature = Signature::from_slice(&raw[..64]).map_err(|_| BadSignature::Range)?;
     if signature.normalize_s() != signature {
         return Err(BadSignature::HighS);
@@ -40,7 +40,7 @@ pub(crate) fn recover(digest: &Hash, signature: &[u8]) -> Result<Address, BadSig
     let recovery = RecoveryId::new(parity, false);
     let key = VerifyingKey::recover_from_prehash(digest, &signature, recovery);
     let point = key.map_err(|_| BadSignature::NoKey)?.to_sec1_point(false);
-    // Behind the tag of a point that is not compressed.
+    // After the tag of an uncompressed point.
     Ok(Address::of_key(&point.as_bytes()[1..]))
 }
 

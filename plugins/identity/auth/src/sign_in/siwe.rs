@@ -1,5 +1,5 @@
-//! Sign-In with Ethereum, EIP-4361: the message, read strictly by its ABNF, and what it must say to
-//! be accepted here. It never looks at a signature.
+//! Sign-In with Ethereum, EIP-4361: the message, parsed strictly by its ABNF, and the checks for acceptance.
+//! It never handles a signature.
 
 use std::fmt;
 
@@ -9,23 +9,23 @@ use streamgate_plugin_api::time::parse_rfc3339;
 use crate::error::{AuthError, Why};
 use crate::origin::Origin;
 
-/// Longest message that is read, in bytes.
+/// Maximum length of a message, in bytes.
 pub(crate) const MAX_BYTES: usize = 8 * 1024;
 const PREAMBLE: &str = " wants you to sign in with your Ethereum account:";
 
-/// A message in the form of EIP-4361. Printing it gives the bytes that it was read from.
+/// An EIP-4361 message. Printing it yields the bytes that it was parsed from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) scheme: Option<String>,
     pub(crate) domain: String,
     pub(crate) address: Address,
-    /// As it was written: with the checksum, or in one case.
+    /// As written: with the checksum, or in one case.
     pub(crate) address_text: String,
-    /// `Some("")`: the line is there, and empty.
+    /// `Some("")`: the line is present, and empty.
     pub(crate) statement: Option<String>,
     pub(crate) uri: String,
     pub(crate) chain_id: u64,
-    /// As it was written: with zeros before it, perhaps.
+    /// As written: possibly with leading zeros.
     pub(crate) chain_text: String,
     pub(crate) nonce: String,
     pub(crate) issued_at: String,
@@ -36,23 +36,23 @@ pub(crate) struct Message {
     pub(crate) resources: Option<Vec<String>>,
 }
 
-/// What a message must say.
+/// The requirements for a message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terms<'a> {
     pub(crate) origins: &'a [Origin],
     pub(crate) chain_ids: &'a [u64],
     pub(crate) now_ms: i64,
-    /// How far the wallet's clock may be off.
+    /// Tolerated difference of the wallet's clock.
     pub(crate) skew_ms: i64,
-    /// How long ago it may have been issued.
+    /// Maximum age.
     pub(crate) max_age_ms: i64,
 }
 
 impl Message {
-    /// Reads a message.
+    /// Parses a message.
     ///
     /// # Errors
-    /// Where it departs from EIP-4361, in words.
+    /// The violation of EIP-4361, as text.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text.len() > MAX_BYTES {
             return Err(format!("it has {} bytes, more than {MAX_BYTES}", text.len()));
@@ -65,11 +65,11 @@ impl Message {
         let site = first.strip_suffix(PREAMBLE).ok_or("the first line is not that of EIP-4361")?;
         let (scheme, domain) = match site.split_once("://") {
             Some((scheme, domain)) if is_scheme(scheme) => (Some(scheme.to_owned()), domain),
-            Some(_) => return Err("the scheme of the first line is none".into()),
+            Some(_) => return Err("the scheme of the first line is invalid".into()),
             None => (None, site),
         };
         if domain.is_empty() || !is_authority(domain) {
-            return Err(format!("`{domain}` is no domain"));
+            return Err(format!("`{domain}` is not a domain"));
         }
         let address_text = lines.next("the address")?.to_owned();
         let address = address(&address_text)?;
@@ -84,14 +84,14 @@ impl Message {
         };
         let uri = lines.field("URI: ")?.to_owned();
         if !is_uri(&uri) {
-            return Err(format!("`{uri}` is no URI"));
+            return Err(format!("`{uri}` is not a URI"));
         }
         if lines.field("Version: ")? != "1" {
             return Err("its version is not 1".into());
         }
         let chain = lines.field("Chain ID: ")?;
         let digits = !chain.is_empty() && chain.bytes().all(|b| b.is_ascii_digit());
-        let chain_id = chain.parse().ok().filter(|_| digits).ok_or(format!("`{chain}` is no chain id"))?;
+        let chain_id = chain.parse().ok().filter(|_| digits).ok_or(format!("`{chain}` is not a chain id"))?;
         let nonce = lines.field("Nonce: ")?.to_owned();
         if nonce.len() < 8 || !nonce.bytes().all(|b| b.is_ascii_alphanumeric()) {
             return Err("its nonce is not at least eight letters and digits".into());
@@ -100,7 +100,7 @@ impl Message {
         let expiration_time = lines.option("Expiration Time: ");
         let not_before = lines.option("Not Before: ");
         for time in [Some(&issued_at), expiration_time.as_ref(), not_before.as_ref()].into_iter().flatten() {
-            parse_rfc3339(time).ok_or_else(|| format!("`{time}` is no time as RFC 3339 writes it"))?;
+            parse_rfc3339(time).ok_or_else(|| format!("`{time}` is not a time in RFC 3339 format"))?;
         }
         let request_id = lines.option("Request ID: ");
         if request_id.as_ref().is_some_and(|id| !is_made_of(id, is_pchar)) {
@@ -108,7 +108,7 @@ impl Message {
         }
         let resources = lines.resources()?;
         if !lines.is_empty() {
-            return Err(format!("line {} is not one of EIP-4361, or not in its place", lines.1 + 1));
+            return Err(format!("line {} is not a line of EIP-4361, or not in its place", lines.1 + 1));
         }
         let message = Self {
             scheme,
@@ -128,13 +128,13 @@ impl Message {
         };
         // Two readings of one text would be two messages under one signature.
         if message.to_string() != text {
-            return Err("it is not written as EIP-4361 writes what it says".into());
+            return Err("it is not in the canonical form of EIP-4361".into());
         }
         Ok(message)
     }
 
-    /// Whether it is meant for this site, for a chain that is accepted, and for now. The nonce is for
-    /// whoever made it to check.
+    /// Whether it is meant for this site, for an accepted chain, and for now. The creator of the nonce checks
+    /// that.
     pub(crate) fn check(&self, terms: &Terms<'_>) -> Result<(), AuthError> {
         let Some(origin) = terms.origins.iter().find(|origin| origin.authority == self.domain) else {
             return Err(Why::WrongDomain.because(format!("It was signed for `{}`.", self.domain)));
@@ -146,7 +146,7 @@ impl Message {
         }
         if !terms.origins.iter().any(|origin| origin.holds(&self.uri)) {
             let detail = format!(
-                "Its URI `{}` lies at no address of this server (`public_url`, `origins`, `allowed_origins`).",
+                "Its URI `{}` is not at an address of this server (`public_url`, `origins`, `allowed_origins`).",
                 self.uri
             );
             return Err(Why::WrongDomain.because(detail));
@@ -156,10 +156,10 @@ impl Message {
             return Err(Why::WrongChain.because(detail));
         }
         let read = |time: &String| {
-            parse_rfc3339(time).ok_or_else(|| Why::InvalidMessage.because("One of its times is none."))
+            parse_rfc3339(time).ok_or_else(|| Why::InvalidMessage.because("One of its times is invalid."))
         };
         let late = |what: &str| {
-            Err(Why::WrongTime.because(format!("{what} Ask for a new one, and check the clock.")))
+            Err(Why::WrongTime.because(format!("{what} Request a new one, and check the clock.")))
         };
         let issued = read(&self.issued_at)?;
         if issued > terms.now_ms.saturating_add(terms.skew_ms) {
@@ -178,7 +178,7 @@ impl Message {
         {
             return late("It is not valid yet.");
         }
-        // The allowance is for clocks that differ; these times are all of one clock.
+        // The tolerance is for clocks that differ; these times are all of one clock.
         if let Some(end) = &self.expiration_time {
             let ends = read(end)?;
             let begins = self.not_before.as_ref().map_or(Ok(issued), read)?;
@@ -224,16 +224,16 @@ impl fmt::Display for Message {
 
 /// An address in one case, or with the checksum of EIP-55.
 pub(crate) fn address(text: &str) -> Result<Address, String> {
-    let wrong = || format!("`{text}` is no Ethereum address");
-    // A string of ABNF is of either case (RFC 5234 §2.3).
+    let wrong = || format!("`{text}` is not an Ethereum address");
+    // An ABNF string is case-insensitive (RFC 5234 §2.3).
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
     let plain = format!("0x{}", digits.ok_or_else(wrong)?);
     Address::parse(&plain).ok_or_else(wrong)?;
     Address::parse_checked(&plain)
-        .ok_or_else(|| format!("the checksum of the address `{text}` does not hold (EIP-55)"))
+        .ok_or_else(|| format!("the checksum of the address `{text}` is wrong (EIP-55)"))
 }
 
-/// The lines of a message, and how far it was read.
+/// The lines of a message, and the position in them.
 struct Lines<'a>(Vec<&'a str>, usize);
 
 impl<'a> Lines<'a> {
@@ -273,7 +273,7 @@ impl<'a> Lines<'a> {
         let mut found = Vec::new();
         while let Some(resource) = self.option("- ") {
             if !is_uri(&resource) {
-                return Err(format!("the resource `{resource}` is no URI"));
+                return Err(format!("the resource `{resource}` is not a URI"));
             }
             found.push(resource);
         }
@@ -344,7 +344,7 @@ fn is_authority(text: &str) -> bool {
     is_made_of(host, |b| is_unreserved(b) || is_sub_delim(b)) && port.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// What stands between brackets: IPv6, or what comes after it (`IPvFuture`).
+/// The text between brackets: IPv6, or a future version (`IPvFuture`).
 fn is_ip_literal(text: &str) -> bool {
     let Some((version, address)) = text.strip_prefix(['v', 'V']).and_then(|rest| rest.split_once('.')) else {
         return text.parse::<std::net::Ipv6Addr>().is_ok();

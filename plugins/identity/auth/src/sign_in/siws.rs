@@ -1,6 +1,5 @@
-//! Sign-In with Solana: the text that a wallet is asked to sign, and the check of its signature.
-//! The server writes the text, and writes it again to verify a signature of it: no text that a client
-//! sends back is believed.
+//! Sign-In with Solana: the text for a wallet to sign, and the check of its signature. The server builds the
+//! text, and builds it again to verify a signature: a text from the client is never trusted.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,8 +9,8 @@ use serde::Serialize;
 use crate::error::{AuthError, Why};
 use crate::sign_in::envelope;
 
-/// The input of a wallet's `signIn` (Wallet Standard, `solana:signIn`). A wallet makes the same text of
-/// it as [`SignIn::text`].
+/// The input of a wallet's `signIn` (Wallet Standard, `solana:signIn`). A wallet builds the same text from it
+/// as [`SignIn::text`].
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SignIn {
@@ -45,12 +44,12 @@ impl SignIn {
     }
 }
 
-/// What a nonce carries of its challenge, from which the text is written again.
+/// The part of the challenge in a nonce, from which the text is rebuilt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Known {
-    /// Which of the sites that are ours.
+    /// Which of this server's sites.
     pub(crate) site: u16,
-    /// Whose signature is awaited.
+    /// The expected signer.
     pub(crate) key: [u8; 32],
 }
 
@@ -72,9 +71,9 @@ impl Known {
     }
 }
 
-/// The public key of an address: 32 bytes in base58, in the one spelling that they have.
+/// The public key of an address: 32 bytes in canonical base58.
 pub(crate) fn address(text: &str) -> Result<VerifyingKey, String> {
-    let wrong = || format!("`{text}` is no Solana address");
+    let wrong = || format!("`{text}` is not a Solana address");
     // 32 bytes are 32 to 44 digits.
     if !(32..=44).contains(&text.len()) {
         return Err("a Solana address has 32 to 44 characters".into());
@@ -82,15 +81,15 @@ pub(crate) fn address(text: &str) -> Result<VerifyingKey, String> {
     let bytes = bs58::decode(text).into_vec().map_err(|_| wrong())?;
     let bytes: [u8; 32] = bytes.try_into().map_err(|_| wrong())?;
     let key = VerifyingKey::from_bytes(&bytes).map_err(|_| wrong())?;
-    // Anybody can sign for a key of small order.
+    // Anyone can sign for a key of small order.
     if key.is_weak() || bs58::encode(bytes).into_string() != text {
         return Err(wrong());
     }
     Ok(key)
 }
 
-/// Whether the wallet of this address signed the message; `signature` is 64 bytes in base58, and
-/// `signed` the bytes that the wallet says it signed, in base64, where they are not the bare text.
+/// Whether the wallet of this address signed the message; `signature` is 64 bytes in base58, and `signed` the
+/// bytes that the wallet claims to have signed, in base64, if they are not the bare text.
 pub(crate) fn verify(
     wallet: &str,
     message: &str,
@@ -100,20 +99,20 @@ pub(crate) fn verify(
     let wrong = |detail: &str| Why::InvalidSignature.because(detail);
     let key = address(wallet).map_err(|reason| Why::InvalidRequest.because(format!("{reason}.")))?;
     if signature.len() > 88 {
-        return Err(wrong("A Solana signature is 64 bytes in base58."));
+        return Err(wrong("A Solana signature must be 64 bytes in base58."));
     }
     let bytes = bs58::decode(signature).into_vec().ok().and_then(|bytes| <[u8; 64]>::try_from(bytes).ok());
-    let bytes = bytes.ok_or_else(|| wrong("A Solana signature is 64 bytes in base58."))?;
+    let bytes = bytes.ok_or_else(|| wrong("A Solana signature must be 64 bytes in base58."))?;
     let signed = match signed {
         None => message.as_bytes().to_vec(),
         // In base64 four characters are three bytes.
         Some(text) if text.len() / 4 * 3 > message.len() + envelope::MOST_ADDED => {
             return Err(wrong("`signed_message` is longer than the message in any envelope."));
         }
-        Some(text) => STANDARD.decode(text).map_err(|_| wrong("`signed_message` is no base64."))?,
+        Some(text) => STANDARD.decode(text).map_err(|_| wrong("`signed_message` is not base64."))?,
     };
     if !envelope::holds(&signed, message, key.as_bytes()) {
-        return Err(wrong("`signed_message` is not the message that was asked for, in no known envelope."));
+        return Err(wrong("`signed_message` is not the requested message in a known envelope."));
     }
     key.verify_strict(&signed, &Signature::from_bytes(&bytes))
         .map_err(|_| wrong("It is not a signature of this message by this wallet."))
@@ -165,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_signature_with_a_scalar_beyond_the_order_is_refused() {
-        // S + L verifies under laxer rules: the same signature in another spelling.
+        // S + L verifies under laxer rules: the same signature in another form.
         const L: [u8; 32] = [
             0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
             0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
@@ -183,8 +182,8 @@ mod tests {
 
     #[test]
     fn keys_of_small_order_have_no_wallet() {
-        // All eight points, and their spellings beyond the field's order: any message "verifies" under
-        // them without strictness.
+        // All eight points, and their forms beyond the field's order: any message "verifies" under them
+        // without strictness.
         let eighth = hex!("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05");
         let other = hex!("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a");
         let (mut identity, mut least) = ([0; 32], [0xff; 32]);
@@ -199,7 +198,7 @@ mod tests {
                 bytes[31] ^= 0x80;
             }
         }
-        // Nor does a signature hold that has such a point, or no scalar.
+        // A signature with such a point, or without a valid scalar, does not verify either.
         let (wallet, _) = signed("hello");
         for point in [identity, [0; 32], eighth, other] {
             let signature = bs58::encode([point, [0; 32]].concat()).into_string();

@@ -1,5 +1,5 @@
-//! Sign-in as typed data, EIP-712: the fields of EIP-4361, which a wallet shows one by one. What they
-//! may say is what a message may say; only the digest that is signed is another one.
+//! Sign-in as typed data, EIP-712: the fields of EIP-4361, which a wallet shows one by one. The same rules
+//! apply as for a message; only the signed digest differs.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::sign_in::siwe::{self, Message};
 
 /// The fields of the EIP-712 domain, each with its type.
 const DOMAIN: [(&str, &str); 3] = [("name", "string"), ("version", "string"), ("chainId", "uint256")];
-/// Those of what is signed.
+/// The fields of the signed struct.
 const SIGN_IN: [(&str, &str); 8] = [
     ("domain", "string"),
     ("address", "address"),
@@ -25,7 +25,7 @@ const NAME: &str = "StreamGate";
 /// Its version, and that of the type below.
 const VERSION: &str = "1";
 
-/// What is signed, as `message` of `eth_signTypedData_v4` has it.
+/// The signed struct, in the form of `message` of `eth_signTypedData_v4`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct SignIn {
@@ -41,7 +41,7 @@ pub(crate) struct SignIn {
 }
 
 impl SignIn {
-    /// The same as a message of EIP-4361 says.
+    /// From an EIP-4361 message with the same content.
     pub(crate) fn of(message: &Message) -> Self {
         Self {
             domain: message.domain.clone(),
@@ -55,10 +55,10 @@ impl SignIn {
         }
     }
 
-    /// The message of EIP-4361 that says the same.
+    /// The EIP-4361 message with the same content.
     ///
     /// # Errors
-    /// When there is none, in words.
+    /// If there is none, as text.
     pub(crate) fn message(&self) -> Result<Message, String> {
         let message = Message {
             scheme: None,
@@ -76,18 +76,18 @@ impl SignIn {
             request_id: None,
             resources: None,
         };
-        // Whatever could not stand in such a message, a line feed or a time that is none, is found so.
+        // Anything invalid in such a message, a line feed or an invalid time, is found so.
         match Message::parse(&message.to_string()) {
             Ok(read) if read == message => Ok(message),
-            Ok(_) => Err("a field holds more than it may".into()),
+            Ok(_) => Err("a field contains invalid characters".into()),
             Err(reason) => Err(reason),
         }
     }
 
-    /// What a wallet signs: EIP-712 §"Specification", `hashStruct` of this in our domain.
+    /// The digest that a wallet signs: EIP-712 §"Specification", `hashStruct` of this in our domain.
     ///
     /// # Errors
-    /// When the address is none.
+    /// If the address is invalid.
     pub(crate) fn digest(&self) -> Result<Hash, String> {
         let (address, chain_id) = (siwe::address(&self.address)?.word(), number(self.chain_id));
         let domain = hash_struct("EIP712Domain", &DOMAIN, &[keccak256(NAME), keccak256(VERSION), chain_id]);
@@ -105,7 +105,7 @@ impl SignIn {
         Ok(keccak256([&b"\x19\x01"[..], &domain, &message].concat()))
     }
 
-    /// What `eth_signTypedData_v4` takes.
+    /// The argument of `eth_signTypedData_v4`.
     pub(crate) fn request(&self) -> Value {
         let fields = |fields: &[(&str, &str)]| -> Value {
             fields.iter().map(|(name, kind)| json!({ "name": name, "type": kind })).collect()
@@ -122,7 +122,7 @@ impl SignIn {
     }
 }
 
-/// EIP-712, `hashStruct` of flat fields whose words are these.
+/// EIP-712, `hashStruct` of flat fields with these words.
 fn hash_struct(name: &str, fields: &[(&str, &str)], words: &[Hash]) -> Hash {
     let fields: Vec<_> = fields.iter().map(|(name, kind)| format!("{kind} {name}")).collect();
     let kind = keccak256(format!("{name}({})", fields.join(",")));

@@ -1,4 +1,4 @@
-//! The examples of EIP-4361, what departs from them one step at a time, and properties.
+//! The examples of EIP-4361, single violations, and properties.
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
@@ -156,7 +156,7 @@ fn what_departs_from_the_abnf_is_refused() {
     }
 }
 
-/// What RFC 3986 and EIP-4361 let stand at each place of a message, character by character.
+/// The characters that RFC 3986 and EIP-4361 allow at each place of a message, one by one.
 #[test]
 fn at_each_place_the_characters_of_its_rule_are_taken_and_no_other_ones() {
     const UNRESERVED: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
@@ -168,8 +168,8 @@ fn at_each_place_the_characters_of_its_rule_are_taken_and_no_other_ones() {
     let alphanumeric = UNRESERVED.trim_end_matches("-._~");
     let scheme = format!("{alphanumeric}+-.");
     let uri = "URI: https://example.com/login";
-    // The rule, what stands before and after a character of it, what is taken, and what would be
-    // another rule's.
+    // The rule, what comes before and after a character of it, what is accepted, and what would be another
+    // rule's.
     for (rule, from, before, after, taken, other) in [
         ("scheme", "example.com wants", "s", "://example.com wants", &*scheme, ""),
         ("userinfo", "example.com wants", "u", "@example.com wants", &*userinfo, ""),
@@ -313,7 +313,7 @@ fn domain_uri_chain_and_every_time_are_checked() {
         (with("example.com wants", "example.com: wants"), Why::WrongDomain),
         (with("example.com wants", "ex%61mple.com wants"), Why::WrongDomain),
         (with("example.com wants", "www.example.com wants"), Why::WrongDomain),
-        // What a browser makes of a host with the Cyrillic \u{430}.
+        // A browser's conversion of a host with the Cyrillic \u{430}.
         (with("example.com wants", "xn--exmple-4nf.com wants"), Why::WrongDomain),
         (with("URI: https://example.com/", "URI: https://example.com:443/"), Why::WrongDomain),
         (with("URI: https://example.com/", "URI: HTTPS://example.com/"), Why::WrongDomain),

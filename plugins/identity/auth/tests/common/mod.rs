@@ -24,7 +24,7 @@ use streamgate_sqlite::Engine;
 pub const START: i64 = 1_767_225_600_000;
 pub const SITE: &str = "https://video.example.org";
 
-/// What outlives a restart.
+/// What survives a restart.
 pub struct World {
     now: Arc<AtomicI64>,
     engine: Engine,
@@ -61,7 +61,7 @@ pub fn settings() -> Settings {
     }
 }
 
-/// Where a refresh token that comes twice ends its session at once.
+/// A refresh token that is used twice ends its session at once.
 pub fn strict() -> Settings {
     Settings { refresh_grace: Duration::secs(0), ..settings() }
 }
@@ -91,12 +91,12 @@ impl World {
         self.now.load(Ordering::SeqCst)
     }
 
-    /// How often the database was asked anything.
+    /// How often the database was called.
     pub fn asked(&self) -> u64 {
         self.asked.load(Ordering::SeqCst)
     }
 
-    /// The events that were published since this was last asked.
+    /// The events published since the last call.
     pub fn told(&self) -> Vec<Event> {
         std::mem::take(&mut self.told.lock().unwrap())
     }
@@ -178,7 +178,7 @@ impl Life {
         self.send(method, path, &[("authorization", &bearer)], body).await
     }
 
-    /// The same with a body that [`Value`] cannot hold.
+    /// The same with a body that [`Value`] cannot represent.
     pub async fn send_text(&self, token: &str, method: &str, path: &str, body: &str) -> Answer {
         let request = Request::builder().method(method).uri(format!("/api/v1/auth/{path}"));
         let request = request.header("authorization", format!("Bearer {token}"));
@@ -223,18 +223,18 @@ impl Life {
     }
 }
 
-/// The problem's last part.
+/// The last part of the problem's type.
 pub fn slug(answer: &Answer) -> &str {
     let text = answer.json["type"].as_str().unwrap_or_default();
     text.strip_prefix("urn:streamgate:problem:").unwrap_or_default()
 }
 
-/// A text of an answer.
+/// A text of a response.
 pub fn text<'a>(json: &'a Value, name: &str) -> &'a str {
     json[name].as_str().unwrap_or_else(|| panic!("no {name} in {json}"))
 }
 
-/// What a wallet of Ethereum answers when it has signed a digest: r, s and 27 or 28.
+/// The answer of an Ethereum wallet to a digest: r, s and 27 or 28.
 pub fn signed(key: &SigningKey, digest: &[u8]) -> [u8; 65] {
     let (signature, recovery) = key.sign_prehash_recoverable(digest);
     let mut raw = [27 + recovery.to_byte(); 65];

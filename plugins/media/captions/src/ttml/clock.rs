@@ -1,21 +1,21 @@
-//! Times of TTML (TTML2 §12.3): clock times and offsets, by the rates that the document's root says.
+//! TTML times (TTML2 §12.3): clock times and offsets, by the rates of the document's root.
 
 use crate::time::MAX_HOURS;
 
-/// A moment, or how long something lasts.
+/// A time or a duration.
 pub(super) type Nanoseconds = u64;
 
 pub(super) const SECOND: Nanoseconds = 1_000_000_000;
-/// Rates beyond are no rates.
+/// Rates beyond these limits are invalid.
 const MAX_RATE: f64 = 1e9;
 
-/// How a document counts.
+/// The rates of a document.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
-    /// Frames that a second of a clock time has, as it counts them.
+    /// Nominal frames of a second of clock time.
     frame_rate: f64,
     sub_frame_rate: f64,
-    /// Frames that a second has, beside those that are counted: 1000/1001 for 29.97.
+    /// The factor for real frames per second: 1000/1001 for 29.97.
     multiplier: f64,
     tick_rate: Option<f64>,
     says_frames: bool,
@@ -38,9 +38,9 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// Takes a parameter of the root (TTML2 §7.2), if it is one of time.
+    /// Applies a parameter of the root (TTML2 §7.2), if it is one of time.
     pub(super) fn parameter(&mut self, name: &str, value: &str) -> Result<(), String> {
-        let wrong = || format!("{name}={value:?} is no rate");
+        let wrong = || format!("{name}={value:?} is not a valid rate");
         let rate = || rate(value).ok_or_else(wrong);
         match name {
             "frameRate" => (self.frame_rate, self.says_frames) = (rate()?, true),
@@ -52,8 +52,7 @@ impl Clock {
                 self.multiplier = over.zip(under).map(|(over, under)| over / under).ok_or_else(wrong)?;
             }
             "timeBase" if value == "clock" => {
-                let problem =
-                    "timeBase=\"clock\" counts the time of day; only times of the media can be read";
+                let problem = "timeBase=\"clock\" is the time of day; only media times are supported";
                 return Err(problem.to_owned());
             }
             "timeBase" => self.timecode = value == "smpte",
@@ -67,7 +66,7 @@ impl Clock {
         self.frame_rate * self.multiplier
     }
 
-    /// None: this is no time of at most 999 hours.
+    /// `None`: this is not a time of at most 999 hours.
     pub(super) fn parse(&self, text: &str) -> Option<Nanoseconds> {
         let text = text.trim();
         let seconds = if text.contains(':') { self.clock(text)? } else { self.offset(text)? };
@@ -75,7 +74,7 @@ impl Clock {
         (0.0..=most).contains(&seconds).then(|| (seconds * SECOND as f64).round() as Nanoseconds)
     }
 
-    /// `HH:MM:SS`, with a fraction of a second or with frames behind it.
+    /// `HH:MM:SS`, with a fraction of a second or with frames.
     fn clock(&self, text: &str) -> Option<f64> {
         let mut parts = text.split(':');
         let hours = whole(parts.next()?)?;
@@ -91,14 +90,14 @@ impl Clock {
         if !self.timecode {
             return Some(clock + frames / self.frames_a_second());
         }
-        // A timecode counts frames, and its seconds are as long as those take. Two numbers are left out each minute
-        // but for every tenth (SMPTE ST 12-1 §5.2.2).
+        // A timecode counts frames, and its seconds last as long as those. Drop-frame timecode skips two
+        // numbers each minute except every tenth (SMPTE ST 12-1 §5.2.2).
         let all_minutes = hours * 60.0 + minutes;
         let dropped = if self.drops { 2.0 * (all_minutes - (all_minutes / 10.0).floor()) } else { 0.0 };
         Some((clock * self.frame_rate + frames - dropped) / self.frames_a_second())
     }
 
-    /// A number with its unit.
+    /// A number and its unit.
     fn offset(&self, text: &str) -> Option<f64> {
         let unit = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (count, unit) = text.split_at(unit);
@@ -129,7 +128,7 @@ fn whole(text: &str) -> Option<f64> {
     if digits { text.parse().ok() } else { None }
 }
 
-/// Digits, and more of them behind a point.
+/// Digits, optionally with a decimal point and more digits.
 fn decimal(text: &str) -> Option<f64> {
     let (units, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let fraction_is_one = !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,29 +1,29 @@
-//! How a text of TTML looks and where it stands, as far as WebVTT can say it as well: styles that elements
-//! have, name and inherit (TTML2 §8), and regions (§9).
+//! The style and position of TTML text, as far as WebVTT supports them: styles that elements have, reference
+//! and inherit (TTML2 §8), and regions (§9).
 
 use std::collections::HashMap;
 
 use crate::styled::{Markup, Style};
 
-/// Styles that are followed for one element: they name others, which may name them again.
+/// Maximum styles resolved for one element: they reference others, which may again.
 const MAX_STEPS: usize = 32;
 
-/// What styles say; none: nothing.
+/// The properties of styles; `None`: not set.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Look {
     italic: Option<bool>,
     bold: Option<bool>,
     underline: Option<bool>,
     visible: Option<bool>,
-    /// Neither it nor what is within is shown; not inherited, since nothing within can undo it.
+    /// Hidden, including its content; not inherited, because nothing within can undo it.
     pub(super) gone: Option<bool>,
-    /// Per cent of the picture's height, of a region alone.
+    /// In per cent of the picture's height, only for a region.
     top: Option<f64>,
     height: Option<f64>,
     place: Option<Place>,
 }
 
-/// Where the lines of a region stand within it.
+/// The vertical alignment of lines within a region.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Place {
     Before,
@@ -32,7 +32,7 @@ enum Place {
 }
 
 impl Look {
-    /// Takes a style attribute, if it is one that counts.
+    /// Applies a style attribute, if it is supported.
     pub(super) fn style(&mut self, name: &str, value: &str, grid: &Grid) {
         let value = value.trim();
         match name {
@@ -63,7 +63,7 @@ impl Look {
         }
     }
 
-    /// What this says, and where it says nothing, the other one.
+    /// These values, or those of the other one where not set.
     pub(super) fn over(self, other: Self) -> Self {
         Self {
             italic: self.italic.or(other.italic),
@@ -77,7 +77,7 @@ impl Look {
         }
     }
 
-    /// What elements within have from it.
+    /// The values that children inherit.
     pub(super) fn inherited(self) -> Self {
         let Self { italic, bold, underline, visible, .. } = self;
         Self { italic, bold, underline, visible, ..Self::default() }
@@ -87,7 +87,7 @@ impl Look {
         self.visible != Some(false)
     }
 
-    /// From here on as this says.
+    /// Applies these values.
     pub(super) fn set(self, markup: &mut Markup) {
         for (style, on) in
             [(Style::Italic, self.italic), (Style::Bold, self.bold), (Style::Underline, self.underline)]
@@ -96,8 +96,9 @@ impl Look {
         }
     }
 
-    /// Whether the lines of a region stand in the upper half. A region that does not say where it is is not at the top,
-    /// though that is where TTML has it: what players show without a place is at the bottom, and so is what is meant.
+    /// Whether the lines of a region are in the upper half. A region without a position is not at the top,
+    /// although TTML defaults to that: players show text without a position at the bottom, as its authors
+    /// expect.
     pub(super) fn is_at_top(self) -> bool {
         if self.top.is_none() && self.place.is_none() {
             return false;
@@ -112,7 +113,7 @@ impl Look {
     }
 }
 
-/// What lengths of a document are parts of.
+/// What lengths of a document are relative to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Grid {
     pixels: Option<f64>,
@@ -126,7 +127,7 @@ impl Default for Grid {
 }
 
 impl Grid {
-    /// Takes an attribute of the root, if it is about lengths (TTML2 §7.2.1, §8.2.18).
+    /// Applies an attribute of the root, if it is about lengths (TTML2 §7.2.1, §8.2.18).
     pub(super) fn parameter(&mut self, name: &str, value: &str) {
         let second = value.split_whitespace().nth(1).unwrap_or_default();
         match name {
@@ -136,7 +137,7 @@ impl Grid {
         }
     }
 
-    /// The second one of two lengths, in per cent of the height.
+    /// The second of two lengths, in per cent of the height.
     fn down(&self, lengths: &str) -> Option<f64> {
         let second = lengths.split_whitespace().nth(1)?;
         let unit = second.find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | '-' | '+'))?;
@@ -155,12 +156,12 @@ fn positive(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0)
 }
 
-/// A style that has a name, as it was written.
+/// A named style, as written.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Named {
     pub(super) id: String,
     pub(super) own: Look,
-    /// Names of others that count where it says nothing itself; of these the last one counts most.
+    /// Names of referenced styles for values that are not set; the last one takes precedence.
     pub(super) others: Vec<String>,
 }
 
@@ -185,12 +186,12 @@ impl Sheet {
         self.regions.insert(region.id, look);
     }
 
-    /// What the region of this name says.
+    /// The values of the region of this name.
     pub(super) fn region(&self, id: &str) -> Option<Look> {
         self.regions.get(id).copied()
     }
 
-    /// What an element says itself and by the styles that it names.
+    /// The values of an element, from itself and from the styles that it references.
     pub(super) fn resolved(&self, own: Look, others: &[String]) -> Look {
         let mut look = own;
         let mut next: Vec<&String> = others.iter().collect();

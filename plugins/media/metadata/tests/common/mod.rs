@@ -1,5 +1,5 @@
-//! What the tests share: the catalogue over a real database and real storage, with a job
-//! queue that remembers and a bus that listens.
+//! Shared by the tests: the catalogue over a real database and real storage, with a job queue that records
+//! and a bus that listens.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
 pub mod people;
@@ -32,7 +32,7 @@ use streamgate_sqlite::Engine;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// As `access` and `auth` would have put it on a creator's requests.
+/// The headers of a creator's requests, as `access` and `auth` would set them.
 pub const CREATOR: [(&str, &str); 4] = [
     ("x-streamgate-client", "192.0.2.7"),
     ("x-streamgate-principal", "ann"),
@@ -42,21 +42,21 @@ pub const CREATOR: [(&str, &str); 4] = [
 
 pub const ID: &str = "0190163d-8694-739b-aea5-966c26f8ad91";
 
-/// What outlives a restart of the catalogue.
+/// What survives a restart of the catalogue.
 pub struct World {
     pub storage: Client,
     /// Dedupe keys in the order they were enqueued.
     pub enqueued: Arc<Mutex<Vec<String>>>,
-    /// What the queue says of every owner.
+    /// The queue's answer for every owner.
     pub share: Arc<Mutex<ShareResponse>>,
     pub events: Arc<Mutex<Vec<Event>>>,
     /// The storage answers 503.
     pub broken: Arc<AtomicBool>,
-    /// What `access` says; of what is not here: private.
+    /// The answers of `access`; missing ones: private.
     pub policies: Arc<Mutex<HashMap<String, Openness>>>,
-    /// What stands in the audit log: action, principal, subject, detail and address.
+    /// The entries of the audit log: action, principal, subject, detail and address.
     pub log: Arc<Mutex<Vec<[String; 5]>>>,
-    /// Whom `auth` calls the first admin; empty: nobody yet.
+    /// The first admin according to `auth`; empty: none yet.
     pub first_admin: Arc<Mutex<String>>,
     /// `access` and `auth` do not answer.
     pub dumb: Arc<AtomicBool>,
@@ -157,7 +157,7 @@ impl World {
         assert!(answer.status().is_success());
     }
 
-    /// Changes rows behind the catalogue's back.
+    /// Changes rows without the catalogue.
     pub async fn execute(&self, sql: &str) {
         self.execute_all(&[sql]).await;
     }
@@ -365,7 +365,7 @@ impl Life {
         self.public.send(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap()
     }
 
-    /// The status and the JSON that a creator is answered.
+    /// The status and the JSON of a creator's response.
     pub async fn as_creator(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let mut headers = CREATOR.to_vec();
         headers.push(("Content-Type", "application/merge-patch+json"));
@@ -375,14 +375,14 @@ impl Life {
         (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 
-    /// `access` tells that a policy is another one.
+    /// `access` publishes a changed policy.
     pub fn policy_changed(&self, id: &str) {
         let change = events::AccessChanged { content: id.to_owned(), revision: 2 };
         let subject = events::access_changed(id);
         self.metadata.take(&Event::json(subject, events::TYPE_ACCESS_CHANGED, &change).unwrap());
     }
 
-    /// The status and the JSON of an answer.
+    /// The status and the JSON of a response.
     pub async fn call(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let headers = [("Content-Type", "application/merge-patch+json")];
         let answer = self.send(method, path, &headers, body).await;
@@ -450,7 +450,7 @@ pub fn segment(number: u32) -> Segment {
     Segment { number, start, duration: 180_000, bytes: 250_000, sync_points }
 }
 
-/// Looks again and again until there is something.
+/// Repeats until there is a result.
 pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
     let begun = Instant::now();
     let mut ticks = tokio::time::interval(Duration::from_millis(5));
@@ -467,7 +467,7 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl 
 pub async fn read(body: &mut Body, last: &str) -> String {
     let mut seen = String::new();
     while !seen.contains(last) {
-        let frame = body.frame().await.expect("the stream goes on").unwrap();
+        let frame = body.frame().await.expect("another frame").unwrap();
         seen.push_str(std::str::from_utf8(&frame.into_data().unwrap_or_default()).unwrap());
     }
     seen

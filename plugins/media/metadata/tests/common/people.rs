@@ -1,4 +1,4 @@
-//! Two creators, an admin and a viewer, what they ask, and contents of theirs.
+//! Two creators, an admin and a viewer, their requests, and their contents.
 
 use serde_json::Value;
 use streamgate_contracts::access::v1::Openness;

@@ -1,8 +1,8 @@
-//! The wall clock, which tests can put forward.
+//! The wall clock, which tests can set forward.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Tells the time.
+/// The current time.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
     #[cfg(test)]

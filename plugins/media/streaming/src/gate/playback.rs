@@ -1,7 +1,7 @@
-//! Playback sessions: who may play what, each with the token that stands for it. One that plays holds a slot,
-//! of which its principal has so many, and is played from so many addresses at once: its token can be
-//! passed on. Bounded; a playback session that was played with and had to make room, or
-//! that another run gave, comes back by its token.
+//! Playback sessions, each with the token that names it. A session that plays holds a slot, of which its
+//! principal has a limited number, and plays from a limited number of addresses, because its token can be
+//! passed on. Bounded: a session that was evicted after playback, or that another run created, is restored
+//! from its token.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -14,25 +14,26 @@ use crate::gate::refusal::Refusal;
 use crate::gate::standings::Standing;
 use crate::gate::token::{Claims, PlaybackId};
 
-/// A player that asked for no segment for so many milliseconds gives its slot to one that does, and so does an address.
+/// A player without a segment request for this many milliseconds gives up its slot to an active one, and an
+/// address likewise.
 const SILENT_MS: u64 = 20_000;
-/// How long a playback session goes on that nothing is played with.
+/// How long a playback session lives without playback.
 const UNPLAYED_MS: u64 = 300_000;
-/// Those of one principal; with one more the one that was used longest ago goes.
+/// Maximum of one principal; beyond it the least recently used one is dropped.
 const UNPLAYED: usize = 32;
 
-/// How long playback sessions live, and how many there may be.
+/// Lifetimes and limits of playback sessions.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lifetimes {
     /// After its last use.
     pub(crate) idle_ms: u64,
-    /// After it was given.
+    /// After its creation.
     pub(crate) max_ms: u64,
-    /// Places of one principal.
+    /// Slots of one principal.
     pub(crate) per_principal: usize,
-    /// Altogether.
+    /// In total.
     pub(crate) capacity: usize,
-    /// Addresses that one is played from at the same time; 0: any number.
+    /// Addresses that may use one session at the same time; 0 is unlimited.
     pub(crate) addresses: usize,
 }
 
@@ -42,7 +43,7 @@ impl Lifetimes {
         Self { idle_ms: ms(idle), max_ms: ms(max), per_principal, capacity, addresses: 0 }
     }
 
-    /// With a bound on the addresses of one playback session.
+    /// With a limit on the addresses of one playback session.
     pub(crate) fn with_addresses(self, addresses: usize) -> Self {
         Self { addresses, ..self }
     }
@@ -52,23 +53,23 @@ impl Lifetimes {
 pub(crate) struct PlaybackSession {
     pub(crate) id: PlaybackId,
     pub(crate) standing: Arc<Standing>,
-    /// Of the decision that it was given by.
+    /// Of the decision that allowed it.
     pub(crate) generation: u64,
     /// Unix time, seconds.
     pub(crate) issued_at: u64,
     pub(crate) token: String,
-    /// When anything but a segment was last asked for with it.
+    /// Time of the last request for anything but a segment.
     used_ms: AtomicU64,
-    /// When a segment was; 0: it has no slot.
+    /// Time of the last segment request; 0: it has no slot.
     slot_ms: AtomicU64,
     /// Whether it ever had one.
     played: AtomicBool,
-    /// Where segments are asked for from, and when they last were. No more than may be.
+    /// The addresses of segment requests, each with the time of its last one. Bounded by the limit.
     addresses: Mutex<Vec<(IpAddr, u64)>>,
 }
 
 impl PlaybackSession {
-    /// One that nothing was played with.
+    /// One that has not played yet.
     pub(crate) fn new(claims: &Claims, standing: Arc<Standing>, token: String, now_ms: u64) -> Self {
         Self {
             id: claims.playback,
@@ -88,22 +89,22 @@ impl PlaybackSession {
         Self { played: AtomicBool::new(true), ..self }
     }
 
-    /// Notes that it is in use, though nothing is played.
+    /// Records a use without playback.
     pub(crate) fn used(&self, now_ms: u64) {
         self.used_ms.fetch_max(now_ms, Relaxed);
     }
 
-    /// Notes that a segment is asked for, if it has a slot: it keeps that until another one takes it.
+    /// Records a segment request, if it has a slot, which it then keeps until another player takes it.
     pub(crate) fn play(&self, now_ms: u64) -> bool {
         let stay = |last| (last > 0).then_some(now_ms.max(last));
         self.slot_ms.fetch_update(Relaxed, Relaxed, stay).is_ok()
     }
 
-    /// Notes that a segment is asked for from an address, of which there may be `most`; whoever asked first stays. One
-    /// that was silent long enough makes room: a viewer goes from one network to the next, and back.
+    /// Records a segment request from an address, of which at most `most` may be active; the first ones keep
+    /// their place. An idle one is replaced, because a viewer changes networks.
     ///
     /// # Errors
-    /// All of them play: in so many milliseconds the quietest one makes room.
+    /// All of them are active; the one idle longest becomes free in this many milliseconds.
     pub(crate) fn played_from(&self, address: IpAddr, now_ms: u64, most: usize) -> Result<(), u64> {
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, last_ms)) = addresses.iter_mut().find(|(known, _)| *known == address) {
@@ -123,7 +124,7 @@ impl PlaybackSession {
         Ok(())
     }
 
-    /// Gives its slot up, unless a segment was asked for since `last_ms`.
+    /// Gives up its slot, unless a segment was requested since `last_ms`.
     fn leave(&self, last_ms: u64) -> bool {
         let left = self.slot_ms.compare_exchange(last_ms, 0, Relaxed, Relaxed).is_ok();
         if left {
@@ -136,7 +137,7 @@ impl PlaybackSession {
         self.used_ms.load(Relaxed).max(self.slot_ms.load(Relaxed))
     }
 
-    /// Whether it was used lately enough, and is not too old.
+    /// Whether it was used recently enough, and has not expired.
     pub(crate) fn alive(&self, now_ms: u64, lifetimes: &Lifetimes) -> bool {
         let played = self.played.load(Relaxed);
         let idle_ms = if played { lifetimes.idle_ms } else { lifetimes.idle_ms.min(UNPLAYED_MS) };
@@ -158,7 +159,7 @@ pub(crate) struct PlaybackSessions {
 #[derive(Default)]
 struct Table {
     by_id: HashMap<PlaybackId, Arc<PlaybackSession>>,
-    /// Of those who are signed in.
+    /// Those of signed-in viewers.
     by_principal: HashMap<Arc<str>, Vec<Arc<PlaybackSession>>>,
 }
 
@@ -179,7 +180,7 @@ impl PlaybackSessions {
         self.table().by_id.get(id).cloned()
     }
 
-    /// The one of this standing that was used last, if it is good.
+    /// The most recently used one of this standing, if it is valid.
     pub(crate) fn latest(&self, standing: &Arc<Standing>, now_ms: u64) -> Option<Arc<PlaybackSession>> {
         let table = self.table();
         let of_standing =
@@ -188,7 +189,7 @@ impl PlaybackSessions {
         good.max_by_key(|playback| playback.last_ms()).cloned()
     }
 
-    /// Takes a playback session in; the one that is there already if there is one of the same name.
+    /// Adds a playback session; returns the existing one if the name is taken.
     pub(crate) fn admit(&self, playback: PlaybackSession, now_ms: u64) -> Arc<PlaybackSession> {
         let mut table = self.table_mut();
         if let Some(present) = table.by_id.get(&playback.id) {
@@ -207,14 +208,14 @@ impl PlaybackSessions {
         playback
     }
 
-    /// Gives a playback session a slot, if it has none. With all slots of its principal taken, the player that
-    /// was silent longest loses its own, and has to find another when it goes on. True: it is the
-    /// playback session's first.
+    /// Gives a playback session a slot, if it has none. If all slots of its principal are taken, the player
+    /// that has been idle longest loses its slot and needs a new one to continue. True: it is the playback
+    /// session's first.
     ///
     /// # Errors
-    /// None of them was silent for long enough.
+    /// None of them has been idle long enough.
     pub(crate) fn claim_slot(&self, playback: &PlaybackSession, now_ms: u64) -> Result<bool, Refusal> {
-        // Nobody else finds the same slot.
+        // Two requests must not find the same slot.
         let table = self.table_mut();
         while !playback.play(now_ms) {
             let Some((quietest, last_ms)) = table.quietest(&playback.standing, now_ms, &self.lifetimes)
@@ -238,8 +239,8 @@ impl Table {
         self.by_principal.get(&standing.viewer.principal).map_or(&[], Vec::as_slice)
     }
 
-    /// If all slots of a principal are taken: whose was not used for longest, and when it was. Who
-    /// may not go on gives its slot up here.
+    /// If all slots of a principal are taken: the session that has been idle longest, and its last use. A
+    /// session that has expired gives up its slot here.
     fn quietest(
         &self,
         standing: &Standing,
@@ -258,7 +259,7 @@ impl Table {
         taken.into_iter().min_by_key(|(_, last_ms)| *last_ms).filter(|_| full)
     }
 
-    /// Forgets what is dead of a principal, and makes room for one more that nothing is played with.
+    /// Removes expired sessions of a principal, and makes room for one more that has not played.
     fn tidy(&mut self, principal: &str, now_ms: u64, lifetimes: &Lifetimes) {
         let Some(playbacks) = self.by_principal.get_mut(principal) else { return };
         let mut gone: Vec<_> =
@@ -273,7 +274,7 @@ impl Table {
         }
     }
 
-    /// Removes what is dead, and what was used longest ago until an eighth is free.
+    /// Removes expired sessions, then the least recently used ones until an eighth is free.
     fn make_room(&mut self, now_ms: u64, lifetimes: &Lifetimes) {
         self.by_id.retain(|_, playback| playback.alive(now_ms, lifetimes));
         let most = lifetimes.capacity - (lifetimes.capacity / 8).max(1);

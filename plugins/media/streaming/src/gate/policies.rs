@@ -1,5 +1,5 @@
-//! Which contents everybody may play: what `access` says of each, kept in memory for a while.
-//! What is not known is never taken for open.
+//! Which contents are public: the answers of `access`, cached for a while. An unknown content is never
+//! treated as public.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,19 +15,19 @@ use crate::gate::provider::Provider;
 use crate::gate::refusal::Refusal;
 use crate::object::path::ContentId;
 
-/// Contents of which it is remembered.
+/// Number of cached contents.
 const CAPACITY: usize = 16_384;
-/// A question in advance is not repeated sooner than this, in milliseconds.
+/// A background refresh is not repeated sooner than this, in milliseconds.
 const PAUSE_MS: u64 = 1000;
-/// A policy that changes while it is asked for is asked for again so often.
+/// A policy that changes during the request is requested again this many times.
 const ROUNDS: u32 = 3;
 
 /// Who may play a content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Openness {
-    /// Everybody.
+    /// Everyone.
     Public,
-    /// Whom `access` lets.
+    /// Those whom `access` allows.
     Closed,
 }
 
@@ -42,12 +42,11 @@ pub(crate) struct Policies {
 /// Of one content.
 #[derive(Default)]
 struct Policy {
-    /// When it was asked (Unix time, milliseconds) times two, and one more if it is public; 0 is
-    /// not known.
+    /// When it was requested (Unix time, milliseconds) times two, plus one if it is public; 0 is unknown.
     said: AtomicU64,
-    /// When it was last asked in advance.
+    /// When it was last refreshed in the background.
     tried_ms: AtomicU64,
-    /// Counts the events: an answer to what was asked before one is not kept.
+    /// Counts the events: an answer to a request from before an event is dropped.
     changes: AtomicU64,
     flight: Flights<(), Result<Openness, Refusal>>,
 }
@@ -58,7 +57,7 @@ impl Policies {
         Self { access, clock, max_age_ms, known: Cache::new(CAPACITY) }
     }
 
-    /// What is known and young enough. In the second half of its time it is asked for anew in the
+    /// The cached policy, if it is young enough. In the second half of its time it is refreshed in the
     /// background.
     pub(crate) fn fresh(self: &Arc<Self>, content: ContentId) -> Option<Openness> {
         let policy = self.known.get(&content)?;
@@ -80,7 +79,7 @@ impl Policies {
         Some(if said & 1 == 1 { Openness::Public } else { Openness::Closed })
     }
 
-    /// What is known, or what `access` says.
+    /// The cached policy, or the answer of `access`.
     ///
     /// # Errors
     /// It does not answer.
@@ -92,7 +91,9 @@ impl Policies {
             self.known.get_or_insert_with(&content, || Ok::<_, ()>(Arc::default())).unwrap_or_default()
         });
         let answer = policy.flight.join((), || self.clone().asked(content, policy.clone()));
-        answer.await.unwrap_or_else(|| Err(Refusal::unavailable("Asking for the content's policy broke off")))
+        answer.await.unwrap_or_else(|| {
+            Err(Refusal::unavailable("The request for the content's policy was interrupted"))
+        })
     }
 
     async fn asked(self: Arc<Self>, content: ContentId, policy: Arc<Policy>) -> Result<Openness, Refusal> {
@@ -113,14 +114,14 @@ impl Policies {
         let request = PolicyRequest { content: content.to_string() };
         let mut client = AccessClient::new(self.access.client.clone());
         match self.access.call(client.policy(request)).await.map(|it| it.into_inner().openness()) {
-            // Who has the address of an unlisted one may play it.
+            // An unlisted content is playable by everyone who has its address.
             Some(Said::Public | Said::Unlisted) => Ok(Openness::Public),
             Some(Said::Gated | Said::Private | Said::Unspecified) => Ok(Openness::Closed),
-            None => Err(Refusal::unavailable("The access plugin does not say who may play this")),
+            None => Err(Refusal::unavailable("The access plugin returned no policy for this content")),
         }
     }
 
-    /// An event told that the policy is another one.
+    /// An event reports a changed policy.
     pub(crate) fn changed(&self, content: ContentId) {
         if let Some(policy) = self.known.peek(&content) {
             policy.changes.fetch_add(1, Ordering::SeqCst);

@@ -1,5 +1,4 @@
-//! Another plugin, called over its capability. Whether it answers is reported once when it
-//! changes, not with every call.
+//! Another plugin, called over its capability. Its health is reported once per change, not with every call.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use streamgate_plugin_api::{Client, Health};
 
-/// A capability, and how its provider does.
+/// A capability and the health of its provider.
 pub(crate) struct Provider {
     name: &'static str,
     pub(crate) client: Client,
@@ -25,12 +24,12 @@ impl Provider {
         Self { name, client, timeout, health, failing: AtomicBool::new(false) }
     }
 
-    /// What it answers; `None` if that is an error, or does not come in time.
+    /// Its answer; `None` on an error or a timeout.
     pub(crate) async fn call<T, E: Display>(&self, request: impl Future<Output = Result<T, E>>) -> Option<T> {
         match tokio::time::timeout(self.timeout, request).await {
             Ok(Ok(answer)) => {
                 if self.failing.swap(false, Ordering::AcqRel) {
-                    tracing::info!(capability = self.name, "it answers again");
+                    tracing::info!(capability = self.name, "the provider answers again");
                     self.health.iter().for_each(Health::healthy);
                 }
                 Some(answer)
@@ -42,7 +41,7 @@ impl Provider {
 
     fn failed<T>(&self, error: &str) -> Option<T> {
         if !self.failing.swap(true, Ordering::AcqRel) {
-            tracing::warn!(capability = self.name, error, "it does not answer");
+            tracing::warn!(capability = self.name, error, "the provider does not answer");
             let reason = format!("`{}` does not answer: {error}", self.name);
             self.health.iter().for_each(|health| health.degraded(&reason));
         }

@@ -1,4 +1,4 @@
-//! Why something that is not for everyone is not served, as a problem (RFC 9457).
+//! Why a content that is not public is not served, as a problem (RFC 9457).
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use streamgate_plugin_api::{Body, Problem};
 
 use crate::object::answer;
 
-/// What answers depend on that were given by looking at credentials.
+/// The `Vary` fields of answers that depend on credentials.
 pub(crate) const VARY: HeaderValue = HeaderValue::from_static("cookie, authorization");
 
 /// A refusal. Cheap to clone.
@@ -21,7 +21,7 @@ pub(crate) struct Refusal {
     slug: Arc<str>,
     title: &'static str,
     detail: Arc<str>,
-    /// Seconds after which asking again may help.
+    /// Seconds after which a retry may help.
     retry_after: Option<u64>,
 }
 
@@ -32,26 +32,26 @@ impl Refusal {
         Self { status, slug: kind.slug.into(), title: kind.title, detail: detail.into(), retry_after }
     }
 
-    /// Nobody can say now whether it may be served.
+    /// Access cannot be verified at the moment.
     pub(crate) fn unavailable(why: &str) -> Self {
         Self::new(problems::ACCESS_UNAVAILABLE, &format!("{why}. Try again."))
     }
 
-    /// What was granted holds no more.
+    /// Access was revoked.
     pub(crate) fn revoked(reason: Option<&str>) -> Self {
-        let reason = reason.unwrap_or("What was granted before holds no more. Start the player again.");
+        let reason = reason.unwrap_or("The earlier grant was revoked. Start the player again.");
         Self::new(problems::REVOKED, reason)
     }
 
-    /// The principal watches in as many places as it may.
+    /// The principal has reached its limit of concurrent players.
     pub(crate) fn too_many_sessions(limit: usize, retry_after: u64) -> Self {
         let detail = format!(
-            "{limit} players of yours are playing, and no more may. Stop one, and try again in {retry_after} s."
+            "{limit} players of yours are active, which is the limit. Stop one, and try again in {retry_after} s."
         );
         Self { retry_after: Some(retry_after), ..Self::new(problems::TOO_MANY_SESSIONS, &detail) }
     }
 
-    /// The player's address is used from as many places as it may be.
+    /// The player's address is used from as many places as allowed.
     pub(crate) fn too_many_addresses(limit: usize, retry_after: u64) -> Self {
         let detail = format!(
             "This player's address is in use from {limit} places on the internet, and no more may. If it is yours, start \
@@ -60,14 +60,14 @@ impl Refusal {
         Self { retry_after: Some(retry_after), ..Self::new(problems::TOO_MANY_ADDRESSES, &detail) }
     }
 
-    /// Credentials that are not good, as `auth` says it.
+    /// Invalid credentials, as reported by `auth`.
     pub(crate) fn of_credentials(refusal: &AuthRefusal) -> Self {
         let kind = problems::of_slug(&refusal.r#type).unwrap_or(problems::INVALID_TOKEN);
         let status = if refusal.status == 403 { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED };
         Self { slug: (*refusal.r#type).into(), ..Self::new(kind.with_status(status), &refusal.detail) }
     }
 
-    /// A decision that allows nothing.
+    /// A decision that denies.
     pub(crate) fn of_decision(decision: &Decision) -> Self {
         let known = decision.verdict() == Verdict::Denied;
         let kind = match decision.r#type.as_str() {
@@ -81,12 +81,12 @@ impl Refusal {
         Self { slug: slug.into(), ..Self::new(kind, &decision.reason) }
     }
 
-    /// Whether it says no, and not that it is unknown or must wait.
+    /// Whether it is a denial, not an unknown outcome or a wait.
     pub(crate) fn is_final(&self) -> bool {
         matches!(self.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
     }
 
-    /// As an answer, which nobody may keep.
+    /// As an answer, which must not be cached.
     pub(crate) fn answer(&self) -> Response<Body> {
         let mut problem = Problem::new(self.status, &self.slug, self.title).detail(&*self.detail);
         if self.status == StatusCode::UNAUTHORIZED {

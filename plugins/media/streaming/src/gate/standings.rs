@@ -1,6 +1,7 @@
-//! How viewers stand to contents: what `access` decided, and until when that holds. Decisions in use
-//! are renewed before they run out. An event is a hint: it takes nothing away by itself, but nothing goes on after it
-//! before `access` and `auth` have been asked again, and what was asked of them earlier does not count.
+//! The standing of viewers: what `access` decided for each content, and until when that is valid. Decisions
+//! in use are renewed before they expire. An event is a hint: it revokes nothing on its own, but playback
+//! continues only after `access` and `auth` have confirmed it, and answers from before the event do not
+//! count.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,44 +17,44 @@ use crate::gate::refusal::Refusal;
 use crate::gate::viewers::{Viewer, ViewerKey, Viewers};
 use crate::object::path::ContentId;
 
-/// However long a decision says that it holds: an event may be lost.
+/// Maximum age of a decision, whatever lifetime it states: an event may be lost.
 const LONGEST_MS: u64 = 3_600_000;
-/// A decision is renewed so long before it runs out, or at half of its time.
+/// A decision is renewed this long before it expires, or at half of its lifetime.
 const EARLY_MS: u64 = 30_000;
-/// A renewal is not tried again sooner than this.
+/// A renewal is not retried sooner than this.
 const PAUSE_MS: u64 = 1000;
-/// A decision during which the policy changes is asked for again so often.
+/// A decision during which the policy changes is requested again this many times.
 const ROUNDS: u32 = 3;
-/// Standings that are kept before those that nobody uses are looked for.
+/// Number of standings from which unused ones are removed.
 const SWEEP_AT: usize = 1024;
 
-/// The generation of a decision that allows, or why there is none.
+/// The generation of a decision that allows, or the refusal.
 pub(crate) type Outcome = Result<u64, Refusal>;
 
-/// How one viewer stands to one content.
+/// The standing of one viewer for one content.
 pub(crate) struct Standing {
     pub(crate) content: ContentId,
     pub(crate) viewer: Viewer,
     /// Unix time, milliseconds; 0: the next request waits for a decision.
     good_until_ms: AtomicU64,
     renew_from_ms: AtomicU64,
-    /// What was granted under a smaller generation holds no more.
+    /// Grants of a smaller generation are revoked.
     floor: AtomicU64,
-    /// Taken by whoever changes any of these.
+    /// Held while any of these changes.
     last: Mutex<Last>,
     flight: Flights<(), Outcome>,
 }
 
-/// What was last heard.
+/// The last answer.
 #[derive(Default)]
 struct Last {
     /// Counts the changes of the policy.
     epoch: u64,
     /// Of the last revocation.
     reason: Option<Arc<str>>,
-    /// The last decision allows nothing.
+    /// The last decision denies.
     ended: Option<Refusal>,
-    /// The viewer's session or API key is no more, which is so for good.
+    /// The viewer's session or API key has ended, which is final.
     over: Option<Refusal>,
 }
 
@@ -74,13 +75,13 @@ impl Standing {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether what was granted under this generation holds without asking.
+    /// Whether a grant of this generation is valid without a new decision.
     pub(crate) fn holds(&self, generation: u64, now_ms: u64) -> bool {
         generation >= self.floor.load(Ordering::Acquire)
             && now_ms < self.good_until_ms.load(Ordering::Acquire)
     }
 
-    /// Why what was granted under this generation has ended, if it has.
+    /// Why a grant of this generation has ended, if it has.
     pub(crate) fn ended(&self, generation: u64) -> Option<Refusal> {
         let last = self.last();
         if last.over.is_none() && generation < self.floor.load(Ordering::Acquire) {
@@ -93,14 +94,14 @@ impl Standing {
         self.last().over.clone()
     }
 
-    /// Ends all that was begun with the viewer's session or API key; why it ended.
+    /// Ends everything that was started with the viewer's session or API key; returns the reason.
     fn end(&self, refusal: Refusal) -> Refusal {
         let mut last = self.last();
         self.good_until_ms.store(0, Ordering::Release);
         last.over.get_or_insert(refusal).clone()
     }
 
-    /// Takes a decision that was asked for in this epoch. `None`: it is out of date, ask again.
+    /// Takes a decision that was requested in this epoch. `None`: it is out of date, request another.
     fn settle(&self, epoch: u64, decision: &Decision, now_ms: u64) -> Option<Outcome> {
         let mut last = self.last();
         if let Some(refusal) = &last.over {
@@ -111,7 +112,7 @@ impl Standing {
         }
         let outdated = decision.generation < self.floor.load(Ordering::Acquire);
         let refusal = match decision.verdict() {
-            // What was allowed before goes on until it runs out.
+            // What was allowed before continues until it expires.
             Verdict::Unknown | Verdict::Unspecified => return Some(Err(Refusal::of_decision(decision))),
             _ if outdated => return Some(Err(Refusal::revoked(last.reason.as_deref()))),
             Verdict::Denied => Refusal::of_decision(decision),
@@ -131,8 +132,8 @@ impl Standing {
         Some(Err(refusal))
     }
 
-    /// Somebody says that what was granted below this generation holds no more: nothing goes on before
-    /// `access` has said so itself.
+    /// A report says that grants below this generation are revoked: playback waits until `access` confirms
+    /// it.
     fn revoked(&self, generation: u64, reason: &Arc<str>) {
         let mut last = self.last();
         let floor = self.floor.load(Ordering::Acquire);
@@ -150,7 +151,7 @@ impl Standing {
         self.invalidate(&mut last);
     }
 
-    /// The next request waits for a decision, and none that was asked for before counts.
+    /// The next request waits for a decision, and earlier requests do not count.
     fn invalidate(&self, last: &mut Last) {
         last.epoch += 1;
         self.good_until_ms.store(0, Ordering::Release);
@@ -168,7 +169,7 @@ pub(crate) struct Standings {
 struct Table {
     of: HashMap<ContentId, HashMap<ViewerKey, Arc<Standing>>>,
     count: usize,
-    /// Those that nobody uses are removed when there are so many.
+    /// Unused ones are removed at this number.
     sweep_at: usize,
 }
 
@@ -182,7 +183,7 @@ impl Standings {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The one of this viewer and content.
+    /// The standing of this viewer and content.
     pub(crate) fn of(&self, content: ContentId, viewer: Viewer) -> Arc<Standing> {
         let mut table = self.table();
         if table.count >= table.sweep_at.max(SWEEP_AT) {
@@ -196,10 +197,10 @@ impl Standings {
         standing.clone()
     }
 
-    /// The generation of a decision that holds, or else of a new one.
+    /// The generation of a valid decision, or of a new one.
     ///
     /// # Errors
-    /// The viewer may not play the content, or nobody knows.
+    /// The viewer may not play the content, or access cannot be verified.
     pub(crate) async fn decided(self: &Arc<Self>, standing: &Arc<Standing>) -> Outcome {
         let floor = standing.floor.load(Ordering::Acquire);
         if standing.holds(floor, self.clock.now_ms()) {
@@ -208,21 +209,21 @@ impl Standings {
         self.ask(standing).await
     }
 
-    /// A new decision, or that which is under way.
+    /// A new decision, or the one in progress.
     ///
     /// # Errors
     /// As [`Standings::decided`].
     pub(crate) async fn ask(self: &Arc<Self>, standing: &Arc<Standing>) -> Outcome {
         let outcome = standing.flight.join((), || self.clone().asked(standing.clone())).await;
-        let generation =
-            outcome.unwrap_or_else(|| Err(Refusal::unavailable("Deciding about access broke off")))?;
+        let generation = outcome
+            .unwrap_or_else(|| Err(Refusal::unavailable("The decision about access was interrupted")))?;
         match generation < standing.floor.load(Ordering::Acquire) {
             true => Err(Refusal::revoked(standing.last().reason.as_deref())),
             false => Ok(generation),
         }
     }
 
-    /// Begins a new decision in the background when the one that holds will soon run out.
+    /// Begins a new decision in the background when the valid one expires soon.
     pub(crate) fn renew(self: &Arc<Self>, standing: &Arc<Standing>, now_ms: u64) {
         let from = standing.renew_from_ms.load(Ordering::Acquire);
         if now_ms < from {
@@ -240,7 +241,7 @@ impl Standings {
         }
         for _ in 0..ROUNDS {
             let epoch = standing.last().epoch;
-            // Also because the event that told of an end may have been lost.
+            // Also because the event that reported an end may have been lost.
             let viewer = match self.viewers.now(&standing.viewer).await {
                 Err(refusal) if refusal.is_final() => return Err(standing.end(refusal)),
                 viewer => viewer?,
@@ -265,11 +266,11 @@ impl Standings {
         let decision = self.access.call(client.decide(request)).await;
         decision
             .map(tonic::Response::into_inner)
-            .ok_or_else(|| Refusal::unavailable("The access plugin does not say whether you may play this"))
+            .ok_or_else(|| Refusal::unavailable("The access plugin returned no decision for this content"))
     }
 
-    /// An event says that what was granted under a smaller generation holds no more; an empty
-    /// principal stands for all.
+    /// An event reports that grants of a smaller generation are revoked; an empty principal means all of
+    /// them.
     pub(crate) fn revoked(&self, content: ContentId, principal: &str, generation: u64, reason: &str) {
         let reason: Arc<str> = reason.into();
         for standing in self.table().of.get(&content).into_iter().flat_map(HashMap::values) {
@@ -279,7 +280,7 @@ impl Standings {
         }
     }
 
-    /// An event says that a session or an API key is no more: `auth` is asked with the next decision.
+    /// An event reports that a session or an API key has ended: the next decision checks with `auth`.
     pub(crate) fn ended(&self, credential: &str) {
         for standing in self.table().of.values().flat_map(HashMap::values) {
             if *standing.viewer.credential == *credential {
@@ -288,7 +289,7 @@ impl Standings {
         }
     }
 
-    /// An event says that the policy is another one: every decision is asked for again.
+    /// An event reports a changed policy: every decision is requested again.
     pub(crate) fn policy_changed(&self, content: ContentId) {
         self.table().of.get(&content).into_iter().flat_map(HashMap::values).for_each(|it| it.changed());
     }

@@ -1,5 +1,5 @@
-//! Who holds which playback session, in the database: what a token does not say and a run needs that did not
-//! give it, after a restart or on another node. Without a database playback sessions end with their run.
+//! The owners of playback sessions, in the database: what a token does not contain and a run needs after a
+//! restart or on another node. Without a database, playback sessions end with their run.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,7 +10,7 @@ use crate::gate::provider::Provider;
 use crate::gate::token::PlaybackId;
 use crate::gate::viewers::Viewer;
 
-/// Rows that a sweep removes at once.
+/// Rows that one sweep removes.
 const SWEEP: u32 = 1000;
 
 /// The namespace `streaming` of the database, opened when it is first needed.
@@ -36,7 +36,7 @@ impl Store {
         self.db.get_or_try_init(|| Db::open(self.database.client.clone(), "streaming", migrations())).await
     }
 
-    /// Keeps who holds a playback session. `issued_at` in Unix seconds.
+    /// Stores the owner of a playback session. `issued_at` in Unix seconds.
     pub(crate) async fn keep(&self, id: &PlaybackId, viewer: &Viewer, issued_at: u64) {
         let row = params![
             URL_SAFE_NO_PAD.encode(id),
@@ -52,7 +52,8 @@ impl Store {
         self.database.call(async { self.db().await?.execute(insert, row).await }).await;
     }
 
-    /// Who holds a playback session. `None` also when the database does not say so, or not by which credential.
+    /// The owner of a playback session. `None` also if the database does not answer, or does not know the
+    /// credential.
     pub(crate) async fn holder(&self, id: &PlaybackId) -> Option<Viewer> {
         let viewer: Option<Viewer> = self.database.call(self.read(id)).await?;
         viewer.filter(|viewer| viewer.is_anonymous() == viewer.credential.is_empty())
@@ -76,7 +77,7 @@ impl Store {
         }))
     }
 
-    /// Removes playback sessions that were given before `issued_at`, in Unix seconds.
+    /// Removes playback sessions that were issued before `issued_at`, in Unix seconds.
     pub(crate) async fn sweep(&self, issued_at: u64) {
         let issued_at = i64::try_from(issued_at).unwrap_or(i64::MAX);
         let delete = "DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE issued_at < $1 LIMIT $2)";

@@ -1,6 +1,6 @@
 //! What a gated URL carries: a few bytes that name a playback session, with an HMAC-SHA256 over them and the
-//! content, in base64url. Whoever has one may ask in the name of that playback session; it says nothing that
-//! could be read about its viewer. Never logged.
+//! content, in base64url. It is a bearer token for that playback session, and contains nothing readable about
+//! the viewer. Never logged.
 
 use std::io;
 use std::path::Path;
@@ -27,20 +27,20 @@ pub(crate) const LENGTH: usize = BYTES / 3 * 4;
 /// A playback session's name: 128 random bits.
 pub(crate) type PlaybackId = [u8; 16];
 
-/// What a token says.
+/// The fields of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Claims {
     pub(crate) playback: PlaybackId,
     /// The first bytes of SHA-256 of its id.
     pub(crate) principal: [u8; 8],
-    /// Of the decision that the playback session rests on.
+    /// Of the decision that allowed the playback session.
     pub(crate) generation: u64,
     /// Unix time, seconds; 40 bits.
     pub(crate) issued_at: u64,
 }
 
 impl Claims {
-    /// What a new playback session says.
+    /// The fields of a new playback session.
     pub(crate) fn new(principal: &str, generation: u64, now_ms: u64) -> Self {
         Self {
             playback: secret::random(),
@@ -50,7 +50,7 @@ impl Claims {
         }
     }
 
-    /// Whether the playback session was given to this principal.
+    /// Whether the playback session was issued to this principal.
     pub(crate) fn is_of(&self, principal: &str) -> bool {
         self.principal == hash_of(principal)
     }
@@ -67,7 +67,7 @@ fn in_query(query: Option<&str>) -> Option<&str> {
     query?.split('&').find_map(|pair| pair.strip_prefix(PARAMETER))
 }
 
-/// What tokens are made and checked with.
+/// Signs and verifies tokens.
 #[derive(Clone)]
 pub(crate) struct Key(Hmac<Sha256>);
 
@@ -76,16 +76,18 @@ impl Key {
         Self(Hmac::new_from_slice(secret).expect("HMAC takes a key of any length"))
     }
 
-    /// The key of this data directory; made at the first start.
+    /// The key of this data directory; created at the first start.
     ///
     /// # Errors
-    /// The file cannot be written or read, is no key, or others may read it.
+    /// The file cannot be written or read, is no key, or is readable by others.
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
         let path = folder.join(KEY_FILE);
         let secret = secret::once(&path, || secret::random::<32>().to_vec())?;
         let secret = <[u8; 32]>::try_from(secret).map_err(|_| {
-            let text =
-                format!("{}: it is not a key of 32 bytes: remove it, and a new one is made", path.display());
+            let text = format!(
+                "{}: not a key of 32 bytes: remove the file, and a new key is created",
+                path.display()
+            );
             io::Error::new(io::ErrorKind::InvalidData, text)
         })?;
         Ok(Self::new(&secret))
@@ -108,13 +110,13 @@ impl Key {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// What the token of a request's query says, as [`Key::read`] does.
+    /// The fields of the token in a request's query, as [`Key::read`].
     pub(crate) fn claims(&self, content: ContentId, query: Option<&str>) -> Option<Claims> {
         self.read(content, in_query(query)?)
     }
 
-    /// What a token says, if it was made with this key for this content. Takes the same time
-    /// wherever a tag is wrong.
+    /// The fields of a token, if this key made it for this content. Takes the same time wherever a tag is
+    /// wrong.
     pub(crate) fn read(&self, content: ContentId, token: &str) -> Option<Claims> {
         let bytes = decode(token)?;
         let (claims, tag) = bytes.split_at(CLAIM_BYTES);

@@ -1,4 +1,4 @@
-//! Who sends a request, as `auth` knows by its credentials.
+//! The sender of a request, authenticated by `auth`.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use crate::gate::refusal::Refusal;
 const NO_OUTCOME: &str = "The auth plugin answered without an outcome";
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Somebody who watches; the default is somebody who is not signed in.
+/// A viewer; the default is one who is not signed in.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Viewer {
     /// A UUID; empty when not signed in.
     pub(crate) principal: Arc<str>,
-    /// What it is signed in by: `session:` or `key:` and an id.
+    /// The credential: `session:` or `key:` and an id.
     pub(crate) credential: Arc<str>,
     /// `viewer`, `creator`, `admin`.
     pub(crate) roles: Vec<String>,
@@ -30,8 +30,8 @@ pub(crate) struct Viewer {
     pub(crate) wallets: Vec<String>,
 }
 
-/// Stands for a viewer with all that decisions about it rest on: two API keys of one principal may
-/// not play the same, and the end of one session is not that of another.
+/// Identifies a viewer with everything that decisions depend on: two API keys of one principal may have
+/// different rights, and one session ends without the other.
 pub(crate) type ViewerKey = [u8; 16];
 
 impl Viewer {
@@ -84,10 +84,10 @@ impl Viewers {
         Self { auth }
     }
 
-    /// Who sends this request.
+    /// Authenticates the sender of this request.
     ///
     /// # Errors
-    /// Its credentials are not good, or `auth` does not answer.
+    /// Its credentials are invalid, or `auth` does not answer.
     pub(crate) async fn of(&self, request: &Parts) -> Result<Viewer, Refusal> {
         let fields = &request.headers;
         let request = AuthenticateRequest {
@@ -102,7 +102,7 @@ impl Viewers {
         }
         let mut client = AuthClient::new(self.auth.client.clone());
         let Some(response) = self.auth.call(client.authenticate(request)).await else {
-            return Err(Refusal::unavailable("The auth plugin does not say who is asking"));
+            return Err(Refusal::unavailable("The auth plugin returned no identity for this request"));
         };
         match response.into_inner().outcome {
             Some(Outcome::Identity(identity)) => known(identity),
@@ -111,10 +111,10 @@ impl Viewers {
         }
     }
 
-    /// Who this viewer is now, by what it was signed in with.
+    /// The current state of this viewer, by the credential used.
     ///
     /// # Errors
-    /// That is no more, or `auth` does not answer.
+    /// The credential has ended, or `auth` does not answer.
     pub(crate) async fn now(&self, viewer: &Viewer) -> Result<Viewer, Refusal> {
         if viewer.is_anonymous() {
             return Ok(viewer.clone());
@@ -122,7 +122,9 @@ impl Viewers {
         let request = IdentifyRequest { credential: viewer.credential.to_string() };
         let mut client = AuthClient::new(self.auth.client.clone());
         let Some(response) = self.auth.call(client.identify(request)).await else {
-            return Err(Refusal::unavailable("The auth plugin does not say whether you are still signed in"));
+            return Err(Refusal::unavailable(
+                "The auth plugin returned no state for your session. It is unknown whether you are still signed in",
+            ));
         };
         match response.into_inner().outcome {
             Some(Now::Identity(identity)) => known(identity),
@@ -139,8 +141,8 @@ fn known(identity: Identity) -> Result<Viewer, Refusal> {
     }
 }
 
-/// Whether a page of another origin asks: a cookie counts for pages of this one alone. Browsers put
-/// no `Origin` on what a page reads from its own.
+/// Whether a page of another origin sent this: a cookie counts only for pages of this origin. Browsers send
+/// no `Origin` with same-origin reads.
 fn from_elsewhere(fields: &HeaderMap) -> bool {
     match fields.get(SEC_FETCH_SITE) {
         Some(site) => site != "same-origin" && site != "none",

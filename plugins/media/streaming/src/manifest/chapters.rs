@@ -28,7 +28,7 @@ pub(crate) fn chapters(timeline: &Timeline) -> Option<String> {
     any.then_some(text)
 }
 
-/// How long the content is: as measured, or while it grows as the source is.
+/// The length of the content: as measured, or the source's while the content grows.
 fn length_ms(timeline: &Timeline) -> u64 {
     let measured = timeline.offer().map_or(0, |offer| {
         let (start, end) = timeline.span(&offer);

@@ -1,5 +1,5 @@
-//! What a viewer chooses from: sounds and captions, each under a name of its own, the same in HLS and
-//! in DASH. Never does I/O.
+//! The choices of a viewer: sounds and captions, each under a unique name, the same in HLS and DASH. Never
+//! does I/O.
 
 use crate::manifest::languages::named;
 use crate::manifest::texts::Text;
@@ -8,13 +8,13 @@ use crate::manifest::timeline::{Offer, Phase, Timeline, Track};
 /// One sound at several bit rates.
 #[derive(Debug)]
 pub(crate) struct Sound<'a> {
-    /// What people call it; no other sound is called so.
+    /// Its name for people, unique among sounds.
     pub(crate) name: String,
     pub(crate) language: Option<&'a str>,
     pub(crate) number: u32,
-    /// Plays unless the viewer chose another. The first one, and no other, is.
+    /// Plays unless the viewer chose another. Exactly the first one is.
     pub(crate) default: bool,
-    /// May be chosen for the viewer's language and needs, without asking.
+    /// May be selected automatically for the viewer's language and needs.
     pub(crate) automatic: bool,
     pub(crate) commentary: bool,
     pub(crate) described: bool,
@@ -22,10 +22,10 @@ pub(crate) struct Sound<'a> {
     pub(crate) tracks: Vec<&'a Track>,
 }
 
-/// One text.
+/// One text track.
 #[derive(Debug)]
 pub(crate) struct Caption<'a> {
-    /// What people call it; no other text is called so.
+    /// Its name for people, unique among texts.
     pub(crate) name: String,
     /// Shown unless the viewer chose otherwise; at most one is.
     pub(crate) default: bool,
@@ -58,7 +58,7 @@ pub(crate) fn sounds<'a>(offer: &Offer<'a>) -> Vec<Sound<'a>> {
             language,
             number: track.number,
             default,
-            // Members that are chosen without asking must differ (RFC 8216 §4.3.4.1.1).
+            // Members that are selected automatically must differ (RFC 8216 §4.3.4.1.1).
             automatic: default || !track.commentary && !sounds.iter().any(alike),
             commentary: track.commentary,
             described: track.described,
@@ -68,14 +68,14 @@ pub(crate) fn sounds<'a>(offer: &Offer<'a>) -> Vec<Sound<'a>> {
     sounds
 }
 
-/// The texts that players list. None while the content grows: a text's playlist says how long it is,
-/// and that is not known before the end, when most texts come anyway.
+/// The texts that players list. None while the content grows: a text's playlist states its length, which is
+/// unknown before the end, when most texts arrive anyway.
 pub(crate) fn captions(timeline: &Timeline) -> Vec<Caption<'_>> {
     let mut captions: Vec<Caption<'_>> = Vec::new();
     if timeline.phase != Phase::Ended {
         return captions;
     }
-    // What everybody has to read is shown anyway, so another one goes before it.
+    // A forced text is shown anyway, so another one comes before it.
     let texts = &timeline.texts;
     let shown = texts
         .iter()
@@ -88,7 +88,7 @@ pub(crate) fn captions(timeline: &Timeline) -> Vec<Caption<'_>> {
                 && other.forced == text.forced
                 && other.hearing_impaired == text.hearing_impaired
         };
-        // The default is chosen without asking in any case, wherever it stands.
+        // The default is selected automatically in any case, wherever it is.
         let is_taken = shown.is_some_and(|at| alike(&texts[at]))
             || captions.iter().any(|caption| caption.automatic && alike(caption.text));
         let name = name(
@@ -107,7 +107,7 @@ pub(crate) fn captions(timeline: &Timeline) -> Vec<Caption<'_>> {
     captions
 }
 
-/// The label, else the language with what the choice is beside that, else the fallback.
+/// The label, else the language with the other properties of the choice, else the fallback.
 fn name(label: Option<&str>, language: Option<&str>, kinds: &[(bool, &str)], fallback: String) -> String {
     if let Some(label) = label {
         return label.to_owned();

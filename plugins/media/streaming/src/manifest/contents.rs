@@ -1,6 +1,6 @@
-//! What is known of contents, kept in memory: one [`Snapshot`] each, asked from the catalogue
-//! when it is missing, when an event said that there is a newer revision, or when it is old.
-//! The catalogue stays the only record; losing everything here costs one question each.
+//! Cached contents: one [`Snapshot`] each, requested from the catalogue when it is missing, when an event
+//! reported a newer revision, or when it is old. The catalogue is the only record; losing this cache costs
+//! one request per content.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,13 +18,13 @@ use crate::manifest::convert;
 use crate::manifest::documents::{Snapshot, Style};
 use crate::object::path::ContentId;
 
-/// While the catalogue does not answer, what is known is served for so long.
+/// While the catalogue does not answer, cached contents are served for this long.
 const GRACE: Duration = Duration::from_secs(300);
-/// A content that changes faster than it can be read is read no more often than takes a
-/// fifth of the time, and at least this often.
+/// A content that changes faster than it can be read is read so often that reading takes a fifth of the time
+/// at most, but at least this often.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Why nothing is known of a content.
+/// Why a content is unknown.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum ContentError {
     #[error("there is no such content")]
@@ -33,7 +33,7 @@ pub(crate) enum ContentError {
     Unavailable(Arc<str>),
 }
 
-/// What happens outside when something is found out in here.
+/// Notified of changes.
 pub(crate) trait Watcher: Send + Sync + 'static {
     /// Objects of this content may have been removed or replaced.
     fn outdated(&self, id: ContentId);
@@ -41,7 +41,7 @@ pub(crate) trait Watcher: Send + Sync + 'static {
     fn catalogue(&self, error: Option<&str>);
 }
 
-/// How long things known are good.
+/// How long cached contents are valid.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
     pub(crate) cache_bytes: u64,
@@ -66,13 +66,13 @@ pub(crate) struct Contents {
 /// One content.
 struct Known {
     snapshot: Arc<Snapshot>,
-    /// The highest revision that an event told of.
+    /// The highest revision that an event reported.
     announced: Arc<AtomicU64>,
-    /// When the catalogue was last asked.
+    /// When the catalogue was last called.
     asked_ms: AtomicU64,
     /// When it last answered.
     answered_ms: AtomicU64,
-    /// Not to be asked again for so long, even if there is a newer revision.
+    /// No further request for this long, even if there is a newer revision.
     pause_ms: u64,
 }
 
@@ -117,7 +117,7 @@ impl Contents {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// What is known and may be served without asking. Takes no lock that anybody holds for long.
+    /// The cached content, if it may be served without a request. Takes no lock that is held for long.
     pub(crate) fn fresh(&self, id: ContentId) -> Option<Arc<Snapshot>> {
         let known = self.known.get(&id)?;
         let age = self.now_ms().saturating_sub(known.asked_ms.load(Ordering::Relaxed));
@@ -132,7 +132,7 @@ impl Contents {
         u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// What there is now.
+    /// The current content.
     ///
     /// # Errors
     /// [`ContentError`].
@@ -145,7 +145,7 @@ impl Contents {
         if snapshot.timeline.revision >= wanted {
             return Ok(snapshot);
         }
-        // The question was under way before the event came: one more.
+        // The request was in progress before the event came: one more.
         match self.fresh(id) {
             Some(snapshot) => Ok(snapshot),
             None => self.ask(id).1.await,
@@ -248,7 +248,7 @@ impl Contents {
         Ok(Some(Snapshot::new(timeline, self.style.clone())))
     }
 
-    /// An event told of this revision.
+    /// An event reported this revision.
     pub(crate) fn changed(&self, id: ContentId, revision: u64) {
         if let Some(asking) = self.flights.context(&id) {
             asking.announced.fetch_max(revision, Ordering::AcqRel);
@@ -258,13 +258,13 @@ impl Contents {
         }
     }
 
-    /// What there is now, whatever is known: somebody asks for something that is not in it, and may have been told of it
-    /// before the event comes.
+    /// The current content, ignoring the cache: a caller requests an item that is missing in it, and may have
+    /// learned of it before the event arrives.
     pub(crate) async fn anew(self: &Arc<Self>, id: ContentId) -> Answer {
         self.ask(id).1.await
     }
 
-    /// An event told that the content is gone.
+    /// An event reported that the content was deleted.
     pub(crate) fn deleted(&self, id: ContentId) {
         if let Some(asking) = self.flights.forget(&id) {
             asking.doomed.store(true, Ordering::SeqCst);

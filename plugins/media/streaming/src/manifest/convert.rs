@@ -1,5 +1,5 @@
-//! From the catalogue's messages to a [`Timeline`]. What a playlist cannot carry safely is
-//! left out here, so that nothing behind it needs to escape or to doubt.
+//! From the catalogue's messages to a [`Timeline`]. Whatever a playlist cannot carry safely is left out here,
+//! so that later code needs no escaping or checks.
 
 use streamgate_contracts::catalogue::v1::{self, ContentState, RenditionKind, TimelineResponse};
 
@@ -13,15 +13,15 @@ const MAX_EARLIER: usize = 8;
 const MAX_CHAPTERS: usize = 1000;
 /// The highest number of a sound; manifests number what comes after them.
 const MAX_NUMBER: u32 = 900;
-/// What people wrote is cut behind so many characters.
+/// Maximum characters of text from people; the rest is cut off.
 const MAX_WRITTEN: usize = 200;
 
-/// The answer said neither that nothing changed nor what there is.
+/// The answer contained neither "not modified" nor a content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the catalogue answered without a content")]
 pub(crate) struct NoContent;
 
-/// The timeline of an answer; what is offered is not settled yet.
+/// The timeline of an answer; what is offered is not decided yet.
 pub(crate) fn timeline(response: TimelineResponse) -> Result<Timeline, NoContent> {
     let content = response.content.ok_or(NoContent)?;
     let (mut tracks, mut replaced) = (Vec::new(), Vec::new());
@@ -41,7 +41,7 @@ pub(crate) fn timeline(response: TimelineResponse) -> Result<Timeline, NoContent
     let phase = match content.state() {
         ContentState::Playable => Phase::Growing,
         ContentState::Ready => Phase::Ended,
-        // Encoding broke off: what is there can be watched.
+        // Encoding failed: the finished part can be watched.
         ContentState::Failed if tracks.iter().any(Track::usable) => Phase::Ended,
         state => Phase::Waiting(state.name()),
     };
@@ -86,7 +86,7 @@ fn track(timeline: v1::RenditionTimeline) -> Option<Track> {
     let mut segments = Vec::with_capacity(timeline.segments.len());
     let mut sync_points = Vec::new();
     for (place, segment) in (0_u32..).zip(timeline.segments) {
-        // What comes after a gap cannot be played: its number would be another's.
+        // A segment after a gap cannot be played: its number would be wrong.
         if segment.number != place || segment.duration == 0 {
             break;
         }
@@ -121,7 +121,7 @@ fn track(timeline: v1::RenditionTimeline) -> Option<Track> {
     })
 }
 
-/// The texts, without those whose address would be another's.
+/// The texts, without those whose address would collide.
 fn texts(given: Vec<v1::TextTrack>, tracks: &[Track]) -> Vec<Text> {
     let mut texts: Vec<Text> = Vec::with_capacity(given.len().min(MAX_TEXTS));
     for text in given {
@@ -147,13 +147,13 @@ fn texts(given: Vec<v1::TextTrack>, tracks: &[Track]) -> Vec<Text> {
     texts
 }
 
-/// What a text was, as far as its addresses are others than the present one.
+/// The earlier versions of a text, where their addresses differ from the current one.
 fn earlier(present: u32, given: Vec<v1::EarlierText>) -> Vec<Earlier> {
     let others = given.into_iter().filter(|it| it.version < present).take(MAX_EARLIER);
     others.map(|it| Earlier { version: it.version, bytes: it.bytes, until_ms: it.until_ms }).collect()
 }
 
-/// The chapters, without those that do not come after the one before.
+/// The chapters, without those out of order.
 fn chapters(given: Vec<v1::Chapter>) -> Vec<Chapter> {
     let mut chapters: Vec<Chapter> = Vec::with_capacity(given.len().min(MAX_CHAPTERS));
     for chapter in given.into_iter().take(MAX_CHAPTERS) {

@@ -14,24 +14,24 @@ use crate::object::path::BEGAN;
 /// The media type of a manifest (ISO/IEC 23009-1 annex C).
 pub(crate) const MEDIA_TYPE: &str = "application/dash+xml";
 
-/// Seconds between a player's looks at a growing manifest.
+/// Seconds between a player's reloads of a growing manifest.
 const UPDATE_SECONDS: u64 = 2;
 /// Where the time line of a growing content is anchored. Segments come faster than they
 /// play, so the anchor lies far enough back that each one counts as available at once,
 /// whatever the viewer's clock says; players find the edge from the segments themselves.
 const ANCHOR_MS: i64 = 24 * 3600 * 1000;
-/// The latency that players which heed service descriptions are to aim at, in milliseconds:
-/// longer than any content, so that they begin at its beginning. 30 days.
+/// The target latency, in milliseconds, for players that follow service descriptions: longer than any
+/// content, so that they begin at its start. 30 days.
 const LATENCY_MS: u32 = 30 * 24 * 3600 * 1000;
 
-/// `id` of the first set of texts; the pictures have 0, and sounds their number and 1.
+/// `id` of the first set of texts; video has 0, and sounds their number plus 1.
 const FIRST_TEXT_ID: usize = 1000;
 /// Roles (§5.8.5.5).
 const ROLES: &str = "urn:mpeg:dash:role:2011";
-/// Whom a set is for (TV-Anytime, as DVB-DASH uses it): 1 those who do not see, 2 those who do not hear.
+/// The audience of a set (TV-Anytime, as DVB-DASH uses it): 1 visually impaired, 2 hearing impaired.
 const PURPOSE: &str = "urn:tva:metadata:cs:AudioPurposeCS:2007";
 
-/// Text under construction; writing to memory does not fail.
+/// Text being written; writing to memory does not fail.
 struct Xml(String);
 
 impl Xml {
@@ -99,14 +99,15 @@ impl fmt::Display for Fraction {
     }
 }
 
-/// The manifest. `floor` as in [`Timeline::target_duration`]; `query` stands behind every URI, also
-/// behind that of the manifest itself, which players fetch again while it grows.
+/// The manifest. `floor` as in [`Timeline::target_duration`]; `query` is appended to every URI, also to that
+/// of the manifest itself, which players reload while it grows.
 pub(crate) fn manifest(timeline: &Timeline, floor: u64, query: &str) -> Result<String, NotPlayable> {
     manifest_since(timeline, &[], floor, query)
 }
 
-/// The manifest of a player that began when the first of `before` was played. Players keep the initialization of a
-/// representation, so another generation is another period, which begins where the one before had all it has.
+/// The manifest for a player that began when the first of `before` was played. Players keep the
+/// initialization of a representation, so another generation is another period, which begins where the
+/// previous one ends.
 pub(crate) fn manifest_since(
     timeline: &Timeline,
     before: &[Timeline],
@@ -171,7 +172,7 @@ pub(crate) fn manifest_since(
     Ok(xml.0)
 }
 
-/// Where the manifest is fetched again: it says with which generation the player began.
+/// Where the manifest is reloaded from: it states the generation that the player began with.
 fn location(xml: &mut Xml, generation: u32, query: &str) {
     let more = if query.is_empty() { "?" } else { "&amp;" };
     xml.line(1, format_args!("<Location>manifest.mpd{query}{more}{BEGAN}{generation}</Location>"));
@@ -201,11 +202,9 @@ fn period(
     xml.line(1, format_args!("</Period>"));
 }
 
-/// What tells a player that more is to come, and to start at the beginning all the same.
-///
-/// Some players take the suggested delay for the distance from the live edge to where they
-/// begin, and never let a viewer come nearer to it: it is what there is now, and a little for
-/// the time until they begin.
+/// Tells a player that more is to come, and to start at the beginning. Some players take the suggested delay
+/// for the distance from the live edge at which they begin, and never let a viewer come closer: so it is the
+/// current length, plus a little for the start.
 fn growing_attributes(xml: &mut Xml, timeline: &Timeline, length: u64, target: u64) {
     let delay = length.div_ceil(1_000_000) + 2 * target;
     xml.write(format_args!(
@@ -235,7 +234,7 @@ struct Media<'a> {
 }
 
 impl Media<'_> {
-    /// The segments of a track that are in the period. Sound is cut at about the place.
+    /// The segments of a track that are in the period. Sound is cut near the boundary.
     fn segments(self, track: &Track) -> Range<usize> {
         let middle =
             |segment: &Segment| micros(segment.start.saturating_add(segment.duration / 2), track.timescale);
@@ -244,7 +243,7 @@ impl Media<'_> {
         first..place(self.end).max(first)
     }
 
-    /// What of an offer is in the period; nothing while any of the choices has no segment in it yet.
+    /// The part of an offer in the period; `None` while any of the choices has no segment in it yet.
     fn rest<'a>(self, offer: &Offer<'a>) -> Option<Offer<'a>> {
         let kept = |tracks: &[&'a Track]| {
             tracks.iter().copied().filter(|track| !self.segments(track).is_empty()).collect::<Vec<_>>()
@@ -298,7 +297,7 @@ fn sound_set(xml: &mut Xml, sound: &Sound<'_>, choice: bool, media: Media<'_>) {
             (sound.default, "main"),
             (sound.commentary, "commentary"),
             (sound.described, "description"),
-            // It may be a dub or what was dubbed: nobody says.
+            // It may be a dub or the original: this is unknown.
             (!sound.default && plain, "alternate"),
         ],
     );
@@ -341,7 +340,7 @@ fn language(xml: &mut Xml, language: Option<&str>) {
     }
 }
 
-/// Stands before `Accessibility` and `Role` in the schema (`RepresentationBaseType`).
+/// Must precede `Accessibility` and `Role` in the schema (`RepresentationBaseType`).
 fn label(xml: &mut Xml, name: &str) {
     xml.line(3, format_args!("<Label>{}</Label>", Escaped(name)));
 }
@@ -356,7 +355,7 @@ fn roles(xml: &mut Xml, roles: &[(bool, &str)]) {
     }
 }
 
-/// A representation is called like its folder: one of another generation is another one, and needs its own
+/// A representation is named like its folder: another generation is another representation and needs its own
 /// initialization.
 fn representation(xml: &mut Xml, track: &Track, media: Media<'_>) {
     let Media { start, target, query, .. } = media;

@@ -1,6 +1,6 @@
-//! The playlists and the manifest of one content at one revision, each written when it is
-//! first asked for and kept: as bytes with their header fields, and for gated contents as templates
-//! that each viewer's token is put into. Never does I/O.
+//! The playlists and the manifest of one content at one revision, each written on first use and kept: as
+//! bytes with their header fields, and for gated contents as templates that each viewer's token is put into.
+//! Never does I/O.
 
 use std::sync::OnceLock;
 
@@ -13,17 +13,17 @@ use crate::manifest::{dash, hls};
 use crate::object::answer::{self, Entity};
 use crate::object::path::{Item, QUERY};
 
-/// Stands behind every URI of a template. What people wrote holds no control characters.
+/// Placeholder behind every URI of a template. Text from people contains no control characters.
 const PLACE: &str = "\u{1}";
-/// Growing playlists may be a second old, so that a proxy in front takes the load.
+/// Growing playlists may be cached for a second, so that a proxy in front takes the load.
 const GROWING: HeaderValue = HeaderValue::from_static("public, max-age=1");
 
 /// Why an item has no document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Missing {
-    /// It may have one later.
+    /// It may become available later.
     NotPlayable(NotPlayable),
-    /// There is no such thing in this content.
+    /// The content has no such item.
     NotHere,
 }
 
@@ -32,7 +32,7 @@ pub(crate) enum Missing {
 pub(crate) struct Style {
     /// As in [`Timeline::target_duration`].
     pub(crate) floor: u64,
-    /// `Cache-Control` of what will not change any more.
+    /// `Cache-Control` of complete documents.
     pub(crate) complete: HeaderValue,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Style {
 pub(crate) struct Snapshot {
     pub(crate) timeline: Timeline,
     style: Style,
-    /// As everybody gets them.
+    /// The same for everyone.
     open: Documents<Entity>,
     /// With [`PLACE`] behind every URI, for a viewer's token.
     templates: Documents<Written>,
@@ -93,7 +93,7 @@ impl Snapshot {
         Self { timeline, style, open, templates }
     }
 
-    /// The document that `item` names; `None` when `item` is no document but an object.
+    /// The document that `item` names; `None` if `item` is an object.
     pub(crate) fn document(&self, item: Item<'_>) -> Option<Result<&Entity, Missing>> {
         self.find(&self.open, item, "", |written| self.entity(written))
     }
@@ -107,8 +107,9 @@ impl Snapshot {
         }))
     }
 
-    /// A playlist or the manifest for a player that began with an earlier generation; none: it is as any other's. Who
-    /// does not say began now with a manifest, and with the first generation with a playlist.
+    /// A playlist or the manifest for a player that began with an earlier generation; with none it is the
+    /// usual one. A player that does not state a generation began with the current one for a manifest, and
+    /// with the first one for a playlist.
     pub(crate) fn since(
         &self,
         item: Item<'_>,

@@ -12,28 +12,28 @@ use crate::object::path::BEGAN;
 
 /// Everything used here is in version 7; I-frame playlists of fMP4 and `EXT-X-MAP` need 6.
 const VERSION: u32 = 7;
-/// The variant nearest to this many bits a second comes first, for players start with it
-/// (authoring specification 1.32).
+/// The variant nearest to this bit rate comes first, because players start with it (authoring specification
+/// 1.32).
 const FIRST_VARIANT: u64 = 2_000_000;
-/// Players would start at the live edge of a playlist that still grows. A millisecond, because
-/// there are players that take an offset of zero for none.
+/// Players would start at the live edge of a growing playlist. A millisecond, because some players ignore an
+/// offset of zero.
 const FROM_THE_START: &str = "#EXT-X-START:TIME-OFFSET=0.001,PRECISE=YES\n";
 
-/// What a sound for viewers who do not see has.
+/// Characteristics of a sound for viewers who do not see.
 const DESCRIBED: &str = "public.accessibility.describes-video";
 /// The group of all texts.
 const TEXTS: &str = "text";
-/// What captions for viewers who do not hear have (authoring specification 4.7).
+/// Characteristics of captions for viewers who do not hear (authoring specification 4.7).
 const FOR_THE_DEAF: &str =
     "public.accessibility.transcribes-spoken-dialog,public.accessibility.describes-music-and-sound";
 
 /// The media type of a playlist (RFC 8216 §4).
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.apple.mpegurl";
 
-/// Of two generations segments meet where they are no further apart: sound is cut in units of 21 ms.
+/// Segments of two generations are contiguous if they are no further apart: sound is cut in units of 21 ms.
 const MEETS_MICROS: u64 = 50_000;
 
-/// Text under construction; writing to memory does not fail.
+/// Text being written; writing to memory does not fail.
 struct Playlist(String);
 
 impl Playlist {
@@ -96,14 +96,14 @@ impl<'a> AudioGroup<'a> {
         self.tracks().map(|track| average(track.pieces())).max().unwrap_or(0)
     }
 
-    /// Of the default: that another sound needs more is no reason to take something from it.
+    /// Of the default: a higher rate of another sound must not take anything from it.
     fn target_bitrate(&self) -> u32 {
         self.tracks().next().map_or(0, |track| track.target_bitrate)
     }
 }
 
-/// The groups, lowest bit rate first: the n-th has the n-th rendition of each sound, or its best if
-/// it has fewer, so that each group offers the same choice (RFC 8216 §4.3.4.1.1).
+/// The groups, lowest bit rate first: the n-th has the n-th rendition of each sound, or its best if it has
+/// fewer, so that each group offers the same choice (RFC 8216 §4.3.4.1.1).
 fn audio_groups<'a>(sounds: &'a [Sound<'a>]) -> Vec<AudioGroup<'a>> {
     let tiers = sounds.iter().map(|sound| sound.tracks.len()).max().unwrap_or(0);
     (0..tiers)
@@ -118,9 +118,8 @@ fn audio_groups<'a>(sounds: &'a [Sound<'a>]) -> Vec<AudioGroup<'a>> {
         .collect()
 }
 
-/// The group that goes with a video track: the best whose sound takes no more than a tenth of
-/// the picture's bit rate, else the lowest. Decided from what the encoder aimed at, so that it
-/// does not flip while the content grows.
+/// The group for a video track: the best whose sound takes at most a tenth of the video's bit rate, else the
+/// lowest. Based on the encoder's target rates, so that it does not change while the content grows.
 fn group_for<'g, 'a>(groups: &'g [AudioGroup<'a>], video: &Track) -> Option<&'g AudioGroup<'a>> {
     let budget = u64::from(video.target_bitrate) / 10;
     groups.iter().rev().find(|group| u64::from(group.target_bitrate()) <= budget).or(groups.first())
@@ -161,8 +160,8 @@ fn variants<'a>(offer: &Offer<'a>, groups: &'a [AudioGroup<'a>], target: u64) ->
     variants
 }
 
-/// The multivariant playlist (RFC 8216 §4.3.4). `floor` as in [`Timeline::target_duration`];
-/// `query` stands behind every URI.
+/// The multivariant playlist (RFC 8216 §4.3.4). `floor` as in [`Timeline::target_duration`]; `query` is
+/// appended to every URI.
 pub(crate) fn multivariant(timeline: &Timeline, floor: u64, query: &str) -> Result<String, NotPlayable> {
     let offer = timeline.offer()?;
     let target = timeline.target_duration(floor);
@@ -177,7 +176,8 @@ pub(crate) fn multivariant(timeline: &Timeline, floor: u64, query: &str) -> Resu
     if !offer.video.is_empty() || sounds.len() > 1 {
         for group in &groups {
             for (sound, track) in &group.members {
-                // Of sound alone the variant is the default: hls.js (1.7) switches at once only if this says so.
+                // For sound alone the variant is the default: hls.js (1.7) switches at once only if this says
+                // so.
                 let address = !(offer.video.is_empty() && sound.default);
                 audio_media(&mut text, group.id, sound, track, address.then_some(query));
             }
@@ -199,9 +199,9 @@ fn yes(yes: bool) -> &'static str {
     if yes { "YES" } else { "NO" }
 }
 
-/// `EXT-X-MEDIA` of a sound (§4.3.4.1). It is the same in every group but for its URI and channels, so
+/// `EXT-X-MEDIA` of a sound (§4.3.4.1). It is the same in every group except for its URI and channels, so
 /// that players see the groups as one choice in several qualities. Without a URI (`query` is `None`) it is
-/// what the variant itself holds.
+/// what the variant itself contains.
 fn audio_media(text: &mut Playlist, group: &str, sound: &Sound<'_>, track: &Track, query: Option<&str>) {
     let Kind::Audio { channels, .. } = track.kind else { return };
     text.write(format_args!("#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{group}\",NAME=\"{}\"", sound.name));
@@ -281,7 +281,7 @@ fn i_frame_stream_inf(text: &mut Playlist, track: &Track, target: u64, query: &s
     ));
 }
 
-/// What media and I-frame playlists begin with (§4.3.3).
+/// The head of media and I-frame playlists (§4.3.3).
 fn media_head(timeline: &Timeline, track: &Track, target: u64) -> Playlist {
     let grows = timeline.track_grows(track);
     let mut text = Playlist::new(256 + 24 * track.segments.len());
@@ -303,12 +303,13 @@ fn end(mut text: Playlist, timeline: &Timeline, track: &Track) -> String {
     text.0
 }
 
-/// What stands before the objects of a track, whose playlists are in the folder of its name.
+/// The prefix of a track's objects; its playlists are in the folder of its name.
 fn way(track: &Track) -> String {
     if track.generation == 0 { String::new() } else { format!("../{}/", track.folder()) }
 }
 
-/// What stands behind the address of a playlist: but for the first generation also which one its player began with.
+/// The query of a playlist: except for the first generation, it also states the generation that its player
+/// began with.
 fn began(track: &Track, query: &str) -> String {
     match (track.generation, query) {
         (0, _) => query.to_owned(),
@@ -324,8 +325,8 @@ struct Part<'a> {
     end: usize,
 }
 
-/// Each track from where those before it end, so that what a playlist told once stays (RFC 8216 §6.2.1): hls.js
-/// refuses another one. Where segments do not meet it is the last track alone.
+/// Each track from the end of the previous one, so that a playlist never changes what it listed (RFC 8216
+/// §6.2.1): hls.js refuses that. If segments are not contiguous it is the last track alone.
 fn parts<'a>(before: &[&'a Track], track: &'a Track) -> Vec<Part<'a>> {
     let alone = || vec![Part { track, first: 0, end: track.segments.len() }];
     let (mut parts, mut first, mut until) = (Vec::new(), 0, 0);
@@ -340,9 +341,9 @@ fn parts<'a>(before: &[&'a Track], track: &'a Track) -> Vec<Part<'a>> {
     if parts.is_empty() { alone() } else { parts }
 }
 
-/// The media playlist of one track (§4.3.3), which `before` were played in the place of. The sum of its EXTINF is the
-/// track's length to the microsecond: each one is the difference of two rounded times. Another initialization is no
-/// discontinuity: times go on, and so does everything but the encoder's parameters (§4.3.2.3).
+/// The media playlist of one track (§4.3.3), which replaced `before`. The sum of its EXTINF is the track's
+/// length to the microsecond: each one is the difference of two rounded times. Another initialization is no
+/// discontinuity: times continue, and so does everything but the encoder's parameters (§4.3.2.3).
 pub(crate) fn media_playlist(
     timeline: &Timeline,
     before: &[&Track],
@@ -367,8 +368,8 @@ pub(crate) fn media_playlist(
     end(text, timeline, track)
 }
 
-/// The media playlist of a text: one segment, its whole file, as long as the content. Its target
-/// duration may be one of its own, as it will not change any more (§6.2.4).
+/// The media playlist of a text: one segment, the whole file, as long as the content. It may have its own
+/// target duration, because it does not change any more (§6.2.4).
 pub(crate) fn text_playlist(timeline: &Timeline, offer: &Offer<'_>, text: &Text, query: &str) -> String {
     let (start, end) = timeline.span(offer);
     let length = (end - start).max(1);

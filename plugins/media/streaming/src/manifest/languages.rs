@@ -1,4 +1,4 @@
-//! What languages are called in English, for lists that people choose from.
+//! English names of languages, for lists that people choose from.
 
 /// ISO 639-1, ISO 639-2, and the name.
 const NAMES: [(&str, &str, &str); 44] = [
@@ -48,7 +48,7 @@ const NAMES: [(&str, &str, &str); 44] = [
     ("zh", "zho", "Chinese"),
 ];
 
-/// A language for people: its English name with what else the tag (BCP 47) says, or the tag itself.
+/// The name of a language: its English name with the rest of the tag (BCP 47), or the tag itself.
 pub(crate) fn named(tag: &str) -> String {
     let (language, rest) = tag.split_once('-').unwrap_or((tag, ""));
     let is_this = |code: &str| code.eq_ignore_ascii_case(language);

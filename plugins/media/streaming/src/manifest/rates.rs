@@ -1,4 +1,4 @@
-//! Bit rates as they are measured from segments. Never does I/O.
+//! Measured bit rates of segments. Never does I/O.
 
 /// A stretch of media, for measuring bit rates.
 #[derive(Debug, Clone, Copy)]
@@ -13,9 +13,9 @@ pub(crate) fn rate(bytes: u64, micros: u64) -> u64 {
     u64::try_from(bits.div_ceil(u128::from(micros.max(1)))).unwrap_or(u64::MAX)
 }
 
-/// The peak segment bit rate: the largest one of any run of segments that together last
-/// between 0.5 and 1.5 target durations (draft-pantos-hls-rfc8216bis §4.1).
-/// `target` is in seconds. Of media shorter than that it is the average.
+/// The peak segment bit rate: the largest one of any run of segments that together last between 0.5 and 1.5
+/// target durations (draft-pantos-hls-rfc8216bis §4.1). `target` is in seconds. Shorter media have their
+/// average.
 pub(crate) fn peak(pieces: impl Iterator<Item = Piece>, target: u64) -> u64 {
     let (least, most) = (target * 500_000, target * 1_500_000);
     let mut window = std::collections::VecDeque::new();

@@ -1,4 +1,4 @@
-//! What is read along with a content: captions and the names of its chapters.
+//! Text tracks of a content: captions and chapters.
 
 use std::fmt;
 
@@ -8,38 +8,38 @@ pub(crate) const MEDIA_TYPE: &str = "text/vtt; charset=utf-8";
 /// Captions or subtitles: a whole WebVTT file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Text {
-    /// `[a-z0-9-]{1,32}`, and no track's.
+    /// `[a-z0-9-]{1,32}`, different from all tracks.
     pub(crate) name: String,
-    /// From 1 on. Bytes of one version never change.
+    /// From 1 on. The bytes of one version never change.
     pub(crate) version: u32,
     pub(crate) bytes: u32,
     /// BCP 47.
     pub(crate) language: Option<String>,
-    /// What people call it: one line without quotation marks.
+    /// Its name for people: one line without quotation marks.
     pub(crate) label: Option<String>,
     /// Shown unless the viewer chose otherwise.
     pub(crate) default: bool,
-    /// Only what everybody has to read.
+    /// Forced: only what every viewer needs to read.
     pub(crate) forced: bool,
     /// For viewers who do not hear.
     pub(crate) hearing_impaired: bool,
-    /// It goes with a commentary.
+    /// It belongs to a commentary.
     pub(crate) commentary: bool,
-    /// What it was before it was replaced, for players that began with it.
+    /// Earlier versions, for players that began with them.
     pub(crate) earlier: Vec<Earlier>,
 }
 
-/// An earlier version of a text that is still there.
+/// An earlier version of a text that is still available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Earlier {
     pub(crate) version: u32,
     pub(crate) bytes: u32,
-    /// When it goes, Unix milliseconds.
+    /// When it is removed, Unix milliseconds.
     pub(crate) until_ms: i64,
 }
 
 impl Text {
-    /// How many bytes a version has, if it is there.
+    /// The size of a version, if it is available.
     pub(crate) fn bytes_of(&self, version: u32, now_ms: i64) -> Option<u32> {
         if version == self.version {
             return Some(self.bytes);

@@ -1,6 +1,5 @@
-//! What a content consists of at one revision, in the form that playlists and manifests
-//! are written from: which tracks a player is offered, and what was measured of them.
-//! Never does I/O and never looks at a clock.
+//! The playable parts of a content at one revision, in the form that playlists and manifests are written
+//! from: the tracks offered to a player, and their measurements. Never does I/O and never reads a clock.
 
 use std::collections::BTreeMap;
 
@@ -17,21 +16,21 @@ pub(crate) fn micros(ticks: u64, timescale: u32) -> u64 {
     u64::try_from(micros).unwrap_or(u64::MAX)
 }
 
-/// How far a content has come.
+/// The progress of a content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Nothing to play yet; the state's name, for people.
     Waiting(&'static str),
-    /// Playable, and more is to come.
+    /// Playable, and still growing.
     Growing,
-    /// All there will be is there.
+    /// Complete.
     Ended,
 }
 
 /// Why there is nothing to play.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotPlayable {
-    /// The content's state, or what it still lacks.
+    /// The content's state, or what is missing.
     pub(crate) why: &'static str,
 }
 
@@ -47,11 +46,11 @@ pub(crate) struct Timeline {
     pub(crate) has_poster: bool,
     pub(crate) has_thumbnails: bool,
     pub(crate) tracks: Vec<Track>,
-    /// Tracks that others took the place of, for players that began with them.
+    /// Tracks that were replaced, for players that began with them.
     pub(crate) replaced: Vec<Replaced>,
-    /// In the order in which players list them; each name once.
+    /// In the order in which players list them; names are unique.
     pub(crate) texts: Vec<Text>,
-    /// Each starts after the one before.
+    /// Ordered by start.
     pub(crate) chapters: Vec<Chapter>,
 }
 
@@ -59,7 +58,7 @@ pub(crate) struct Timeline {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Replaced {
     pub(crate) track: Track,
-    /// When it goes, Unix milliseconds.
+    /// When it is removed, Unix milliseconds.
     pub(crate) until_ms: i64,
 }
 
@@ -68,7 +67,7 @@ pub(crate) struct Replaced {
 pub(crate) struct Track {
     /// `[a-z0-9-]{1,32}`
     pub(crate) name: String,
-    /// Its folder is another one with each.
+    /// Each has its own folder.
     pub(crate) generation: u32,
     /// RFC 6381.
     pub(crate) codec: String,
@@ -77,21 +76,21 @@ pub(crate) struct Track {
     pub(crate) kind: Kind,
     /// BCP 47.
     pub(crate) language: Option<String>,
-    /// Of sound: renditions with the same number are one sound at several bit rates. The lowest is
-    /// the one that plays unless the viewer chose another.
+    /// Of sound: renditions with the same number are one sound at several bit rates. The lowest number is the
+    /// default.
     pub(crate) number: u32,
-    /// What people call the sound: one line without quotation marks.
+    /// The sound's name for people: one line without quotation marks.
     pub(crate) label: Option<String>,
-    /// The sound is somebody's commentary.
+    /// The sound is a commentary.
     pub(crate) commentary: bool,
-    /// The sound describes the picture to viewers who do not see it.
+    /// The sound describes the video to viewers who do not see it.
     pub(crate) described: bool,
-    /// Bits a second that the encoder aimed at; 0 while unknown.
+    /// The encoder's target, bits a second; 0 while unknown.
     pub(crate) target_bitrate: u32,
     pub(crate) init_bytes: u32,
-    /// No more segments will come.
+    /// No further segments will come.
     pub(crate) complete: bool,
-    /// The segment's number is its place.
+    /// The index is the segment's number.
     pub(crate) segments: Vec<Segment>,
     /// Of all segments, in order.
     pub(crate) sync_points: Vec<SyncPoint>,
@@ -102,7 +101,7 @@ pub(crate) struct Track {
 /// What a track holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Pictures; the rate is frames a second as a fraction.
+    /// Video; the rate is frames a second as a fraction.
     Video { width: u32, height: u32, fps: (u32, u32) },
     /// Sound.
     Audio { channels: u32, sample_rate: u32 },
@@ -134,10 +133,10 @@ pub(crate) struct Offer<'a> {
     pub(crate) audio: Vec<&'a Track>,
 }
 
-/// Behind the furthest track of its kind by no more than this, a growing track is offered.
+/// A growing track is offered if it is behind the furthest of its kind by no more than this.
 const LAG_MICROS: u64 = 4_500_000;
-/// A growing track that is not the furthest is offered only from this length on: before it,
-/// nothing tells one that keeps up from one that falls behind.
+/// A growing track that is not the furthest is offered only from this length on: before that, nothing
+/// distinguishes one that keeps up from one that falls behind.
 const PROVEN_MICROS: u64 = 10_000_000;
 
 impl Segment {
@@ -151,7 +150,7 @@ impl Track {
         matches!(self.kind, Kind::Video { .. })
     }
 
-    /// What a viewer chooses: the picture, or one of the sounds.
+    /// What a viewer chooses: the video, or one of the sounds.
     fn choice(&self) -> Option<u32> {
         (!self.is_video()).then_some(self.number)
     }
@@ -190,8 +189,8 @@ impl Track {
             .map(|s| Piece { micros: micros(s.duration, self.timescale), bytes: u64::from(s.bytes) })
     }
 
-    /// Each key frame with the time until the next one, and the time at which that is over, in
-    /// ticks. The last one lasts until the end of the track.
+    /// Each key frame with the time until the next one, and the time at which that ends, in ticks. The last
+    /// one lasts until the end of the track.
     pub(crate) fn key_frames(&self) -> impl Iterator<Item = (SyncPoint, u64)> + '_ {
         let next = self.sync_points.iter().skip(1).map(|p| p.time).chain([self.end()]);
         self.sync_points.iter().copied().zip(next).filter(|(point, next)| *next > point.time)
@@ -211,19 +210,20 @@ impl Timeline {
         self.tracks.iter().find(|track| track.name == name && track.usable())
     }
 
-    /// The track of a folder, also of one whose place another one took.
+    /// The track of a folder, also of a replaced one.
     pub(crate) fn at(&self, folder: Folder<'_>, now_ms: i64) -> Option<&Track> {
         let replaced = self.replaced.iter().filter(|it| it.until_ms > now_ms).map(|it| &it.track);
         let mut all = self.tracks.iter().chain(replaced).filter(|track| track.usable());
         all.find(|track| track.is_in(folder))
     }
 
-    /// The generation that is played.
+    /// The current generation.
     pub(crate) fn generation(&self) -> u32 {
         self.tracks.iter().map(|track| track.generation).max().unwrap_or(0)
     }
 
-    /// What was played since a generation and is there still, each as if it grew; nothing if that one is gone.
+    /// What was played since a generation and is still available, each as if it grew; empty if that one was
+    /// removed.
     pub(crate) fn played_since(&self, generation: u32, now_ms: i64) -> Vec<Timeline> {
         let mut all: BTreeMap<u32, Vec<Track>> = BTreeMap::new();
         for track in self.replaced_since(generation, now_ms) {
@@ -247,8 +247,8 @@ impl Timeline {
         all.into_values().map(as_it_grew).collect()
     }
 
-    /// The tracks of a name that were played since a generation and are there still; nothing if that one is gone, or
-    /// nothing is played.
+    /// The tracks of a name that were played since a generation and are still available; empty if that one
+    /// was removed, or nothing is played.
     pub(crate) fn tracks_since(&self, name: &str, generation: u32, now_ms: i64) -> Vec<&Track> {
         if matches!(self.phase, Phase::Waiting(_)) {
             return Vec::new();
@@ -265,7 +265,7 @@ impl Timeline {
         there.filter(move |track| track.generation >= generation)
     }
 
-    /// Whether anything took the place of something that may be there still.
+    /// Whether anything was replaced that may still be available.
     pub(crate) fn has_replaced(&self) -> bool {
         !self.replaced.is_empty()
     }
@@ -284,13 +284,13 @@ impl Timeline {
         self.texts.iter().find(|text| text.name == name)
     }
 
-    /// Decides which tracks are offered, given the revision that was served before.
+    /// Decides which tracks are offered, given the previously served revision.
     ///
-    /// A growing content offers what is complete, what is furthest of its choice, and what keeps
-    /// up with the furthest of its kind. A track far behind would stop a player that switches to
-    /// it: its playlist ends before the place where the viewer is. What was offered once stays
-    /// offered. An ended content offers the complete tracks, or if none of a choice is (encoding
-    /// broke off) the longest, unless it ends long before the other sounds.
+    /// A growing content offers what is complete, what is furthest of its choice, and what keeps up with the
+    /// furthest of its kind. A track far behind would stall a player that switches to it: its playlist ends
+    /// before the viewer's position. An offered track stays offered. An ended content offers the complete
+    /// tracks, or if none of a choice is (encoding failed) the longest, unless it ends long before the other
+    /// sounds.
     pub(crate) fn settle(&mut self, before: Option<&Timeline>) {
         let growing = self.growing();
         let furthest = |tracks: &[Track], of: &dyn Fn(&Track) -> bool| {
@@ -320,11 +320,11 @@ impl Timeline {
         }
     }
 
-    /// What a player is offered.
+    /// The tracks offered to a player.
     ///
     /// # Errors
-    /// Nothing can be played yet: also while a growing content has sounds or pictures of which
-    /// the first segment is still to come, because a player reads the list of tracks once.
+    /// Nothing can be played yet: also while the first segment of a sound or of the video of a growing
+    /// content is missing, because a player reads the list of tracks once.
     pub(crate) fn offer(&self) -> Result<Offer<'_>, NotPlayable> {
         if let Phase::Waiting(why) = self.phase {
             return Err(NotPlayable { why });
@@ -333,7 +333,7 @@ impl Timeline {
         if video.is_empty() && self.awaits(true, &video) {
             return Err(NotPlayable { why: "waiting for the first pictures" });
         }
-        // The other sounds come together with the first one. One that does not is not waited for longer.
+        // The other sounds come together with the first one. A late one is not waited for longer.
         let early = audio.iter().all(|track| track.end_micros() < PROVEN_MICROS);
         let without_default = audio.iter().all(|track| Some(track.number) != self.default_sound());
         if (early || without_default) && self.awaits(false, &audio) {
@@ -345,7 +345,7 @@ impl Timeline {
         Ok(Offer { video, audio })
     }
 
-    /// What is offered, which may be nothing.
+    /// The offered tracks, possibly none.
     pub(crate) fn offered(&self) -> Offer<'_> {
         let pick = |video: bool| {
             let mut tracks: Vec<_> =
@@ -356,7 +356,7 @@ impl Timeline {
         Offer { video: pick(true), audio: pick(false) }
     }
 
-    /// Whether pictures, or any of the sounds, are still to come that are not among the offered.
+    /// Whether the video, or any of the sounds, is still to come and not among the offered.
     fn awaits(&self, video: bool, offered: &[&Track]) -> bool {
         self.growing()
             && self.tracks.iter().any(|track| {
@@ -366,7 +366,7 @@ impl Timeline {
             })
     }
 
-    /// The number of the sound that plays unless the viewer chose another.
+    /// The number of the default sound.
     fn default_sound(&self) -> Option<u32> {
         self.tracks.iter().filter_map(Track::choice).min()
     }
@@ -393,7 +393,7 @@ impl Timeline {
         (start, end.max(start))
     }
 
-    /// About how many bytes this takes, its playlists and manifest included.
+    /// Approximate size in bytes, including its playlists and manifest.
     pub(crate) fn weight(&self) -> u64 {
         let tracks = || self.tracks.iter().chain(self.replaced.iter().map(|it| &it.track));
         let segments: usize = tracks().map(|track| track.segments.len()).sum();
@@ -403,8 +403,8 @@ impl Timeline {
         (2048 + 1024 * listed + 64 * segments + 80 * points + titles) as u64
     }
 
-    /// Whether an object that `before` has is another one now: then nothing cached of this
-    /// content may be served any more.
+    /// Whether an object of `before` has changed: then no cached object of this content may be served any
+    /// more.
     pub(crate) fn replaces(&self, before: &Timeline) -> bool {
         before.tracks.iter().any(|old| {
             let folder = Folder { name: &old.name, generation: old.generation };

@@ -10,18 +10,18 @@ use streamgate_plugin_api::cors::Cors;
 use streamgate_plugin_api::range::Part;
 use streamgate_plugin_api::{Body, Problem, problems};
 
-/// Segments never change under their names, and one year is the customary "for ever".
+/// Segments never change under their names; one year is the customary "forever".
 pub(crate) const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
-/// Of pictures that another encoding may replace.
+/// For pictures that another encoding may replace.
 pub(crate) const PICTURE: HeaderValue = HeaderValue::from_static("public, max-age=60");
-/// Of what names its viewer.
+/// For what contains a viewer's token.
 const PERSONAL: HeaderValue = HeaderValue::from_static("private, no-store");
 
 const ANY: HeaderValue = HeaderValue::from_static("*");
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
-/// `*` covers everything but `Authorization` in browsers that know it; the other names are for those
-/// that do not.
+/// `*` covers everything but `Authorization` in browsers that support it; the other names are for those that
+/// do not.
 static CORS: Cors = Cors {
     methods: METHODS,
     fields: HeaderValue::from_static(
@@ -48,11 +48,11 @@ pub(crate) fn etag_of(body: &[u8]) -> HeaderValue {
         .expect("hexadecimal digits are visible ASCII")
 }
 
-/// Something complete in memory, with the header fields that go with it.
+/// A complete object in memory, with its header fields.
 #[derive(Debug, Clone)]
 pub(crate) struct Entity {
     pub(crate) body: Bytes,
-    /// Of a whole answer: all but `Content-Length`.
+    /// Header fields of a whole answer, except `Content-Length`.
     head: HeaderMap,
     etag: HeaderValue,
     modified: Option<SystemTime>,
@@ -75,7 +75,7 @@ impl Entity {
         Self { body, head, etag, modified: None }
     }
 
-    /// With the date that storage gives it.
+    /// With the date from storage.
     pub(crate) fn modified(mut self, date: Option<HeaderValue>) -> Self {
         self.modified = date.as_ref().and_then(conditional::date);
         self.head.extend(date.map(|date| (header::LAST_MODIFIED, date)));
@@ -136,15 +136,15 @@ pub(crate) fn respond(status: StatusCode, head: HeaderMap, body: Body) -> Respon
 
 /// A precondition failed (RFC 9110 §15.5.13).
 pub(crate) fn changed(etag: Option<&HeaderValue>) -> Response<Body> {
-    let now = etag.and_then(|tag| tag.to_str().ok()).map(|tag| format!(" It has the tag {tag} now."));
+    let now = etag.and_then(|tag| tag.to_str().ok()).map(|tag| format!(" Its current tag is {tag}."));
     let detail = format!(
-        "The request's If-Match or If-Unmodified-Since names another state of it.{} Ask again without the condition.",
+        "The request's If-Match or If-Unmodified-Since names another state of the resource.{} Repeat the request without the condition.",
         now.unwrap_or_default()
     );
     problem(Problem::of(problems::PRECONDITION_FAILED).detail(detail))
 }
 
-/// A problem that scripts of any origin can read.
+/// A problem that pages of any origin can read.
 pub(crate) fn problem(problem: Problem) -> Response<Body> {
     let mut response = problem.into_http();
     allow_any_origin(response.headers_mut());
@@ -160,7 +160,7 @@ pub(crate) fn options() -> Response<Body> {
     respond(StatusCode::NO_CONTENT, head, Body::empty())
 }
 
-/// The answer to any method that only a writer would use.
+/// The answer to a writing method.
 pub(crate) fn method_not_allowed(method: &Method) -> Response<Body> {
     problem(
         Problem::of(problems::METHOD_NOT_ALLOWED)
@@ -169,7 +169,7 @@ pub(crate) fn method_not_allowed(method: &Method) -> Response<Body> {
     )
 }
 
-/// The answer with a text that is for one viewer alone: nobody keeps it, and it has no parts and no tag.
+/// The answer with a text for one viewer: never cached, without ranges or a tag.
 pub(crate) fn personal(
     request: &HeaderMap,
     method: &Method,
@@ -190,7 +190,7 @@ pub(crate) fn personal(
     respond(StatusCode::OK, head, body)
 }
 
-/// Fields that storage answers with and that hold for us too.
+/// Header fields of storage that are passed on.
 pub(crate) const PASSED_ON: [HeaderName; 5] = [
     header::CONTENT_LENGTH,
     header::CONTENT_RANGE,

@@ -1,5 +1,5 @@
-//! Segments, init segments and pictures out of storage. Small immutable ones that are in
-//! demand stay in memory; everything else streams through.
+//! Segments, init segments and pictures from storage. Small immutable ones that are in demand stay in memory;
+//! everything else streams through.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use streamgate_plugin_api::Body;
 use crate::object::answer::{self, Entity};
 use crate::object::path::ContentId;
 
-/// What is loaded into memory at the same time, in units of [`PERMIT`].
+/// Maximum concurrent loading into memory, in units of [`PERMIT`].
 const PERMITS: usize = 1024;
 const PERMIT: u64 = 64 << 10;
 
-/// Request fields that storage heeds for what streams through.
+/// Request fields that are passed to storage for streamed objects.
 const FORWARDED: [http::HeaderName; 6] = [
     header::RANGE,
     header::IF_RANGE,
@@ -33,7 +33,7 @@ const FORWARDED: [http::HeaderName; 6] = [
 pub(crate) enum ObjectError {
     #[error("storage has no such object")]
     Missing,
-    #[error("storage did not deliver: {0}")]
+    #[error("storage failed: {0}")]
     Unavailable(Arc<str>),
 }
 
@@ -57,8 +57,8 @@ impl ObjectError {
 pub(crate) struct Wanted<'a> {
     /// `{id}/{rest of the path}`.
     pub(crate) key: &'a str,
-    /// As the catalogue has it; `None` where it does not say, and where the bytes may change
-    /// under the same name.
+    /// As stated by the catalogue; `None` if it does not state it, and if the bytes may change under the same
+    /// name.
     pub(crate) bytes: Option<u32>,
     pub(crate) media_type: &'static str,
 }
@@ -77,7 +77,7 @@ impl Weighter<String, Arc<Entity>> for ByBytes {
 pub(crate) struct Objects {
     storage: Client,
     cache: Cache<String, Arc<Entity>, ByBytes>,
-    /// Larger objects are not kept.
+    /// Larger objects are not cached.
     max_object: u64,
     loads: tokio::sync::Semaphore,
     timeout: Duration,
@@ -101,7 +101,7 @@ impl Objects {
         }
     }
 
-    /// The object, if it is in memory as the catalogue has it.
+    /// The object, if it is in memory as the catalogue describes it.
     pub(crate) fn cached(&self, wanted: Wanted<'_>) -> Option<Arc<Entity>> {
         let bytes = wanted.bytes?;
         self.cache.get(wanted.key).filter(|entity| entity.body.len() as u64 == u64::from(bytes))
@@ -122,7 +122,7 @@ impl Objects {
         }
     }
 
-    /// From memory, else from storage into memory; those who want the same wait for one load.
+    /// From memory, else from storage into memory; concurrent requests for the same object wait for one load.
     async fn loaded(&self, wanted: Wanted<'_>, bytes: u32) -> Result<Arc<Entity>, ObjectError> {
         let entity = self.cache.get_or_insert_async(wanted.key, self.load(wanted)).await?;
         if entity.body.len() as u64 == u64::from(bytes) {
@@ -151,12 +151,12 @@ impl Objects {
             .unwrap_or_else(|_| Err(ObjectError::unavailable(format!("not within {:?}", self.timeout))))
     }
 
-    /// All of a small object that is not kept.
+    /// The whole of a small object that is not cached.
     pub(crate) async fn whole(&self, wanted: Wanted<'_>, limit: usize) -> Result<Bytes, ObjectError> {
         self.storage.get(wanted.key, limit).await?.ok_or(ObjectError::Missing)
     }
 
-    /// Straight from storage, which heeds ranges and preconditions itself.
+    /// Straight from storage, which applies ranges and preconditions itself.
     async fn streamed(
         &self,
         wanted: Wanted<'_>,
@@ -167,7 +167,7 @@ impl Objects {
         for name in FORWARDED {
             let lines = request.get_all(&name).iter().map(HeaderValue::as_bytes);
             let lines = lines.collect::<Vec<_>>().join(&b", "[..]);
-            // Storage takes one range; several are a whole object, as in memory.
+            // Storage takes one range; for several the whole object is sent, as from memory.
             let taken = !lines.is_empty() && (name != header::RANGE || !lines.contains(&b','));
             if let (true, Ok(value)) = (taken, HeaderValue::from_bytes(&lines)) {
                 fields.insert(name, value);
@@ -196,14 +196,14 @@ impl Objects {
         Ok(answer::respond(parts.status, head, body))
     }
 
-    /// Nothing of this content is served from memory any more.
+    /// Drops every cached object of this content.
     pub(crate) fn forget(&self, id: ContentId) {
         let prefix = format!("{id}/");
         self.cache.retain(|key, _| !key.starts_with(&prefix));
     }
 }
 
-/// Ranges need a tag that stands for the very bytes (RFC 9110 §8.8.1).
+/// Ranges need a tag that identifies the exact bytes (RFC 9110 §8.8.1).
 fn is_strong(tag: &HeaderValue) -> bool {
     tag.as_bytes().starts_with(b"\"")
 }

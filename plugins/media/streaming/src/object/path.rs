@@ -1,5 +1,5 @@
-//! What a request path under `/v` names. Strict on purpose: each object has exactly one path,
-//! so a path that parses can be a cache key and part of a storage key as it stands.
+//! What a request path under `/v` names. Strict on purpose: each object has exactly one path, so a path that
+//! parses can be used as a cache key and in a storage key unchanged.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use streamgate_contracts::renditions;
 
 /// The public prefix.
 pub(crate) const PREFIX: &str = "/v/";
-/// What a token stands behind in a URL: `?t=…`.
+/// The query parameter of a token: `?t=…`.
 pub(crate) const QUERY: &str = "?t=";
-/// The parameter that says with which generation a player began.
+/// The query parameter of the generation that a player began with.
 pub(crate) const BEGAN: &str = "g=";
 
-/// A content's id: a UUID, in the one form in which it stands in paths.
+/// A content's id: a UUID, in the one form used in paths.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ContentId(u128);
 
@@ -54,14 +54,14 @@ impl fmt::Debug for ContentId {
     }
 }
 
-/// A generation of a rendition, which has a folder of its own.
+/// A generation of a rendition, which has its own folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Folder<'a> {
     pub(crate) name: &'a str,
     pub(crate) generation: u32,
 }
 
-/// One thing of a content.
+/// One item of a content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Item<'a> {
     /// `master.m3u8`
@@ -89,17 +89,17 @@ pub(crate) enum Item<'a> {
 }
 
 impl Item<'_> {
-    /// Whether somebody may have been told of it before anybody here was: the address of a text that was just added.
+    /// Whether a client may know of it before this plugin does: the address of a text that was just added.
     pub(crate) fn may_be_new(self) -> bool {
         matches!(self, Self::Text(..))
     }
 
-    /// Whether who asks for it plays, and does not only look at what there is.
+    /// Whether a request for it means playback, not only browsing.
     pub(crate) fn is_played(self) -> bool {
         matches!(self, Self::Init(_) | Self::Segment(..))
     }
 
-    /// Whether a page shows it beside a player or instead of one, by its address alone.
+    /// Whether a page shows it beside or instead of a player, by its address alone.
     pub(crate) fn is_beside(self) -> bool {
         matches!(
             self,
@@ -123,8 +123,8 @@ fn number(text: &str) -> Option<u32> {
     }
 }
 
-/// What `path` names, if it is one of ours. `path` is as it came in the request: nothing in it
-/// is decoded, and nothing that would need it is accepted.
+/// The item that `path` names, if it is one of ours. `path` is as received: nothing in it is decoded, and
+/// nothing that would need decoding is accepted.
 pub(crate) fn parse(path: &str) -> Option<(ContentId, Item<'_>)> {
     let (id, rest) = path.strip_prefix(PREFIX)?.split_once('/')?;
     let id = ContentId::parse(id)?;
@@ -142,7 +142,7 @@ pub(crate) fn parse(path: &str) -> Option<(ContentId, Item<'_>)> {
     Some((id, item))
 }
 
-/// What a file is in the folder of a rendition or a text. Playlists and texts are of no generation.
+/// The item of a file in the folder of a rendition or a text. Playlists and texts have no generation.
 fn in_folder<'a>(folder: &'a str, file: &str) -> Option<Item<'a>> {
     let (name, generation) = renditions::read_folder(folder).filter(|(name, _)| is_rendition_name(name))?;
     let folder = Folder { name, generation };

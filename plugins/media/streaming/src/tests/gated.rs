@@ -1,4 +1,4 @@
-//! Contents that are not for everyone, from outside.
+//! Contents that are not public, through HTTP.
 
 #[path = "gated/addresses.rs"]
 mod addresses;
@@ -58,7 +58,7 @@ async fn a_policy_that_is_not_known_is_never_taken_for_open() {
     }
     *house.doorman.openness.lock().unwrap() = Some(Openness::Public);
     assert_eq!(house.get("master.m3u8", &[]).await.status, StatusCode::OK);
-    // What is known goes on for its time, and no longer.
+    // The cached policy is used for its time, and no longer.
     *house.doorman.openness.lock().unwrap() = None;
     house.clock.pass(MINUTE / 2);
     assert_eq!(house.get("master.m3u8", &[]).await.status, StatusCode::OK);
@@ -81,7 +81,7 @@ async fn a_policy_in_use_is_asked_for_anew_before_it_is_too_old() {
 }
 
 #[tokio::test]
-async fn who_is_not_signed_in_is_told_so_whatever_of_a_closed_content_is_asked_for() {
+async fn every_item_of_a_private_content_needs_a_sign_in() {
     let house = House::open();
     for openness in [Openness::Gated, Openness::Private, Openness::Unspecified] {
         *house.doorman.openness.lock().unwrap() = Some(openness);
@@ -120,7 +120,7 @@ async fn credentials_that_are_not_good_are_refused_as_auth_says_and_none_are_bel
 }
 
 #[tokio::test]
-async fn every_address_carries_one_token_and_playing_asks_nobody_any_more() {
+async fn every_address_carries_one_token_and_playback_makes_no_further_call() {
     let house = House::open();
     let token = house.start(ADA).await;
     for path in
@@ -284,7 +284,7 @@ async fn after_a_restart_a_token_of_a_smaller_generation_is_revoked_and_an_old_o
 }
 
 #[tokio::test]
-async fn a_decision_is_renewed_while_it_holds_and_nobody_waits_for_that() {
+async fn a_decision_is_renewed_in_the_background_while_it_is_valid() {
     let house = House::open();
     let token = house.start(ADA).await;
     for round in 2..6 {
@@ -293,7 +293,7 @@ async fn a_decision_is_renewed_while_it_holds_and_nobody_waits_for_that() {
         assert_eq!(house.segment(&token).await.status, StatusCode::OK);
         house.doorman.leave.add_permits(1);
         until(async || house.decisions() == round).await;
-        // The renewal has come once nothing is asked when the old decision has run out.
+        // The renewal has arrived once no call is made after the old decision expired.
         let renewed = || house.gate_is_warm(&token);
         until(async || renewed()).await;
     }
@@ -420,7 +420,7 @@ async fn a_principal_plays_in_so_many_places_and_no_more() {
     for _ in 0..5 {
         tokens.push(house.play(ADA).await);
     }
-    // It is the sixth that plays who is refused, and not who only opens the page.
+    // The sixth player is refused, not the sixth opened page.
     let sixth = house.start(ADA).await;
     let playlist = house.get(&format!("360p/index.m3u8?t={sixth}"), &[]).await;
     assert_eq!(playlist.status, StatusCode::OK);
@@ -439,7 +439,7 @@ async fn a_principal_plays_in_so_many_places_and_no_more() {
 }
 
 #[tokio::test]
-async fn who_was_silent_longest_gives_its_place_to_the_next_that_plays_and_finds_none_while_all_do() {
+async fn the_player_that_was_idle_longest_loses_its_slot_and_gets_none_while_all_play() {
     let house = House::open();
     let mut tokens = Vec::new();
     for _ in 0..5 {
@@ -448,7 +448,7 @@ async fn who_was_silent_longest_gives_its_place_to_the_next_that_plays_and_finds
     }
     let sixth = house.start(ADA).await;
     assert_eq!(house.segment(&sixth).await.status, StatusCode::TOO_MANY_REQUESTS);
-    // The first one pauses; the rest go on.
+    // The first one pauses; the rest continue.
     house.clock.pass(Duration::from_secs(14));
     for token in &tokens[1..] {
         assert_eq!(house.segment(token).await.status, StatusCode::OK);
@@ -464,7 +464,7 @@ async fn who_was_silent_longest_gives_its_place_to_the_next_that_plays_and_finds
 }
 
 #[tokio::test]
-async fn a_page_may_be_opened_any_number_of_times_and_nobody_is_locked_out_or_remembered_for_it() {
+async fn opening_a_page_any_number_of_times_takes_no_slot_and_stores_nothing() {
     let house = House::open();
     let playing = house.play(ADA).await;
     let mut last = String::new();

@@ -81,7 +81,7 @@ fn a_second_sound_that_needs_more_takes_nothing_from_the_default() {
     ]);
     let master = master(&timeline);
     assert_eq!(master.variants[0].audio.as_deref(), Some("audio-128k"));
-    // Whatever of the group is played, it is no more than this.
+    // Whatever of the group is played, its rate is at most this.
     assert_eq!(master.variants[0].bandwidth, 2_384_000);
 }
 
@@ -107,7 +107,7 @@ fn every_variant_has_the_texts_of_which_there_are_some() {
     };
     assert_eq!(texts(&film()), [Some("text".to_owned()), Some("text".to_owned())]);
     assert_eq!(texts(&Timeline { texts: Vec::new(), ..film() }), [None, None]);
-    // Its length is not known before the end.
+    // Its length is unknown before the end.
     let growing = Timeline { phase: crate::manifest::timeline::Phase::Growing, ..film() };
     assert_eq!(texts(&growing), [None, None]);
 }

@@ -1,4 +1,4 @@
-//! Who has a place and who waits, against a model that says it in the plainest way.
+//! Slots and waiting players, against a simple model.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ fn open(
     playbacks.admit(PlaybackSession::new(&claims, standing.clone(), String::new(), now_ms), now_ms)
 }
 
-/// A segment is asked for, as the gate does it.
+/// A segment request, as the gate handles it.
 fn play(playbacks: &PlaybackSessions, playback: &PlaybackSession, now_ms: u64) -> Result<(), Refusal> {
     if playback.play(now_ms) {
         return Ok(());
@@ -56,7 +56,7 @@ enum Step {
     Play(usize),
     /// It asks for a playlist.
     Look(usize),
-    /// Seconds go by.
+    /// Seconds pass.
     Wait(u64),
 }
 
@@ -77,10 +77,10 @@ proptest! {
         let (playbacks, mut now_ms) = (playbacks(), START_MS);
         let standings = [standing("ada"), standing("bob")];
         let mut players: Vec<(usize, Arc<PlaybackSession>)> = Vec::new();
-        // Of each player with a place, by its number: when it last asked for a segment.
+        // For each player with a slot, by its number: the time of its last segment request.
         let mut places: BTreeMap<usize, u64> = BTreeMap::new();
         for step in steps {
-            // The gate knows nothing any more of one that was left alone for too long.
+            // The gate has forgotten a session that was idle for too long.
             let alive = |which: &usize| players[*which].1.alive(now_ms, &playbacks.lifetimes);
             let newest = |back: usize| players.len().checked_sub(back + 1).filter(alive);
             match step {
@@ -95,7 +95,7 @@ proptest! {
                 },
                 Step::Play(back) => if let Some(which) = newest(back) {
                     let (whose, playback) = &players[which];
-                    // The gate plays with no playback session that has died, and such a playback session holds no place.
+                    // The gate plays with no expired playback session, and an expired session holds no slot.
                     let alive = |which: usize| players[which].1.alive(now_ms, &playbacks.lifetimes);
                     if !alive(which) {
                         continue;
@@ -114,7 +114,7 @@ proptest! {
                             continue;
                         }
                         Some((last, _)) => {
-                            // Of those that were silent equally long it may be any.
+                            // Of those that were idle equally long it may be any.
                             let left = others.iter().filter(|(at, _)| *at == last).map(|(_, other)| *other);
                             let left: Vec<_> =
                                 left.filter(|other| players[*other].1.slot_ms.load(Relaxed) == 0).collect();
@@ -204,13 +204,14 @@ fn a_viewer_who_goes_from_network_to_network_plays_on_and_an_address_that_is_pas
     let (playbacks, ada) = (playbacks(), standing("ada"));
     let playback = open(&playbacks, &ada, 0, START_MS);
     let address = |number: u32| IpAddr::from(std::net::Ipv4Addr::from_bits(number));
-    // Wifi, the phone's network, a tunnel, and again from the start, with silence between: any number of them.
+    // Wifi, the phone's network, a tunnel, and again from the start, with idle time between: any number of
+    // them.
     let mut now_ms = START_MS;
     for number in 0..20 {
         playback.played_from(address(number), now_ms, MOST).unwrap();
         now_ms += SILENT_MS / 2;
     }
-    // Whoever plays keeps the place, and of all others as many play as may.
+    // An active player keeps its slot, and of all others as many play as allowed.
     let mut now_ms = now_ms + SILENT_MS;
     playback.played_from(address(7), now_ms, MOST).unwrap();
     let others = (100..400).filter(|number| playback.played_from(address(*number), now_ms, MOST).is_ok());
@@ -220,7 +221,7 @@ fn a_viewer_who_goes_from_network_to_network_plays_on_and_an_address_that_is_pas
         now_ms += SILENT_MS - 1;
         playback.played_from(address(7), now_ms, MOST).unwrap();
     }
-    // Those that fell silent make room.
+    // Those that became idle make room.
     playback.played_from(address(500), now_ms, MOST).unwrap();
     playback.played_from(address(7), now_ms, MOST).unwrap();
 }

@@ -1,4 +1,4 @@
-//! Behaviour from outside: requests against a catalogue and a storage in this process.
+//! Behaviour through HTTP: requests against a catalogue and a storage in this process.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -131,7 +131,7 @@ struct Stage {
     site: Site,
 }
 
-/// What came back, its body read.
+/// The response with its body read.
 struct Got {
     status: StatusCode,
     headers: HeaderMap,
@@ -152,7 +152,7 @@ impl Stage {
     fn new(max_age: Duration) -> Self {
         let (shelf, drawer) = (Shelf::default(), Drawer::default());
         let catalogue = tonic::service::Routes::new(CatalogueServer::new(shelf.clone())).into_axum_router();
-        // 8 KiB at most are kept of one object: the segments of the sample are 1,000 and 500 bytes.
+        // Objects up to 8 KiB are cached: the segments of the sample are 1,000 and 500 bytes.
         let objects = Arc::new(Objects::new(
             Client::from_service(drawer.clone()),
             1 << 16,
@@ -182,7 +182,7 @@ impl Stage {
         stage
     }
 
-    /// Makes this the content, with all objects that it speaks of.
+    /// Sets this as the content, with all objects that it refers to.
     fn put(&self, response: TimelineResponse) {
         let mut objects = self.drawer.objects.lock().unwrap();
         for rendition in &response.renditions {
@@ -211,8 +211,8 @@ impl Stage {
         self.request(Method::GET, &format!("/v/{ID}/{rest}"), &[]).await
     }
 
-    /// Tells of a revision, and waits until the catalogue may be asked for it: a slow one is not asked
-    /// again at once.
+    /// Reports a revision, and waits until the catalogue may be called for it: a slow one is not called again
+    /// at once.
     async fn announce(&self, revision: u64) {
         self.contents.changed(self.id(), revision);
         let waiting = async {
@@ -220,7 +220,7 @@ impl Stage {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("it may be asked");
+        tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("it is called");
     }
 
     fn questions(&self) -> u32 {
@@ -353,7 +353,7 @@ async fn a_content_is_waited_for_until_it_is_playable() {
 }
 
 #[tokio::test]
-async fn an_event_brings_the_next_segment_and_without_one_nothing_is_asked_again() {
+async fn an_event_brings_the_next_segment_and_without_one_the_catalogue_is_not_called() {
     let stage = Stage::with(ContentState::Playable, 2);
     assert_eq!(stage.get("360p/index.m3u8").await.text().matches("#EXTINF").count(), 2);
     let mut more = samples::response(ContentState::Playable, 3);
@@ -368,14 +368,14 @@ async fn an_event_brings_the_next_segment_and_without_one_nothing_is_asked_again
 }
 
 #[tokio::test]
-async fn without_any_event_what_is_old_is_asked_again() {
+async fn without_any_event_an_old_content_is_requested_again() {
     let stage = Stage::new(Duration::ZERO);
     stage.put(samples::response(ContentState::Playable, 2));
     assert_eq!(stage.get("360p/index.m3u8").await.status, StatusCode::OK);
     let mut more = samples::response(ContentState::Ready, 4);
     more.content.as_mut().unwrap().revision = 6;
     stage.put(more);
-    // What was asked in this very millisecond is not old yet.
+    // What was requested in this very millisecond is not old yet.
     let ended = async {
         loop {
             let got = stage.get("360p/index.m3u8").await;
@@ -425,7 +425,7 @@ async fn what_another_generation_took_the_place_of_is_served_at_its_own_addresse
     stage.put(turned(i64::MAX));
     stage.announce(samples::response(ContentState::Playable, 2).content.unwrap().revision + 1).await;
     assert!(stage.get("360p/index.m3u8?g=1").await.text().contains("../360p.1/0.m4s"));
-    // Who began before has the addresses that were told then, in two periods with DASH.
+    // A player that began before has the earlier addresses, in two periods with DASH.
     assert!(stage.get("360p/index.m3u8").await.text().contains("\n0.m4s\n"));
     assert!(stage.get("360p/iframes.m3u8").await.text().contains("\n0.m4s\n"));
     assert_eq!(stage.get("manifest.mpd?g=0").await.text().matches("<Period ").count(), 1);

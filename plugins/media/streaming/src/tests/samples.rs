@@ -136,7 +136,7 @@ pub(crate) fn ntsc() -> Vec<Track> {
         let mut track = audio(name, rate);
         let mut end = 0_u64;
         for n in 1..=10_u64 {
-            // Whole AAC frames, as near to the picture's cuts as they come.
+            // Whole AAC frames, as near to the video's cuts as possible.
             let cut = (n * 60_060 * 48_000 / 30_000 + 512) / 1024 * 1024;
             push(&mut track, cut - end, rate / 4);
             end = cut;

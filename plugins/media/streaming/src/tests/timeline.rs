@@ -1,4 +1,4 @@
-//! What is offered while a content grows, when it is whole, and when encoding broke off.
+//! What is offered while a content grows, when it is complete, and after encoding failed.
 
 use super::*;
 use crate::samples::{audio, growing, text, video, with_segments};
@@ -94,7 +94,7 @@ fn every_sound_is_waited_for_a_while_and_the_default_one_until_it_comes() {
     assert_eq!(of(1, 0).unwrap_err().why, "waiting for the first sound");
     assert_eq!(of(9, 0).unwrap(), ["a"]);
     assert_eq!(of(0, 9).unwrap_err().why, "waiting for the first sound");
-    // Behind the other one, but all there is of it.
+    // Behind the other one, but complete.
     assert_eq!(of(9, 1).unwrap(), ["a", "b"]);
 }
 

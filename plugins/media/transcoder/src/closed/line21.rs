@@ -1,5 +1,5 @@
-//! Line 21 (CTA-608): pop-on, roll-up and paint-on captions of CC1 to CC4. Text mode (T1 to
-//! T4) and XDS are passed over; colours and underlines are not kept.
+//! Line 21 (CTA-608): pop-on, roll-up and paint-on captions of CC1 to CC4. Text mode (T1 to T4) and XDS are
+//! skipped; colours and underlines are not kept.
 
 use cea608_types::tables::PreambleAddressCode;
 use cea608_types::{Cea608, Cea608State, Mode, Text};
@@ -10,14 +10,13 @@ use super::track::{Patience, Shown, Track};
 
 const COLUMNS: usize = 32;
 const PADDING: [u8; 2] = [0x80, 0x80];
-/// So much padding comes between a code and its repetition when the rate of pictures was
-/// converted.
+/// Maximum padding between a code and its repetition when the frame rate was converted.
 const GAP: u8 = 2;
-/// Painted text is seen as it comes.
+/// Painted text appears as it arrives.
 const PAINTED: Patience = Patience { whole_ms: 1_000, pause_ms: 1_000 };
-/// A rolled row is read when it is complete, unless who speaks pauses.
+/// A rolled row is complete before it is read, unless the speaker pauses.
 const ROLLED: Patience = Patience { whole_ms: 4_000, pause_ms: 1_000 };
-/// Every screen is kept that lasted at all.
+/// Every screen is kept, however short.
 const BRIEF_MS: u64 = 1;
 
 type Screen = [[Cell; COLUMNS]; ROWS];
@@ -26,7 +25,7 @@ const BLANK: Screen = [[Cell::CLEAR; COLUMNS]; ROWS];
 /// One field of line 21, which carries two channels in turn.
 pub(super) struct Field {
     state: Cea608State,
-    /// The pair before, unless it was taken as a repetition.
+    /// The previous pair, unless it was taken as a repetition.
     last: Option<[u8; 2]>,
     /// Pairs of padding in a row.
     padding: u8,
@@ -104,11 +103,11 @@ impl Field {
 enum Style {
     PopOn,
     PaintOn,
-    /// With this many rows, of which the lowest is the one that is written.
+    /// With this many rows; the lowest is being written.
     RollUp(usize),
 }
 
-/// One channel: what is shown, and the hidden screen that pop-on captions are written on.
+/// One channel: the visible screen, and the hidden one that pop-on captions are written on.
 pub(super) struct Caption {
     style: Style,
     shown: Box<Screen>,
@@ -124,7 +123,7 @@ impl Caption {
     fn new() -> Self {
         let (shown, hidden) = (Box::new(BLANK), Box::new(BLANK));
         Self {
-            // Of a caption that began before the file did, what is left is shown at its EOC.
+            // Of a caption that began before the file, the rest is shown at its EOC.
             style: Style::PopOn,
             shown,
             hidden,
@@ -195,7 +194,7 @@ impl Caption {
         self.style = Style::RollUp(rows);
     }
 
-    /// Leaves what is shown, which is complete.
+    /// Returns the visible screen, which is complete.
     fn resume(&mut self, now_ms: u64, style: Style) {
         if style != self.style {
             self.rest(now_ms);
@@ -262,7 +261,7 @@ impl Caption {
         self.column = column;
     }
 
-    /// Changes the row that is written, on the screen that is written.
+    /// Changes the row being written, on the screen being written.
     fn edit(&mut self, now_ms: u64, change: impl FnOnce(&mut [Cell; COLUMNS])) {
         let patience = match self.style {
             Style::PopOn => return change(&mut self.hidden[self.row]),
@@ -283,8 +282,8 @@ impl Caption {
     }
 }
 
-/// Only text that comes as a whole has a side to stay on: rows that roll begin at the left
-/// whoever speaks, and painted ones grow.
+/// Only complete text keeps its side: rolling rows begin at the left for every speaker, and painted ones
+/// grow.
 fn seen(screen: &Screen, style: Style) -> Shown {
     show(screen, style == Style::PopOn)
 }

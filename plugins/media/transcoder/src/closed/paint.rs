@@ -1,5 +1,5 @@
-//! Rows of characters, and the WebVTT cue text and settings (WebVTT §3.2, §3.5) that show
-//! them. Colours, underlines and the exact place of a row are not kept.
+//! Rows of characters, and the WebVTT cue text and settings (WebVTT §3.2, §3.5) that show them. Colours,
+//! underlines and the exact position of a row are not kept.
 
 use streamgate_captions::{Markup, Style};
 
@@ -7,10 +7,10 @@ use super::track::Shown;
 
 /// Rows of the screen of both standards.
 pub(super) const ROWS: usize = 15;
-/// Bytes of a cue's text; rows beyond are left out.
+/// Maximum bytes of a cue's text; further rows are left out.
 const MAX_TEXT: usize = 4 << 10;
 
-/// One place on the screen.
+/// One cell of the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cell {
     pub(super) letter: char,
@@ -18,7 +18,7 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    /// Nothing: what is behind it is seen.
+    /// Transparent: the picture behind it is visible.
     pub(super) const CLEAR: Self = Self { letter: ' ', italic: false };
 
     fn is_blank(self) -> bool {
@@ -26,7 +26,7 @@ impl Cell {
     }
 }
 
-/// The columns from the first letter of a row up to past the last; none in a blank row.
+/// The columns from the first letter of a row to past the last; `None` for a blank row.
 pub(super) fn span(row: &[Cell]) -> Option<(usize, usize)> {
     let first = row.iter().position(|cell| !cell.is_blank())?;
     let last = row.iter().rposition(|cell| !cell.is_blank())?;
@@ -67,8 +67,7 @@ fn line(cells: &[Cell]) -> String {
     markup.finish().unwrap_or_default()
 }
 
-/// What a screen of `COLUMNS` columns shows; `aside` tells whether text on one side of it
-/// stays there.
+/// The content of a screen of `COLUMNS` columns; `aside` tells whether text on one side of it stays there.
 pub(super) fn show<const COLUMNS: usize>(screen: &[[Cell; COLUMNS]; ROWS], aside: bool) -> Shown {
     let spans = || screen.iter().enumerate().filter_map(|(at, row)| Some((at, span(row)?)));
     let (Some((top, _)), Some((bottom, _))) = (spans().next(), spans().next_back()) else {
@@ -83,7 +82,7 @@ pub(super) fn show<const COLUMNS: usize>(screen: &[[Cell; COLUMNS]; ROWS], aside
         let right = spans().map(|(_, (_, right))| right).max().unwrap_or(COLUMNS);
         // The screen is the middle 80 percent of the picture.
         let percent = |column: usize| 10 + column * 80 / COLUMNS;
-        // Further from the middle than the rounding of indents makes it.
+        // Further from the middle than the rounding of indents.
         let (middle, far) = (COLUMNS, COLUMNS / 3);
         if left + right + far <= middle {
             settings.push(format!("position:{}% align:left", percent(left)));

@@ -1,5 +1,5 @@
-//! DTVCC (CTA-708): the caption services 1 to 6 with their windows. Delays, colours, effects
-//! and the directions of other scripts are not kept: text is read by rows, from the left.
+//! DTVCC (CTA-708): the caption services 1 to 6 with their windows. Delays, colours, effects and other
+//! writing directions are not kept: text is read by rows, from the left.
 
 mod window;
 
@@ -15,9 +15,9 @@ const SERVICES: usize = 6;
 const WINDOWS: usize = 8;
 /// Triplets that one `cc_data` can count (CTA-708 §4.4.1).
 const MAX_TRIPLETS: usize = 31;
-/// A row is read when it is complete, unless who speaks pauses.
+/// A row is complete before it is read, unless the speaker pauses.
 const WRITTEN: Patience = Patience { whole_ms: 4_000, pause_ms: 1_000 };
-/// Commands of one change come in several packets, over a few pictures.
+/// Commands of one change come in several packets, over a few frames.
 const BRIEF_MS: u64 = 150;
 
 /// All services of a stream.
@@ -31,11 +31,11 @@ impl Services {
         Self { parser: CCDataParser::new(), services: std::array::from_fn(|_| Service::default()) }
     }
 
-    /// The triplets of a picture; those of line 21 are passed over.
+    /// The triplets of a frame; those of line 21 are skipped.
     pub(super) fn take(&mut self, now_ms: u64, triplets: &[[u8; 3]]) {
         let mut ours = triplets.iter().filter(|[marker, ..]| marker & 0b110 == 0b110).peekable();
         while ours.peek().is_some() {
-            // What the parser takes begins with process_cc_data_flag and cc_count.
+            // The parser's input begins with process_cc_data_flag and cc_count.
             let mut data = [0; 2 + MAX_TRIPLETS * 3];
             let mut count = 0;
             for (place, triplet) in data[2..].chunks_exact_mut(3).zip(&mut ours) {
@@ -226,7 +226,7 @@ impl Service {
     }
 }
 
-/// The windows that are shown, from the top.
+/// The visible windows, from the top.
 fn seen(windows: &[Option<Box<Window>>; WINDOWS]) -> Shown {
     let mut shown: Vec<&Window> =
         windows.iter().flatten().map(Box::as_ref).filter(|window| window.visible).collect();

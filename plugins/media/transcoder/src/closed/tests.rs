@@ -1,4 +1,4 @@
-//! Streams written by hand and with the writers of the crates that know the tables.
+//! Streams written by hand and with the writers of the crates that have the tables.
 
 mod hostile;
 
@@ -13,7 +13,7 @@ use streamgate_captions::Cue;
 
 use super::{Channel, Closed};
 
-/// A picture every 40 ms with one pair, as most senders do it.
+/// A frame every 40 ms with one pair, as most senders do.
 struct Sender {
     closed: Closed,
     now_ms: u64,
@@ -46,7 +46,7 @@ impl Sender {
         self.pair(pair)
     }
 
-    /// Twice in a row, as the standard asks.
+    /// Twice in a row, as the standard requires.
     fn twice(&mut self, control: Control) -> &mut Self {
         self.code(control).code(control)
     }
@@ -110,7 +110,7 @@ fn a_caption_replaces_the_one_before_and_ends_with_the_file() {
 }
 
 #[test]
-fn text_on_one_side_stays_there_and_text_that_nobody_erases_ends() {
+fn text_on_one_side_stays_there_and_text_that_is_never_erased_ends() {
     let mut sender = first_line();
     sender.twice(Control::ResumeCaptionLoading).row(14, PreambleType::Indent0).text("- Left.");
     sender.at(1_000).twice(Control::EndOfCaption).twice(Control::EraseNonDisplayedMemory);
@@ -231,7 +231,7 @@ fn pairs_with_wrong_parity_and_pairs_marked_invalid_are_dropped() {
     assert_eq!(sender.finish(2_000), only("CC1", vec![cue(1_000, 2_000, "", "ok")]));
 }
 
-/// `cc_data` of a packet that carries these codes to a service, without its head.
+/// `cc_data` of a packet with these codes for a service, without its head.
 fn packet(service: u8, codes: &[Dtv]) -> Vec<u8> {
     let mut packet = DTVCCPacket::new(0);
     for code in codes {

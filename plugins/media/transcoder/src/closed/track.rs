@@ -1,13 +1,13 @@
-//! The cues of one channel: what its screen showed, from when to when. Changes that follow
-//! each other closely become one cue, which begins with the first of them.
+//! The cues of one channel: what its screen showed, from when to when. Changes in quick succession become one
+//! cue, which begins with the first of them.
 
 use streamgate_captions::Cue;
 
-/// A text that nothing replaces is taken away after this long: senders forget to erase, and
-/// recordings have holes.
+/// A text that is not replaced is removed after this long: senders forget to erase, and recordings have
+/// holes.
 const LONGEST_MS: u64 = 30_000;
 
-/// What a screen shows.
+/// The content of a screen.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Shown {
     /// WebVTT cue settings.
@@ -16,7 +16,7 @@ pub(super) struct Shown {
     pub(super) text: String,
 }
 
-/// How long a text that grows is waited for.
+/// How long to wait for a growing text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
     /// From its first change.
@@ -25,8 +25,7 @@ pub(super) struct Patience {
     pub(super) pause_ms: u64,
 }
 
-/// One channel. Its screen tells of a change before it makes it, and hands itself over as it
-/// was until then.
+/// One channel. Its screen reports a change before making it, and passes its content until then.
 #[derive(Default)]
 pub(super) struct Track {
     cues: Vec<Cue>,
@@ -35,7 +34,7 @@ pub(super) struct Track {
     changed: Option<Changed>,
 }
 
-/// Changes of the screen that no cue has yet.
+/// Changes of the screen that are in no cue yet.
 #[derive(Clone, Copy)]
 struct Changed {
     since_ms: u64,
@@ -55,13 +54,13 @@ impl Track {
         self.bytes
     }
 
-    /// Letters are about to come or go one by one.
+    /// Letters are about to be added or removed one by one.
     pub(super) fn grows(&mut self, now_ms: u64, patience: Patience, screen: impl FnOnce() -> Shown) {
         if let Some(Changed { since_ms, last_ms, turned }) = self.changed {
             if now_ms - since_ms > patience.whole_ms || now_ms - last_ms > patience.pause_ms {
                 self.settle(screen);
             } else if turned {
-                // On a screen that was erased, text begins with its first letter.
+                // On an erased screen, text begins with its first letter.
                 let shown = screen();
                 if shown.text.is_empty() {
                     self.settle(|| shown);
@@ -71,7 +70,7 @@ impl Track {
         self.mark(now_ms, false);
     }
 
-    /// All is about to become another. A screen that lasted less than `brief_ms` is not kept.
+    /// The whole screen is about to change. A screen that lasted less than `brief_ms` is not kept.
     pub(super) fn turns(&mut self, now_ms: u64, brief_ms: u64, screen: impl FnOnce() -> Shown) {
         self.rests(now_ms, brief_ms, screen);
         self.mark(now_ms, true);

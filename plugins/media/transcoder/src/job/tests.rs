@@ -25,14 +25,14 @@ struct Inner {
     objects: BTreeMap<String, Bytes>,
     puts: HashMap<String, usize>,
     full: bool,
-    /// The database has no room.
+    /// The database is full.
     no_room_for_rows: bool,
     content: catalogue::Content,
     renditions: BTreeMap<String, catalogue::Rendition>,
     segments: BTreeMap<String, Vec<catalogue::Segment>>,
     playable_with: Vec<String>,
     gone: bool,
-    /// With that, that it was deleted is not known.
+    /// With that, deletions are not reported.
     forgotten: bool,
     cancel: bool,
     /// The largest fence so far.
@@ -44,7 +44,7 @@ struct Inner {
     /// Objects that were written again although a row names them.
     rewritten: Vec<String>,
     ends: Vec<String>,
-    /// What the last job that was completed had worked on.
+    /// The work time of the last completed job.
     worked_ms: u64,
 }
 
@@ -405,7 +405,7 @@ fn job() -> jobs::Job {
     }
 }
 
-/// Five seconds of moving picture.
+/// Five seconds of moving video.
 fn clip() -> Vec<u8> {
     crate::media::start().unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -492,7 +492,7 @@ async fn every_write_has_the_fence_and_a_run_that_was_overtaken_stops_records_no
         assert_eq!((inner.fence, inner.content.state()), (8, ContentState::Transcoding));
         inner.objects.len()
     };
-    // The same run, had it been asleep all the time.
+    // The same run, suspended all the time.
     world.run_job(jobs::Job { fence: 7, attempt: 5, ..job() }).await;
     assert!(world.ends().is_empty(), "{:?}", world.ends());
     assert_eq!(world.0.lock().unwrap().objects.len(), left);
@@ -564,7 +564,8 @@ async fn a_cancelled_job_stops_and_says_so() {
     assert_eq!(inner.content.reason, "Encoding was cancelled.");
 }
 
-/// Attempts with these presets, all but the last stopped with the first segments of a generation: each its own.
+/// Attempts with these presets, all but the last stopped with the first segments of a generation: each makes
+/// its own.
 async fn attempts(world: &World, presets: &[&str]) {
     for (at, preset) in presets.iter().enumerate() {
         let shutdown = CancellationToken::new();

@@ -1,4 +1,4 @@
-//! Frame rates, sizes, shapes of pixels, and pictures that are turned.
+//! Frame rates, sizes, pixel aspect ratios, and rotated videos.
 
 use super::{Kind, kind, patches};
 

@@ -1,4 +1,4 @@
-//! Encodes an input and says in words where the outcome is not what is right for it.
+//! Encodes an input and describes where the result is wrong.
 
 use std::path::Path;
 
@@ -8,11 +8,11 @@ use super::Kind;
 use super::measure::{Pictures, Sound, measure};
 use crate::support::{Encoded, check_rules, encode_file, joined, quick};
 
-/// Picture and sound may be so far from each other, seconds: a frame, and what sampling adds.
+/// Maximum distance of video and audio, seconds: a frame, and sampling error.
 const IN_STEP: f64 = 0.045;
-/// The rendition of the sound that is looked at.
+/// The audio rendition that is checked.
 const SOUND: &str = "audio-128k";
-/// A mark is looked for this far around its time, seconds.
+/// A mark is searched this far around its time, seconds.
 const AROUND: f64 = 0.3;
 /// No frame counts for longer than this, seconds.
 const FRAME: f64 = 0.04;
@@ -76,7 +76,7 @@ fn compare(kind: &Kind, path: &Path, encoded: &Encoded, wrong: &mut Vec<String>)
     Ok(())
 }
 
-/// The largest rendition of the picture.
+/// The largest video rendition.
 fn top(encoded: &Encoded) -> Option<(&str, (u32, u32))> {
     let sizes = encoded.taken.renditions.iter().filter_map(|(name, written)| match written.rendition.kind {
         Rendition::Video { width, height, .. } => Some((name.as_str(), (width, height))),
@@ -108,7 +108,7 @@ fn judge_pictures(kind: &Kind, pictures: &Pictures, reference: Option<&Pictures>
     }
 }
 
-/// Flashes and beeps are where they should be, and together.
+/// Checks that flashes and beeps are where they should be, and together.
 fn marks(kind: &Kind, flashes: Option<&[f64]>, beeps: Option<&[f64]>, wrong: &mut Vec<String>) {
     for mark in kind.right.marks {
         let near = |times: &[f64]| times.iter().copied().find(|time| (time - mark).abs() < AROUND);

@@ -1,5 +1,6 @@
-//! Makes inputs with the system's ffmpeg from a source that ffmpeg itself draws: colour bars over which a box moves. It
-//! flashes white at each whole second but the first, for one frame of 25 in a second, and beeps at the same moment.
+//! Makes inputs with the system's ffmpeg from a source that ffmpeg itself draws: colour bars over which a box
+//! moves. It flashes white at each whole second but the first, for one frame of 25 in a second, and beeps at
+//! the same time.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -32,7 +33,7 @@ impl Encoders {
     }
 }
 
-/// The picture of an input's source, in the words of ffmpeg's filters.
+/// The video of an input's source, as ffmpeg filters.
 fn picture(kind: &Kind) -> String {
     let source = kind.source;
     let rate = format!("{}/{}", source.rate.0, source.rate.1);
@@ -100,7 +101,7 @@ pub(crate) fn file(kind: &Kind, folder: &Path) -> Result<PathBuf, String> {
     Ok(folder.join(kind.name))
 }
 
-/// Runs ffmpeg in a folder. `Err` says what it complained of.
+/// Runs ffmpeg in a folder. `Err` contains its messages.
 pub(crate) fn ffmpeg(folder: &Path, arguments: &[String]) -> Result<Output, String> {
     let mut child = Command::new("ffmpeg")
         .args(["-hide_banner", "-nostdin", "-nostats", "-y"])
@@ -137,7 +138,7 @@ fn read(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<Vec
     std::thread::spawn(move || {
         let mut data = Vec::new();
         if let Some(mut pipe) = pipe {
-            // What could not be read shows in what is missing.
+            // Unreadable output shows as missing.
             let _ = pipe.read_to_end(&mut data);
         }
         data

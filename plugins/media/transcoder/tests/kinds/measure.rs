@@ -1,5 +1,5 @@
-//! Looks at what came out with ffmpeg's decoders: when it flashes and beeps, how long it is, and how near its colours
-//! are to ffmpeg's own conversion.
+//! Analyses the result with ffmpeg's decoders: the times of flashes and beeps, the length, and how near its
+//! colours are to ffmpeg's own conversion.
 
 use std::path::{Path, PathBuf};
 
@@ -15,18 +15,18 @@ const LOUD: f32 = 0.05;
 /// Samples of quiet between two beeps, at least.
 const QUIET: usize = 9_600;
 const SAMPLE_RATE: f64 = 48_000.0;
-/// So many samples tell how near two frames are.
+/// Samples that are enough to compare two frames.
 const ENOUGH: usize = 20_000;
 const PICTURES: &str = "pictures.raw";
 const REFERENCE: &str = "reference.raw";
 const SOUND: &str = "sound.raw";
-/// Frames that are equal count as this near, decibels.
+/// Identical frames count as this near, decibels.
 const EQUAL: f64 = 60.0;
 
 /// What is measured of an encode.
 pub(crate) struct Measured {
     pub(crate) pictures: Option<Pictures>,
-    /// The input's pictures as they should come out, made by ffmpeg alone.
+    /// The input's frames as they should come out, made by ffmpeg alone.
     pub(crate) reference: Option<Pictures>,
     pub(crate) sound: Option<Sound>,
 }
@@ -104,7 +104,7 @@ impl Pictures {
         self.frames().len() as u64
     }
 
-    /// When each white frame is shown, seconds.
+    /// The time of each white frame, seconds.
     pub(crate) fn flashes(&self) -> Vec<f64> {
         let luma = self.luma();
         let is_white = |frame: &[u8]| {
@@ -124,7 +124,7 @@ impl Pictures {
     }
 }
 
-/// PSNR of a frame; of a large one some samples stand for all.
+/// PSNR of a frame; of a large one some samples are compared.
 fn near(one: &[u8], other: &[u8]) -> f64 {
     let every = (one.len() / ENOUGH).max(1) | 1;
     let pairs = one.iter().step_by(every).zip(other.iter().step_by(every));
@@ -138,7 +138,7 @@ impl Sound {
         (self.0.len() / 4) as f64 / SAMPLE_RATE
     }
 
-    /// When each beep begins, seconds.
+    /// The start of each beep, seconds.
     pub(crate) fn beeps(&self) -> Vec<f64> {
         let (mut found, mut last) = (Vec::new(), None);
         for (at, bytes) in self.0.chunks_exact(4).enumerate() {

@@ -1,4 +1,4 @@
-//! What an input is, how it is made and what has to come out of it. The tables beside this file say it for each.
+//! An input, how it is made and its expected result. The tables beside this file list them.
 
 pub(crate) mod judge;
 pub(crate) mod make;
@@ -15,11 +15,11 @@ mod times;
 
 use std::path::Path;
 
-/// Inputs on which the product is wrong, and how. They are made and judged as the others are, and what was repaired has
-/// to leave this list.
+/// Inputs with a known wrong result, and what is wrong. They are made and judged as the others are, and a
+/// repaired one must be removed from this list.
 pub(crate) const PENDING: &[(&str, &str)] = &[];
 
-/// What the source of an input looks and sounds like before it is encoded.
+/// The source of an input before it is encoded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Source {
     pub(crate) width: u32,
@@ -28,11 +28,11 @@ pub(crate) struct Source {
     pub(crate) rate: (u32, u32),
     pub(crate) seconds: f64,
     pub(crate) sample_rate: u32,
-    /// As ffmpeg names it, and how many channels that is.
+    /// ffmpeg's name of it, and the number of channels.
     pub(crate) layout: (&'static str, usize),
 }
 
-/// What is right for an input.
+/// The expected result of an input.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Right {
     /// Of the top rung.
@@ -43,9 +43,9 @@ pub(crate) struct Right {
     pub(crate) seconds: f64,
     /// That can be chosen.
     pub(crate) sounds: usize,
-    /// Seconds at which the picture flashes and the sound beeps, as far as there are both.
+    /// Seconds at which the video flashes and the audio beeps, where there are both.
     pub(crate) marks: &'static [f64],
-    /// Mean PSNR against ffmpeg's own conversion; zero where there is nothing to compare frame by frame.
+    /// Mean PSNR against ffmpeg's own conversion; zero without a frame-by-frame comparison.
     pub(crate) decibels: f64,
     /// Filters in front of that conversion.
     pub(crate) reference: &'static str,
@@ -61,19 +61,19 @@ impl Right {
 /// One input.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kind {
-    /// Of the file, with the ending that it has in the wild.
+    /// Of the file, with its usual extension.
     pub(crate) name: &'static str,
     pub(crate) container: &'static str,
-    /// Codec; empty without a picture.
+    /// Codec; empty without video.
     pub(crate) picture: &'static str,
-    /// Codec; empty without sound.
+    /// Codec; empty without audio.
     pub(crate) sound: &'static str,
     pub(crate) special: &'static str,
     pub(crate) source: Source,
     /// ffmpeg's arguments, one call after the other; the last one makes the file. `PICTURE` and `SOUND` stand for the
     /// source; a call without `-i` reads both.
     pub(crate) make: &'static [&'static str],
-    /// What no program makes.
+    /// What no program writes.
     pub(crate) patch: Option<fn(&Path)>,
     pub(crate) right: Right,
 }

@@ -2,11 +2,11 @@
 
 use super::{Kind, PENDING};
 
-/// The table stands between these two lines.
+/// The table is between these two lines.
 const BEGIN: &str = "<!-- the inputs: written by the test `kinds` of the transcoder -->";
 const END: &str = "<!-- end of the inputs -->";
 
-/// The page with its table as it should be.
+/// The page with its expected table.
 pub(crate) fn with_table(page: &str, kinds: &[Kind]) -> String {
     let (before, rest) = page.split_once(BEGIN).unwrap_or((page, END));
     let (_, after) = rest.split_once(END).unwrap_or(("", "\n"));

@@ -44,7 +44,8 @@ pub(super) fn around_second(path: &Path) {
     std::fs::write(path, [std::fs::read(path).unwrap(), once].concat()).unwrap();
 }
 
-/// Another programme stream behind it, whose picture is the second one by its number (ISO/IEC 13818-1 table 2-22).
+/// Another programme stream behind it, whose video is the second one by its number (ISO/IEC 13818-1 table
+/// 2-22).
 pub(super) fn with_second_renumbered(path: &Path) {
     let second = path.with_file_name("second.ts");
     let mut data = std::fs::read(&second).unwrap();
@@ -55,7 +56,7 @@ pub(super) fn with_second_renumbered(path: &Path) {
     with_second(path);
 }
 
-/// The index becomes something to be skipped.
+/// Turns the index into something to be skipped.
 pub(super) fn no_index(path: &Path) {
     let mut data = std::fs::read(path).unwrap();
     let index = data.windows(4).rposition(|window| window == b"idx1").unwrap();
@@ -71,7 +72,7 @@ pub(super) fn endless(path: &Path) {
     std::fs::write(path, data).unwrap();
 }
 
-/// Takes the chunks without bytes out of an AVI's picture, with which its index no longer agrees.
+/// Removes the empty chunks from an AVI's video, so that its index is wrong.
 pub(super) fn without_empty_chunks(path: &Path) {
     let data = std::fs::read(path).unwrap();
     let movie = data.windows(4).position(|window| window == b"movi").unwrap();

@@ -1,4 +1,4 @@
-//! What people upload: the codecs of cameras, phones, browsers and discs, in the containers they come in.
+//! What people upload: the codecs of cameras, phones, browsers and discs, in their usual containers.
 
 use super::{Kind, kind, patches};
 

@@ -1,4 +1,4 @@
-//! What editors, capture cards, recorders of screens and old programs write: mostly without loss, or key frames only.
+//! Output of editors, capture cards, screen recorders and old programs: mostly lossless, or key frames only.
 
 use super::{Kind, kind};
 

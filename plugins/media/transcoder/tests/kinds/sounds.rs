@@ -1,8 +1,8 @@
-//! Codecs of sound, their layouts and sample rates; files that hold nothing but sound.
+//! Audio codecs, their layouts and sample rates; files with audio only.
 
 use super::{Kind, kind};
 
-/// A file of nothing but sound.
+/// A file with audio only.
 const fn alone(
     name: &'static str,
     container: &'static str,

@@ -1,4 +1,4 @@
-//! Times: late starts, early ends, holes, cuts, clocks that jump; and what lies beside picture and sound.
+//! Times: late starts, early ends, holes, cuts, clocks that jump; and other streams beside video and audio.
 
 use super::{Kind, kind, patches};
 

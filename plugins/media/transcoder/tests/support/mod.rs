@@ -1,5 +1,5 @@
-//! Clips made with GStreamer's test sources, encodes into a folder, and a look at what
-//! came out with GStreamer's own decoders.
+//! Clips made with GStreamer's test sources, encodes into a folder, and analysis of the result with
+//! GStreamer's own decoders.
 
 #![allow(dead_code, clippy::unwrap_used)]
 
@@ -84,7 +84,7 @@ pub(crate) fn quick() -> Options {
     Options { preset: "ultrafast".to_owned(), nice: 0, ..Options::default() }
 }
 
-/// What came out of an encode.
+/// The result of an encode.
 pub(crate) struct Encoded {
     pub(crate) report: Report,
     pub(crate) taken: Taken,
@@ -96,7 +96,7 @@ pub(crate) fn encode_file(path: &Path, folder: &Path, options: &Options) -> Resu
     encode_into(path, &Arc::new(DirectorySink::new(folder)), folder, options, Earlier::default())
 }
 
-/// Encodes into a sink that may have taken something before, going on from `earlier`.
+/// Encodes into a sink that may have received something before, continuing from `earlier`.
 pub(crate) fn encode_into(
     path: &Path,
     directory: &Arc<DirectorySink>,
@@ -120,7 +120,7 @@ pub(crate) fn refusal(path: &Path, folder: &Path, options: &Options) -> String {
     }
 }
 
-/// What a sink took, as what a later attempt finds.
+/// The content of a sink, as a later attempt finds it.
 pub(crate) fn as_earlier(taken: &Taken) -> Earlier {
     let renditions = taken
         .renditions
@@ -156,7 +156,7 @@ pub(crate) fn joined(folder: &Path, rendition: &str) -> PathBuf {
     path
 }
 
-/// Buffers that decoding a file gives, as (time, bytes); fails on any decoding error.
+/// Buffers from decoding a file, as (time, bytes); fails on any decoding error.
 pub(crate) fn decoded(path: &Path, raw: &str) -> Vec<(Duration, Bytes)> {
     let pipeline = gst::parse::launch(&format!(
         "filesrc location={} ! decodebin ! {raw} ! appsink name=sink sync=false",
@@ -184,7 +184,7 @@ pub(crate) fn decoded(path: &Path, raw: &str) -> Vec<(Duration, Bytes)> {
     std::mem::take(&mut found.lock().unwrap())
 }
 
-/// Frames that decode from a rendition.
+/// Frames decoded from a rendition.
 pub(crate) fn frames(folder: &Path, rendition: &str) -> usize {
     decoded(
         &joined(folder, rendition),
@@ -199,7 +199,7 @@ pub(crate) fn check_rules(encoded: &Encoded) {
     let mut cuts: Option<Vec<f64>> = None;
     for (name, written) in &encoded.taken.renditions {
         assert!(written.complete, "{name} is complete");
-        // Level 1b is a level that browsers refuse.
+        // Browsers refuse level 1b.
         assert_ne!(written.rendition.codec, "avc1.640009", "{name}");
         let scale = f64::from(written.rendition.timescale);
         let mut start = 0;
@@ -233,7 +233,7 @@ pub(crate) fn check_rules(encoded: &Encoded) {
     assert!(!encoded.taken.renditions.is_empty());
 }
 
-/// The largest rendition of the picture, and its size.
+/// The largest video rendition, and its size.
 pub(crate) fn top(encoded: &Encoded) -> (&str, u32, u32) {
     let sizes = encoded.taken.renditions.iter().filter_map(|(name, written)| match written.rendition.kind {
         Kind::Video { width, height, .. } => Some((name.as_str(), width, height)),
@@ -242,7 +242,7 @@ pub(crate) fn top(encoded: &Encoded) -> (&str, u32, u32) {
     sizes.max_by_key(|(_, width, height)| width * height).unwrap()
 }
 
-/// The sound of a rendition as mono samples, 48,000 a second.
+/// The audio of a rendition as mono samples, 48,000 a second.
 pub(crate) fn samples(encoded: &Encoded, rendition: &str) -> Vec<f32> {
     let mono = "audioconvert ! audio/x-raw,format=F32LE,channels=1,rate=48000";
     let runs = decoded(&joined(&encoded.folder, rendition), mono);

@@ -1,5 +1,5 @@
-//! What the tests share: uploads over a real database, real storage and the real catalogue,
-//! with a job queue that remembers, and a fuse that kills everything at a chosen call.
+//! Shared by the tests: uploads over a real database, real storage and the real catalogue, with a job queue
+//! that only records, and a fuse that fails everything from a chosen call on.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -27,12 +27,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-/// Everything that outlives a kill of the upload plugin.
+/// Everything that survives a kill of the upload plugin.
 pub struct World {
     pub jobs: Queue,
     pub metadata: Metadata,
     pub storage: Client,
-    /// Keeps the audit log for those who live from now on.
+    /// Keeps the audit log for later instances.
     pub auth: Mutex<Client>,
     engine: Engine,
     tasks: Vec<JoinHandle<()>>,
@@ -44,7 +44,7 @@ pub struct Life {
     pub upload: Upload,
     public: Client,
     tasks: [JoinHandle<()>; 2],
-    /// Whose requests these are.
+    /// The principal of these requests.
     pub sender: Option<Principal>,
 }
 
@@ -63,7 +63,7 @@ impl World {
         let objects = directory.path().join("objects");
         let storage = Client::from_service(streamgate_storage_fs::open_storage(&objects, &settings).unwrap());
         let jobs = Queue::default();
-        // Whoever asks in these tests may know of everything.
+        // Callers in these tests may see everything.
         let nobody = Client::from_service(axum::Router::new());
         let dependencies = streamgate_metadata::Dependencies::new(
             storage.clone(),
@@ -102,7 +102,7 @@ impl World {
         Ok(Life { upload, public, tasks, sender: None })
     }
 
-    /// As an admin does it.
+    /// As an admin does.
     pub async fn delete_content(&self, id: &str) -> StatusCode {
         let api = Client::from_service(self.metadata.public());
         let request = Request::delete(format!("/api/v1/contents/{id}"))
@@ -150,7 +150,7 @@ impl World {
         *self.auth.lock().unwrap() = Client::from_service(auth.await.unwrap().internal());
     }
 
-    /// Makes `auth` know a principal of this id.
+    /// Adds a principal of this id to `auth`.
     pub async fn add_principal(&self, id: &str) {
         let sql = format!("INSERT INTO principals (id, name, created_at_ms) VALUES ('{id}', '', 0)");
         let request = ExecuteRequest {
@@ -162,8 +162,8 @@ impl World {
         DatabaseClient::new(database).execute(request).await.unwrap();
     }
 
-    /// Action, principal, subject, detail and address of what is in the audit log, as the REST API of
-    /// `auth` has it from there.
+    /// Action, principal, subject, detail and address of the audit log's entries, as the REST API of `auth`
+    /// returns them.
     pub async fn audited(&self) -> Vec<[String; 5]> {
         let request = QueryRequest {
             namespace: "auth".into(),
@@ -289,7 +289,7 @@ impl Life {
         self.send("PATCH", path, &[&headers, more].concat(), data).await
     }
 
-    /// `Upload-Offset` as HEAD tells it.
+    /// `Upload-Offset` of HEAD.
     pub async fn offset(&self, path: &str) -> Option<usize> {
         let answer = self.send("HEAD", path, &[], Body::empty()).await;
         header(&answer, "upload-offset")?.parse().ok()
@@ -310,12 +310,12 @@ pub fn metadata(pairs: &[(&str, &str)]) -> String {
     pairs.join(",")
 }
 
-/// Bytes that differ everywhere, so that a shift is seen.
+/// Bytes that differ everywhere, so that a shift is noticed.
 pub fn bytes(length: usize) -> Bytes {
     (0..length).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect::<Vec<u8>>().into()
 }
 
-/// Looks again and again until there is something.
+/// Repeats until there is a result.
 pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
     let begun = Instant::now();
     let mut ticks = tokio::time::interval(Duration::from_millis(5));
@@ -328,8 +328,8 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl 
     }
 }
 
-/// Lets a number of calls through; the next one, and all after it, fail. With `after` that
-/// one takes effect and only its answer is lost.
+/// Lets a number of calls through; the next one, and all after it, fail. With `after` that one takes effect
+/// and only its answer is lost.
 #[derive(Clone)]
 pub struct Fuse {
     left: Arc<AtomicI64>,
@@ -378,7 +378,7 @@ impl Fuse {
     }
 }
 
-/// A job queue that only remembers what was enqueued.
+/// A job queue that only records what was enqueued.
 #[derive(Clone, Default)]
 pub struct Queue {
     jobs: Arc<Mutex<Vec<Job>>>,

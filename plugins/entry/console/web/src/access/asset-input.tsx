@@ -1,11 +1,11 @@
-// A chain to choose and an address to paste, and what the contract says of itself.
+// Selects a chain, takes an address, and shows what the contract reports about itself.
 
 import { createContext, useContext, useEffect, useState } from "react";
 import { access } from "../api/access";
 import { ApiError, isAbort, messageOf } from "../api/client";
 import { type Chain, contractOf, describe, firstChain, joinAsset, splitAsset } from "./assets";
 
-/** The chains of this server; `null`: not known, and then a name is typed whole. */
+/** The chains of this server; `null`: unknown, and then a whole name is typed. */
 export const Chains = createContext<Chain[] | null>(null);
 
 const TYPING_PAUSE_MS = 400;
@@ -15,7 +15,7 @@ interface AssetProps {
   value: string;
   /** `eip155` or `solana`. */
   kind: string;
-  /** Of CAIP-19, for an address that stands alone. */
+  /** Of CAIP-19, for an address without one. */
   namespace: string | undefined;
   placeholder: string | undefined;
   onChange(value: string): void;
@@ -27,7 +27,7 @@ export function AssetInput({ id, value, kind, namespace, placeholder, onChange }
   const { chain, rest } = splitAsset(value);
   const known = chains && chains.length > 0 ? chains : null;
   const current = chain ?? picked ?? (known && firstChain(known, kind));
-  // What is typed stays as it is until one leaves the field.
+  // The input stays as typed until it loses the focus.
   const [typed, setTyped] = useState<string | null>(null);
   const change = (text: string) => {
     setTyped(text);
@@ -95,20 +95,20 @@ export function ChainSelect({ id, chains, kind, value, onChange }: ChainSelectPr
   );
 }
 
-/** Said before a rule is saved that nobody could meet. */
+/** Shown before a rule is saved that cannot be met. */
 export function Unavailable({ chains, chain }: { chains: Chain[]; chain: string }) {
   const found = chains.find((one) => one.chain === chain);
   if (found?.available) return null;
-  const why = found ? found.why : "this server does not know it";
+  const why = found ? found.why : "this server does not support it";
   return (
     <p className="text-busy">
-      {found?.name ?? chain} cannot be asked{why && `: ${why.replace(/\.$/, "")}`}. Nobody can meet this
-      condition.
+      {found?.name ?? chain} cannot be queried{why && `: ${why.replace(/\.$/, "")}`}. This condition cannot be
+      met.
     </p>
   );
 }
 
-/** What a contract says it is, so that a mistyped address is seen. */
+/** The contract's own name, so that a mistyped address is noticed. */
 function Said({ asset }: { asset: string }) {
   const contract = contractOf(asset);
   const [said, setSaid] = useState<{ of: string; text: string } | null>(null);
@@ -121,7 +121,7 @@ function Said({ asset }: { asset: string }) {
         .then((found) => setSaid({ of: contract, text: describe(found) }))
         .catch((error: unknown) => {
           if (isAbort(error)) return;
-          // A server that knows no such question is no news about the contract.
+          // A server without this query says nothing about the contract.
           const silent = !(error instanceof ApiError) || error.kind === "" || error.status === 404;
           setSaid({ of: contract, text: silent ? "" : messageOf(error) });
         });

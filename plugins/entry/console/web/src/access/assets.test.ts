@@ -31,7 +31,7 @@ about("an asset", () => {
     }
     expect(splitAsset(ADDRESS)).toEqual({ chain: null, rest: ADDRESS });
   });
-  it("has a contract that can be asked only when it is whole", () => {
+  it("has a contract that can be queried only when it is whole", () => {
     expect(contractOf(`eip155:1:${ADDRESS}`)).toBe(`eip155:1:${ADDRESS}`);
     expect(contractOf(`eip155:1/erc721:${ADDRESS}/7`)).toBe(`eip155:1:${ADDRESS}`);
     for (const other of ["eip155:1:0x06", `solana:5eykt4/token:${MINT}`, ADDRESS, ""]) {
@@ -42,13 +42,13 @@ about("an asset", () => {
 
 about("chains", () => {
   const chain = (name: string, available: boolean): Chain => ({ chain: name, name, available, why: "" });
-  it("begin with one of the kind that can be asked", () => {
+  it("begin with one of the kind that can be queried", () => {
     const all = [chain("eip155:1", false), chain("eip155:137", true), chain("solana:x", false)];
     expect(firstChain(all, "eip155")).toBe("eip155:137");
     expect(firstChain(all, "solana")).toBe("solana:x");
     expect(firstChain([], "eip155")).toBeNull();
   });
-  it("are read from any answer, and are none where there are none", () => {
+  it("are read from any answer, and are empty if there are none", () => {
     const one = { chain: "eip155:1", name: "Ethereum", available: false, why: "no endpoint is set" };
     for (const answer of [[one], { chains: [one] }, { items: [one] }])
       expect(readChains(answer)).toEqual([one]);

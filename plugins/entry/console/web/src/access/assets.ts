@@ -1,4 +1,4 @@
-// Contracts and tokens as people have them, an address and a chain, and as rules name them: CAIP-10 and
+// Contracts and tokens as people write them, an address and a chain, and as rules name them: CAIP-10 and
 // CAIP-19.
 
 /** A chain of the server's settings. */
@@ -11,14 +11,14 @@ export interface Chain {
   why: string;
 }
 
-/** What a contract says of itself; empty: it says nothing. */
+/** The contract's own metadata; empty: it has none. */
 export interface Contract {
   kind: string;
   name: string;
   symbol: string;
 }
 
-/** Something about a rule that counts as it is, but hardly as it was meant. */
+/** A warning about a rule that is valid but probably not as intended. */
 export interface Warning {
   /** JSON pointer into the rule. */
   at: string;
@@ -28,40 +28,40 @@ export interface Warning {
 const FULL = /^((?:eip155|solana):[\w-]+)[:/](.*)$/i;
 const EVM_CONTRACT = /^(eip155:\d+)(?::|\/erc(?:20|721|1155):)(0x[\da-f]{40})(?:\/.*)?$/i;
 
-/** The chain of an asset, and what is named on it; a bare address has no chain. */
+/** The chain of an asset, and the rest of its name; a bare address has no chain. */
 export function splitAsset(asset: string): { chain: string | null; rest: string } {
   const [, chain, rest] = FULL.exec(asset.trim()) ?? [];
   return chain === undefined ? { chain: null, rest: asset.trim() } : { chain, rest: rest ?? "" };
 }
 
-/** An asset of what was typed or pasted: a whole name as it is, a bare address on `chain`. */
+/** An asset from typed or pasted text: a whole name unchanged, a bare address on `chain`. */
 export function joinAsset(chain: string, typed: string, namespace: string | undefined): string {
   const text = typed.trim();
   if (text === "" || FULL.test(text)) return text;
-  // What names its kind is a CAIP-19 asset, and stands behind a slash.
+  // A name with its kind is a CAIP-19 asset, after a slash.
   if (text.includes(":")) return `${chain}/${text}`;
   return namespace ? `${chain}/${namespace}:${text}` : `${chain}:${text}`;
 }
 
-/** The CAIP-10 of a contract whose own words can be asked for; `null`: it is not whole, or none. */
+/** The CAIP-10 of a contract whose metadata can be queried; `null`: it is incomplete, or none. */
 export function contractOf(asset: string): string | null {
   const [, chain, address] = EVM_CONTRACT.exec(asset) ?? [];
   return chain && address ? `${chain}:${address}` : null;
 }
 
-/** The chain that a new condition begins with: one that can be asked. */
+/** The chain of a new condition: one that can be queried. */
 export function firstChain(chains: Chain[], kind: string): string | null {
   const fitting = chains.filter(({ chain }) => chain.startsWith(`${kind}:`));
   return (fitting.find(({ available }) => available) ?? fitting[0])?.chain ?? null;
 }
 
-/** `CryptoKitties (CK), erc721`; empty: it says nothing. */
+/** `CryptoKitties (CK), erc721`; empty: no metadata. */
 export function describe({ kind, name, symbol }: Contract): string {
   const named = symbol && symbol !== name ? `${name} (${symbol})`.trim() : name;
   return [named, kind].filter(Boolean).join(", ");
 }
 
-/** Reads what it knows and leaves out the rest. */
+/** Reads the known parts and leaves out the rest. */
 export function readChains(value: unknown): Chain[] {
   const list = Array.isArray(value) ? value : (record(value).chains ?? record(value).items);
   if (!Array.isArray(list)) return [];
@@ -84,7 +84,7 @@ export function readContract(value: unknown): Contract {
   return { kind: text(kind), name: text(name), symbol: text(symbol) };
 }
 
-/** The warnings in the answer to a policy or a preview; none where a server gives none. */
+/** The warnings in the answer to a policy or a preview; empty if a server gives none. */
 export function readWarnings(value: unknown): Warning[] {
   const { warnings } = record(value);
   if (!Array.isArray(warnings)) return [];

@@ -1,4 +1,4 @@
-// Who may watch a video, in a word, for lists of those who may change it.
+// A video's openness as a label, for lists of those who may change it.
 
 import { useState } from "react";
 import { access, type Openness } from "../api/access";
@@ -19,7 +19,7 @@ export const OPENNESS: Record<Openness, { label: string; says: string; closed: b
 export function AccessBadge({ content }: { content: string }) {
   const [fetchPolicy] = useState(() => (signal: AbortSignal) => access.policy(content, signal));
   const { data: policy } = usePoll(fetchPolicy);
-  // Without the plugin everything is for everyone, and nothing has to be told apart.
+  // Without the plugin everything is public, and no label is needed.
   const shown = policy && OPENNESS[policy.openness];
   if (!policy || !shown) return null;
   return (

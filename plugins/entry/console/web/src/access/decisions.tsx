@@ -1,4 +1,4 @@
-// Who was allowed to watch a video and who was not, with what each decision rests on.
+// The decisions about a video, with the findings of each.
 
 import { useCallback, useState } from "react";
 import { access, type Decision, type Verdict } from "../api/access";
@@ -19,7 +19,7 @@ const SAYS: Record<Verdict, { tone: string; label: string }> = {
 
 interface DecisionsProps {
   content: string;
-  /** Somebody's access is to be revoked; `null`: it cannot be. */
+  /** Revokes a user's access; `null`: not possible. */
   onPick: ((principal: string) => void) | null;
 }
 
@@ -38,7 +38,9 @@ export function Decisions({ content, onPick }: DecisionsProps) {
         </button>
       </div>
       {error && <Failure message={error} onRetry={refresh} />}
-      {!error && items.length === 0 && <p className="mt-1 text-soft">Nobody has tried to watch this yet.</p>}
+      {!error && items.length === 0 && (
+        <p className="mt-1 text-soft">There have been no attempts to watch this yet.</p>
+      )}
       <ul className="mt-2 divide-y divide-line border-line border-y empty:hidden" data-testid="decisions">
         {items.map((decision) => (
           <Row key={decision.id} decision={decision} onPick={onPick} />

@@ -1,4 +1,4 @@
-// What a decision rests on: the rule with what was found at each place, and the blocks it was read at.
+// The findings of a decision: the rule with the result at each place, and the blocks it was read at.
 
 import type { Decision, Evidence, Finding, Verdict } from "../api/access";
 import { ago, dateTime } from "../lib/format";
@@ -16,7 +16,7 @@ const VERDICTS: Record<Verdict, { tone: string; label: string }> = {
   unknown: { tone: "text-busy", label: "Could not be checked, so access is denied" },
 };
 
-/** What a preview comes to. */
+/** The result of a preview. */
 export function PreviewView({ decision }: { decision: Decision }) {
   const { tone, label } = VERDICTS[decision.verdict] ?? { tone: "", label: decision.verdict };
   return (
@@ -27,7 +27,7 @@ export function PreviewView({ decision }: { decision: Decision }) {
   );
 }
 
-/** What a decision rests on. */
+/** The basis of a decision. */
 export function Grounds({ decision }: { decision: Decision }) {
   return (
     <div className="space-y-2" data-verdict={decision.verdict}>
@@ -42,7 +42,7 @@ export function Grounds({ decision }: { decision: Decision }) {
   );
 }
 
-/** Whether a place of a rule holds, in a word. */
+/** Whether a part of a rule holds, as a label. */
 export function Holds({ finding }: { finding: Finding }) {
   const { tone, label } = HOLDS[finding.holds] ?? HOLDS.unknown;
   return (

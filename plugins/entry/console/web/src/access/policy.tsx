@@ -1,5 +1,5 @@
-// Who may watch a content, to read and to change: open, closed, or by a rule; and whom a rule would
-// let in, before it is saved.
+// The policy of a content, to read and to change: public, private, or by a rule; and whom a rule would
+// admit, before it is saved.
 
 import { type FormEvent, useState } from "react";
 import { access, type Decision, type Finding, type Openness, type Policy } from "../api/access";
@@ -25,9 +25,9 @@ export default function Access({ content }: { content: string }) {
   const [fetchPolicy] = useState(() => (signal: AbortSignal) => access.policy(content, signal));
   const { data: policy, error, refresh } = usePoll(fetchPolicy);
   const { data: chains } = usePoll(access.chains);
-  // Of what was saved last, over the form that is made anew with it.
+  // The message of the last save, above the form that is recreated with it.
   const [warnings, setWarnings] = useState<Warning[]>([]);
-  // Without the plugin everything is for everyone.
+  // Without the plugin everything is public.
   if (!policy && !error) return null;
   return (
     <Section id="access-title" title="Access">
@@ -58,11 +58,11 @@ export default function Access({ content }: { content: string }) {
 interface PolicyProps {
   content: string;
   policy: Policy;
-  /** Resolves when the form shows what was saved. */
+  /** Resolves when the form shows the saved policy. */
   onSaved(warnings: Warning[]): Promise<void>;
 }
 
-/** What a preview found, and of which rule. */
+/** The result of a preview, and its rule. */
 interface Found {
   rule: Rule;
   decision: Decision;
@@ -88,7 +88,7 @@ function PolicyForm({ content, policy, onSaved }: PolicyProps) {
     try {
       const answer = await run();
       await onSaved(readWarnings(answer));
-      // Not before: the form is made anew, and what is typed into the old one is lost.
+      // Not before: the form is recreated, and input in the old one is lost.
       notify.done(said);
     } catch (error) {
       const places = mistakesOf(error);
@@ -172,7 +172,7 @@ function PolicyForm({ content, policy, onSaved }: PolicyProps) {
   );
 }
 
-/** What the server warns of: the rule is taken, and hardly does what was meant. */
+/** The server's warnings: the rule is accepted, but probably not as intended. */
 function Warnings({ warnings, title }: { warnings: Warning[]; title: string }) {
   if (warnings.length === 0) return null;
   return (
@@ -189,14 +189,14 @@ function Warnings({ warnings, title }: { warnings: Warning[]; title: string }) {
   );
 }
 
-/** The mistake in a rule that the server found, at its place. */
+/** The mistake that the server found in a rule, at its place. */
 export function mistakesOf(error: unknown): Mistake[] {
   const pointer = error instanceof ApiError ? error.problem?.pointer : undefined;
   if (pointer === undefined) return [];
   return [{ at: pointer.replace(/^\/rule/, ""), message: withLabel(messageOf(error)) }];
 }
 
-/** “asset”: … as the form calls it: Contract: … */
+/** “asset”: … with the form's label: Contract: … */
 function withLabel(message: string): string {
   return message.replace(/^“(\w+)”: (.)/, (_, name: string, first: string) => `${labelOf(name)}: ${first}`);
 }
@@ -204,7 +204,7 @@ function withLabel(message: string): string {
 interface RuleFormsProps {
   rule: Rule;
   mistakes: Mistake[];
-  /** What the preview of this very rule found. */
+  /** The result of the preview of this very rule. */
   finding: Finding | undefined;
   onChange(rule: Rule): void;
 }
@@ -269,14 +269,14 @@ interface PreviewProps {
   content: string;
   /** The rule in the form. */
   rule: Rule;
-  /** It is the one that counts. */
+  /** It is the saved one. */
   saved: boolean;
   found: Found | null;
   onFound(found: Found | null): void;
   onMistakes(mistakes: Mistake[]): void;
 }
 
-/** Would somebody with these wallets pass by the rule in the form, and why? */
+/** Whether a user with these wallets meets the rule in the form, and why. */
 function Preview({ content, rule, saved, found, onFound, onMistakes }: PreviewProps) {
   const now = useSession();
   const mine = now.state === "in" ? now.identity.wallets.join("\n") : "";

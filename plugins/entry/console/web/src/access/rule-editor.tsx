@@ -32,7 +32,7 @@ interface EditorProps {
   /** JSON pointer of this rule from the root. */
   at: string;
   mistakes: Mistake[];
-  /** What a preview of this rule found here. */
+  /** The result of a preview of this rule here. */
   finding?: Finding | undefined;
   onChange(rule: Rule): void;
   /** Missing: it cannot be removed. */
@@ -297,7 +297,7 @@ function Input({ id, field, value, onChange }: FieldProps & { id: string }) {
   }
 }
 
-/** A chain to choose, or to name where the server does not tell which there are. */
+/** Selects a chain, or takes its name if the server does not list any. */
 function ChainInput({ id, field, value, onChange }: FieldProps & { id: string; value: string }) {
   const chains = useContext(Chains);
   if (chains && chains.length > 0) {
@@ -322,7 +322,7 @@ function ChainInput({ id, field, value, onChange }: FieldProps & { id: string; v
   );
 }
 
-/** Keeps what is typed, line breaks at the end too, and tells the lines that say something. */
+/** Keeps the text as typed, including trailing line breaks, and passes on the lines with content. */
 function Lines({ id, field, value, onChange }: FieldProps & { id: string }) {
   const lines = Array.isArray(value) ? value.map(String) : [];
   const [typed, setTyped] = useState(lines.join("\n"));

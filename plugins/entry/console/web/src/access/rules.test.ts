@@ -32,7 +32,7 @@ describe("a rule", () => {
     expect(withOperator({ not: NFT }, "all")).toEqual({ all: [NFT] });
   });
 
-  it("asks for no more rules than there are", () => {
+  it("requires no more rules than there are", () => {
     const two: Rule = { at_least: { n: 2, of: [NFT, ROLE] } };
     expect(withChildren(two, [NFT])).toEqual({ at_least: { n: 1, of: [NFT] } });
     expect(withChildren(two, [])).toEqual({ at_least: { n: 1, of: [] } });
@@ -94,7 +94,7 @@ describe("parseRule", () => {
 });
 
 describe("mistakesOf", () => {
-  it("takes the place and the words from the server's problem", () => {
+  it("takes the place and the text from the server's problem", () => {
     const problem = {
       pointer: "/rule/all/0/erc721",
       detail: "/rule/all/0/erc721: `asset`: `x` is no contract.",

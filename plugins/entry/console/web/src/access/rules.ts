@@ -1,5 +1,5 @@
-// The rule of a gated content as data: its kinds, and changes to the tree. A rule is an object with
-// one key, its kind; what a kind means is the server's to say (`/api/v1/access/schema`).
+// The rule of a gated content as data: its kinds, and changes to the tree. A rule is an object with one
+// key, its kind; the server defines what a kind means (`/api/v1/access/schema`).
 
 export type Rule = { [kind: string]: unknown };
 
@@ -17,7 +17,7 @@ export interface Field {
   label: string;
   /** `lines` is a list of texts, one a line. */
   type: "text" | "number" | "time" | "choice" | "check" | "lines" | "wallets" | "asset" | "chain";
-  /** Of an asset, for an address that stands alone: `token`, `nft`. */
+  /** Of an asset, for an address without one: `token`, `nft`. */
   namespace?: string;
   placeholder?: string;
   required?: boolean;
@@ -27,7 +27,7 @@ export interface Field {
 export interface LeafKind {
   label: string;
   fields: Field[];
-  /** The value is the one field's, without an object around it. */
+  /** The value is that of the one field, without an object around it. */
   bare?: boolean;
   blank: unknown;
 }
@@ -155,7 +155,7 @@ export const LEAVES: Record<string, LeafKind> = {
   },
 };
 
-/** What the form calls a field; its own name where no form has it. */
+/** The form's label of a field; its own name if no form has it. */
 export function labelOf(name: string): string {
   const fields = Object.values(LEAVES).flatMap((leaf) => leaf.fields);
   return fields.find((field) => field.name === name)?.label ?? name;
@@ -183,7 +183,7 @@ export function childrenOf(rule: Rule): Rule[] {
   return kind === "not" ? [value as Rule] : [];
 }
 
-/** The same operator over other rules; without any, `not` has nothing to say and stays as it is. */
+/** The same operator over other rules; without any, `not` stays unchanged. */
 export function withChildren(rule: Rule, children: Rule[]): Rule {
   const kind = kindOf(rule);
   const [first] = children;
@@ -208,7 +208,7 @@ export function placeOfChild(rule: Rule, at: string, index: number): string {
   return kind === "at_least" ? `${at}/at_least/of/${index}` : `${at}/${kind}/${index}`;
 }
 
-/** Does a mistake at this place concern the rule at `at` itself, and none below it? */
+/** Whether a mistake at this place concerns the rule at `at` itself, not one below it. */
 export function concerns(place: string, rule: Rule, at: string): boolean {
   const within = (root: string) => place === root || place.startsWith(`${root}/`);
   return within(at) && !childrenOf(rule).some((_, index) => within(placeOfChild(rule, at, index)));
@@ -220,7 +220,7 @@ export interface Mistake {
   message: string;
 }
 
-/** Reads a rule that was written by hand, as far as forms need: the rest the server says. */
+/** Parses a rule that was written by hand, as far as forms need it: the server checks the rest. */
 export function parseRule(text: string): { rule: Rule } | { mistake: Mistake } {
   let value: unknown;
   try {
@@ -259,7 +259,7 @@ function check(value: unknown, at: string): Mistake | null {
   return null;
 }
 
-/** The value of a leaf with one field changed; what is empty is left out unless it must be there. */
+/** The value of a leaf with one field changed; empty fields are left out unless required. */
 export function withField(rule: Rule, field: Field, value: unknown): Rule {
   const kind = kindOf(rule);
   if (LEAVES[kind]?.bare) return { [kind]: value };
@@ -276,7 +276,7 @@ export function fieldOf(rule: Rule, field: Field): unknown {
   return LEAVES[kind]?.bare ? value : (value as Record<string, unknown> | null)?.[field.name];
 }
 
-/** `0x…` is an EVM wallet, and what has a name in front stays as it is. */
+/** `0x…` is an EVM wallet; a name with a prefix stays unchanged. */
 export function walletName(text: string): string {
   if (text.includes(":")) return text;
   return text.startsWith("0x") ? `eip155:${text}` : `solana:${text}`;

@@ -1,4 +1,4 @@
-// Whose a video is, whom its owner lets at it too, and how it gets another owner.
+// The owner of a video, its shares, and handing it over.
 
 import { type FormEvent, useState } from "react";
 import { wholeMessageOf } from "../api/client";
@@ -22,7 +22,7 @@ const ONE = "one";
 
 interface SharingProps {
   content: string;
-  /** It was handed over: what is shown may not be theirs to see any more. */
+  /** It was handed over: the current user may not see it any more. */
   onHandedOver(): void;
 }
 
@@ -48,7 +48,7 @@ export default function Sharing({ content, onHandedOver }: SharingProps) {
     <Section
       id="sharing-title"
       title="Sharing"
-      about="Who gets at this video whatever its access says. Only its owner and admins delete it or share it."
+      about="Users with access to this video regardless of its policy. Only its owner and admins can delete or share it."
     >
       {error && <Failure message={error} onRetry={() => void refresh()} />}
       {shares && (
@@ -95,7 +95,7 @@ export default function Sharing({ content, onHandedOver }: SharingProps) {
   );
 }
 
-/** A user as people know them. */
+/** A user as shown to people. */
 function Named({ person }: { person: Person }) {
   const session = useSession();
   const isMe = session.state === "in" && session.identity.principal === person.id;
@@ -173,7 +173,7 @@ interface PersonFieldProps {
   onChange(value: string): void;
 }
 
-/** Whom somebody means: a wallet, or the id of a user. */
+/** Input for a person: a wallet, or the id of a user. */
 function PersonField({ label, value, onChange }: PersonFieldProps) {
   return (
     <label className="block min-w-0 flex-1 basis-64">
@@ -235,7 +235,9 @@ function ShareForm({ content, onDone }: { content: string; onDone(): Promise<voi
         </button>
       </div>
       {right === "edit" && (
-        <p className="text-soft text-sm">Who is no creator can only view it, whatever is chosen here.</p>
+        <p className="text-soft text-sm">
+          A user without the creator role can only view it, regardless of this choice.
+        </p>
       )}
       {failure && (
         <p role="alert" className="break-words border-bad border-l-4 pl-4">
@@ -285,7 +287,7 @@ function HandOver({ content, onDone, onClose }: HandOverProps) {
             checked={keeps}
             onChange={(event) => setKeeps(event.target.checked)}
           />
-          The owner until now can still edit it
+          The previous owner can still edit it
         </label>
         <FormEnd
           error={failure}

@@ -1,4 +1,4 @@
-// The people who watch a video: revoking access, blocking a user, and what was decided.
+// The viewers of a video: revoking access, blocking a user, and recent decisions.
 
 import { type FormEvent, useCallback, useRef, useState } from "react";
 import { access, type Bar } from "../api/access";
@@ -13,7 +13,7 @@ const PAGE = 10;
 
 interface ViewersProps {
   content: string;
-  /** Everyone may watch it: there is nothing to revoke. */
+  /** Everyone may watch it: there is no access to revoke. */
   open: boolean;
 }
 
@@ -54,7 +54,7 @@ interface RevokeProps {
   onDone(): void;
 }
 
-/** Ends what one user, or everyone, is watching, and blocks a user if wanted. */
+/** Ends playback of one user, or everyone, and optionally blocks a user. */
 function Revoke({ content, principal, onPrincipal, field, onDone }: RevokeProps) {
   const [reason, setReason] = useState("");
   const [everybody, setEverybody] = useState(false);
@@ -182,7 +182,7 @@ interface BarsProps {
   bars: { items: Bar[]; error: string | null; more: (() => void) | null; refresh(): void };
 }
 
-/** Who is blocked. */
+/** Blocked users. */
 function Bars({ content, bars: { items, error, more, refresh } }: BarsProps) {
   const [busy, setBusy] = useState(false);
   const lift = async (principal: string) => {

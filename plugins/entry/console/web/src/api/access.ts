@@ -1,4 +1,4 @@
-// Who may play what: everything under `/api/v1/access`.
+// Access control: everything under `/api/v1/access`.
 
 import { readChains, readContract } from "../access/assets";
 import type { Rule } from "../access/rules";
@@ -12,12 +12,12 @@ export interface Policy {
   openness: Openness;
   /** Of a gated content, for those who may change contents. */
   rule?: Rule | null;
-  /** Nobody has said anything, or it was taken back. */
+  /** No policy is set, or it was removed. */
   default: boolean;
   revision: number;
 }
 
-/** A place of a rule with what was found there. */
+/** A place of a rule with its finding. */
 export interface Finding {
   /** `all`, `any`, `at least 2 of 3`, `not`; `leaf`. */
   rule: string;
@@ -27,7 +27,7 @@ export interface Finding {
   of?: Finding[];
 }
 
-/** What was read on a chain for a decision. */
+/** A read on a chain for a decision. */
 export interface Evidence {
   chain: string;
   block: number;
@@ -39,7 +39,7 @@ export interface Evidence {
 
 export interface Decision {
   id?: string;
-  /** Empty: nobody who is signed in. */
+  /** Empty: not signed in. */
   principal?: string;
   verdict: Verdict;
   /** The last part of a problem's type; empty: allowed. */
@@ -52,10 +52,10 @@ export interface Decision {
   valid_until?: string;
 }
 
-/** A principal who is kept out of a content. */
+/** A principal blocked from a content. */
 export interface Bar {
   principal: string;
-  /** For people; the principal is told it too. */
+  /** For people; also shown to the principal. */
   reason: string;
 }
 
@@ -82,11 +82,11 @@ export const access = {
   /** Back to the default of the server. */
   dropPolicy: (content: string) => api.tell(policyOf(content), { method: "DELETE" }),
 
-  /** Whether somebody with these wallets would pass by this rule, saved or not. Nothing is stored. */
+  /** Whether a user with these wallets would meet this rule, saved or not. Nothing is stored. */
   preview: (content: string, wallets: string[], rule: Rule) =>
     json<Decision>(`${policyOf(content)}/preview`, withJson("POST", { wallets, rule })),
 
-  /** The chains that rules can be about; `null`: this server does not tell. */
+  /** The chains that rules can use; `null`: this server does not list them. */
   chains: (signal?: AbortSignal) =>
     json<unknown>(`${BASE}/chains`, withSignal(signal))
       .then(readChains)
@@ -95,18 +95,18 @@ export const access = {
         throw error;
       }),
 
-  /** What a contract (CAIP-10) says of itself. */
+  /** The metadata of a contract (CAIP-10). */
   contract: (contract: string, signal?: AbortSignal) =>
     json<unknown>(`${BASE}/contracts/${at(contract)}`, withSignal(signal)).then(readContract),
 
-  /** Takes back what a principal was granted; without one, what anybody was. `bar` keeps them out. */
+  /** Revokes what a principal was granted; without one, everyone's grants. `bar` blocks them. */
   revoke: (content: string, wanted: { principal?: string; reason: string; bar?: boolean }) =>
     api.tell(`${policyOf(content)}/revoke`, withJson("POST", wanted)),
 
   bars: (content: string, cursor: string | null, limit: number, signal?: AbortSignal) =>
     json<Page<Bar>>(`${policyOf(content)}/bars${query({ limit, cursor })}`, withSignal(signal)),
 
-  /** Lets somebody in again who was kept out. */
+  /** Unblocks a principal. */
   lift: (content: string, principal: string) =>
     api.tell(`${policyOf(content)}/bars/${at(principal)}`, { method: "DELETE" }),
 

@@ -1,4 +1,4 @@
-// Who is signed in, and everything under `/api/v1/auth`.
+// The signed-in user, and everything under `/api/v1/auth`.
 
 import { api, at, json, query, requestOnce, withJson, withSignal } from "./client";
 import type { Page } from "./types";
@@ -18,25 +18,25 @@ export interface Identity {
   wallets: string[];
 }
 
-/** Who asks: somebody, or nobody. */
+/** The caller, signed in or not. */
 export type Asker = (Identity | { principal: null }) & {
-  /** The address of this server under which people are signed in. */
+  /** The public address of this server for signing in. */
   site: string | null;
 };
 
-/** What of a new session is for the page; its tokens are in cookies. */
+/** The page's part of a new session; its tokens are in cookies. */
 export interface SessionMade {
   expires_in: number;
   principal: string;
   roles: Role[];
 }
 
-/** What a wallet is to sign. */
+/** The message for a wallet to sign. */
 export interface Challenge {
   nonce: string;
   expires_at: string;
   message: string;
-  /** For `signIn` of Solana's wallets, which write `message` of it. */
+  /** For `signIn` of Solana wallets, which build `message` from it. */
   input?: Record<string, string>;
 }
 
@@ -44,7 +44,7 @@ export interface Wanted {
   kind: WalletKind;
   address: string;
   chain_id?: number;
-  /** For who is signed in, not for a session. */
+  /** For the signed-in user, not for a session. */
   link: boolean;
 }
 
@@ -61,7 +61,7 @@ export interface LinkedWallet {
 export interface SessionView {
   id: string;
   current: boolean;
-  /** Empty: it was begun by the one-time address or the admin token. */
+  /** Empty: it began with the one-time address or the admin token. */
   wallet: string;
   user_agent: string;
   address: string;
@@ -109,7 +109,7 @@ export const auth = {
   setUp: (code: string) =>
     json<SessionMade>(`${BASE}/setup`, withJson("POST", { code, cookies: true }), requestOnce),
 
-  /** Signs in with the admin token that lies in the server's data directory. */
+  /** Signs in with the admin token from the server's data directory. */
   adminSession: (token: string) =>
     json<SessionMade>(`${BASE}/admin-session`, withJson("POST", { token, cookies: true }), requestOnce),
 
@@ -151,7 +151,7 @@ export const auth = {
   setRole: (principal: string, role: Role, granted: boolean) =>
     api.tell(`${BASE}/principals/${at(principal)}/roles/${role}`, { method: granted ? "PUT" : "DELETE" }),
 
-  /** Ends all sessions and API keys of a principal; how many there were. */
+  /** Ends all sessions and API keys of a principal; returns their number. */
   signOut: (principal: string) =>
     json<{ ended: number }>(`${BASE}/principals/${at(principal)}/sessions`, { method: "DELETE" }),
 

@@ -3,7 +3,7 @@
 import { api, at, json, query, withJson } from "./client";
 import type { Caption, Chapter } from "./types";
 
-/** What people say of captions; `null`: nothing. */
+/** Properties of captions set by people; `null`: not set. */
 export interface CaptionProperties {
   language: string | null;
   label: string | null;
@@ -25,7 +25,7 @@ const KINDS: Record<string, string> = {
 /** For file pickers. */
 export const CAPTION_FILES = ".vtt,.srt,.ass,.ssa,.ttml,.dfxp,.xml,text/vtt";
 
-/** The type of a file by its name: browsers know none of most of these. */
+/** The type of a file by its name: browsers do not know most of these. */
 export function kindOfFile(name: string): string {
   const ending = name.slice(name.lastIndexOf(".") + 1).toLowerCase();
   return KINDS[ending] ?? "application/octet-stream";
@@ -35,7 +35,7 @@ const of = (content: string) => `/api/v1/contents/${at(content)}`;
 const said = (flag: boolean) => (flag ? "true" : null);
 
 export const captions = {
-  /** The address of the text as it is now. */
+  /** The address of the current text. */
   address: (content: string, name: string) => `${of(content)}/captions/${at(name)}`,
 
   add: (content: string, file: File, properties: CaptionProperties) => {
@@ -57,7 +57,7 @@ export const captions = {
   text: (content: string, name: string, signal?: AbortSignal) =>
     api.text(captions.address(content, name), signal),
 
-  /** By a file of any kind, or by a text that is WebVTT. */
+  /** From a file of any kind, or from a text that is WebVTT. */
   replace: (content: string, name: string, text: string | File) =>
     api.tell(captions.address(content, name), {
       method: "PUT",

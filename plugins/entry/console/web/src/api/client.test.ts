@@ -11,7 +11,7 @@ const asked = () => vi.mocked(fetch).mock.calls[0] as [string, RequestInit];
 afterEach(() => vi.unstubAllGlobals());
 
 describe("explain", () => {
-  it("prefers the server's detail, then its title, then words for the status", () => {
+  it("prefers the server's detail, then its title, then a sentence for the status", () => {
     expect(explain(400, '{"title":"Bad","detail":"No such tag"}').message).toBe("No such tag.");
     expect(explain(400, '{"title":"Bad request!"}').message).toBe("Bad request!");
     const known = '{"type":"urn:streamgate:problem:session-ended","title":"Session ended"}';
@@ -41,7 +41,7 @@ describe("explain", () => {
 });
 
 describe("wholeMessageOf", () => {
-  it("has the title before a detail that only says what to do", () => {
+  it("has the title before a detail that is only a remedy", () => {
     const error = new ApiError("Link another one first.", 409, { title: "The last wallet stays" });
     expect(wholeMessageOf(error)).toBe("The last wallet stays. Link another one first.");
     expect(wholeMessageOf(new ApiError("T.", 409, { title: "T" }))).toBe("T.");
@@ -92,7 +92,7 @@ describe("api", () => {
 });
 
 describe("messageOf", () => {
-  it("always has something to say", () => {
+  it("always returns a message", () => {
     expect(messageOf(new ApiError("Full.", 507, null))).toBe("Full.");
     expect(messageOf(null)).toBe("Something went wrong.");
   });

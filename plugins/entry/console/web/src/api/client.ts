@@ -1,4 +1,4 @@
-// Calls of the HTTP API. Every failure is an ApiError with a sentence for people in it.
+// Calls of the HTTP API. Every failure is an ApiError with a sentence for people.
 
 import { PROBLEMS } from "./problems";
 import type { Content, Job, Page } from "./types";
@@ -9,9 +9,9 @@ export interface Problem {
   title?: string;
   status?: number;
   detail?: string;
-  /** Of a policy that is not valid: where, as a JSON pointer (RFC 6901). */
+  /** Of an invalid policy: the place, as a JSON pointer (RFC 6901). */
   pointer?: string;
-  /** Of fields that were not taken: which, as a JSON pointer, and why. */
+  /** Of invalid fields: which, as a JSON pointer, and why. */
   errors?: { pointer?: string; detail?: string }[];
 }
 
@@ -39,12 +39,12 @@ export class ApiError extends Error {
 }
 
 const SENTENCES: Record<number, string> = {
-  401: "You need to sign in first.",
-  403: "You are not allowed to do that.",
-  404: "It is no longer there.",
+  401: "Sign in first.",
+  403: "Permission denied.",
+  404: "Not found. It may have been deleted.",
   409: "Someone else changed it at the same time. Reload, then retry.",
   413: "That is larger than this server accepts.",
-  415: "The server does not understand that kind of data.",
+  415: "Unsupported media type.",
   429: "Too many requests at once. Wait a moment, then retry.",
   502: "Part of the server does not respond. Retry in a moment.",
   503: "The server is starting or overloaded. Retry in a moment.",
@@ -54,7 +54,7 @@ const SENTENCES: Record<number, string> = {
 
 const OFFLINE = "The server cannot be reached. Check your connection; nothing is lost.";
 
-/** What went wrong, in one sentence: the server's own words first. */
+/** What went wrong, in one sentence: the server's own text first. */
 export function explain(status: number, body: string): { message: string; problem: Problem | null } {
   if (status === 0) return { message: OFFLINE, problem: null };
   const problem = parseProblem(body);
@@ -67,7 +67,7 @@ export function explain(status: number, body: string): { message: string; proble
   return { message, problem };
 }
 
-/** A problem in words for people: without JSON pointers and quoted as prose is. */
+/** A problem as text for people: without JSON pointers and quoted like prose. */
 function wordsOf(problem: Problem): string {
   const fields = Array.isArray(problem.errors) ? problem.errors : [];
   const said = fields.flatMap(({ pointer, detail }) =>
@@ -76,13 +76,13 @@ function wordsOf(problem: Problem): string {
   return inProse(said.length > 0 ? said.join(" ") : problem.detail || adviceOf(problem));
 }
 
-/** What to do about a problem that says nothing in particular. */
+/** The remedy for a problem without a specific detail. */
 function adviceOf(problem: Problem): string {
   const known = Object.entries(PROBLEMS).find(([kind]) => kind === kindOf(problem))?.[1];
   return known ? `${known.title}. ${known.advice}` : (problem.title ?? "");
 }
 
-/** A sentence of the server's without what only programs read: a pointer in front, backquotes. */
+/** A sentence of the server without parts for programs: a leading pointer, backquotes. */
 export function inProse(text: string): string {
   const plain = text.replace(/^\/[\w~/-]*:?\s+/, "").replace(/`([^`]*)`/g, "“$1”");
   return capital(plain);
@@ -110,14 +110,14 @@ export function parseProblem(body: string): Problem | null {
   }
 }
 
-/** The sentence to show for anything that was thrown. */
+/** The sentence to show for anything thrown. */
 export function messageOf(error: unknown): string {
   if (error instanceof ApiError) return error.message;
   if (error instanceof Error && error.message) return error.message;
   return "Something went wrong.";
 }
 
-/** The same with the title before it, for answers whose detail only says what to do. */
+/** The same preceded by the title, for answers whose detail is only a remedy. */
 export function wholeMessageOf(error: unknown): string {
   const message = messageOf(error);
   const title = error instanceof ApiError ? error.problem?.title : undefined;
@@ -128,7 +128,7 @@ export function isAbort(error: unknown): boolean {
   return error instanceof DOMException && error.name === "AbortError";
 }
 
-/** Told of each 401; true: the session is good again, and the request is worth another try. */
+/** Called for each 401; true: the session is valid again, and the request is worth a retry. */
 export type Unauthorized = (error: ApiError, method: string) => Promise<boolean>;
 
 let onUnauthorized: Unauthorized | null = null;
@@ -147,7 +147,7 @@ async function request(path: string, init: RequestInit = {}): Promise<Response> 
   }
 }
 
-/** Without a second try: for what makes and asks after sessions. */
+/** Without a retry: for requests that create and check sessions. */
 export async function requestOnce(path: string, init: RequestInit = {}): Promise<Response> {
   let response: Response;
   try {
@@ -192,7 +192,7 @@ export function withJson(method: string, body: unknown): RequestInit {
 export const at = (id: string) => encodeURIComponent(id);
 export const withSignal = (signal?: AbortSignal): RequestInit => (signal ? { signal } : {});
 
-/** What the list of contents is sorted by; newest first by default. */
+/** The sort order of the list of contents; newest first by default. */
 export type Sort = "newest" | "oldest" | "title";
 
 export interface ContentFilter {
@@ -201,7 +201,7 @@ export interface ContentFilter {
   sort?: Sort;
   /** Only one's own. */
   owner?: "me" | undefined;
-  /** Only what others share with one. */
+  /** Only those shared by others. */
   shared?: "me" | undefined;
 }
 
@@ -240,7 +240,7 @@ export const api = {
 
   system: (signal?: AbortSignal) => json<unknown>("/api/v1/system", withSignal(signal)),
 
-  /** Asks for something whose answer has no body. */
+  /** A request whose answer has no body. */
   tell: async (path: string, init: RequestInit): Promise<void> => {
     await request(path, init);
   },

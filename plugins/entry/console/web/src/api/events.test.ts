@@ -87,7 +87,7 @@ describe("ChangeStream", () => {
     expect(opened).toHaveBeenCalledTimes(2);
   });
 
-  it("connects anew, later each time, when the browser has given up", () => {
+  it("reconnects, later each time, when the browser has given up", () => {
     const stream = new ChangeStream("/events");
     const states: string[] = [];
     stream.subscribe({ connection: (state) => states.push(state) });
@@ -116,7 +116,7 @@ describe("ChangeStream", () => {
     expect(opened).toHaveBeenCalledTimes(1);
   });
 
-  it("keeps no connection of a page that was left, and opens one for whoever comes back", () => {
+  it("keeps no connection of a page that was left, and opens one on return", () => {
     const stream = new ChangeStream("/events");
     const opened = vi.fn();
     const leave = stream.subscribe({ opened });

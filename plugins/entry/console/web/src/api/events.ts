@@ -1,7 +1,7 @@
-// The stream of content changes (server-sent events) of the page that is open: of all contents, or of
-// one, which who has its address may follow when no list shows it. It reconnects by itself, says when it
-// did (changes in between were missed), and sleeps while the page is hidden: browsers allow six
-// connections a host over HTTP/1.1. They keep those of pages that were left, for whoever goes back.
+// The stream of content changes (server-sent events) for the open page: of all contents, or of one, which
+// everyone with its address may follow even if no list shows it. It reconnects automatically, reports
+// when it did (changes in between were missed), and sleeps while the page is hidden: browsers allow six
+// connections per host over HTTP/1.1, and keep those of pages in the back-forward cache.
 
 import type { Content } from "./types";
 
@@ -10,7 +10,7 @@ export type Connection = "connecting" | "open" | "lost" | "asleep";
 export interface Listener {
   changed?(content: Content): void;
   deleted?(id: string): void;
-  /** The stream is open, perhaps again: fetch what is shown anew. */
+  /** The stream is open, perhaps again: reload what is shown. */
   opened?(): void;
   connection?(state: Connection): void;
 }
@@ -123,10 +123,10 @@ function read<T>(event: MessageEvent<string>): T | null {
   }
 }
 
-/** The changes of all contents that whoever is here may know of. */
+/** The changes of all contents visible to the user. */
 export const changes = new ChangeStream("/api/v1/contents/events");
 
-/** The changes of one content, beginning with how it is. */
+/** The changes of one content, beginning with its current state. */
 export function changesOf(id: string): ChangeStream {
   return new ChangeStream(`/api/v1/contents/${encodeURIComponent(id)}/events`);
 }

@@ -49,11 +49,11 @@ export const PROBLEMS = {
   },
   "message-expired": {
     title: "Sign-in message expired",
-    advice: "Ask for a new challenge, and check the clock.",
+    advice: "Request a new challenge, and check the clock.",
   },
   "unknown-nonce": {
     title: "Invalid nonce",
-    advice: "Ask for a new challenge; each is good once.",
+    advice: "Request a new challenge; each is valid once.",
   },
   "invalid-signature": {
     title: "Invalid signature",
@@ -71,7 +71,7 @@ export const PROBLEMS = {
   "not-granted": { title: "Permission denied", advice: "Name it in the plugin's manifest." },
   "symbolic-link": {
     title: "Permission denied",
-    advice: "Remove the link; the store follows none.",
+    advice: "Remove the link; the store does not follow links.",
   },
   "not-entitled": {
     title: "Permission denied",
@@ -88,7 +88,7 @@ export const PROBLEMS = {
   "no-append-session": { title: "Not found", advice: "Begin an append session." },
   "no-such-job": {
     title: "Not found",
-    advice: "Check the id; finished jobs are forgotten after a while.",
+    advice: "Check the id; finished jobs are removed after a while.",
   },
   "no-such-resource": { title: "Not found", advice: "Check the address." },
   "no-such-command": { title: "Not found", advice: "Use one of the commands in `known`." },
@@ -103,13 +103,13 @@ export const PROBLEMS = {
     title: "Request timeout",
     advice: "Resume the upload from its current offset, and faster.",
   },
-  conflict: { title: "Conflicting state", advice: "Look at the upload's state." },
-  "wrong-state": { title: "Conflicting state", advice: "Look at the content's state." },
-  "wrong-job-state": { title: "Conflicting state", advice: "Look at the job's state." },
+  conflict: { title: "Conflicting state", advice: "Check the upload's state." },
+  "wrong-state": { title: "Conflicting state", advice: "Check the content's state." },
+  "wrong-job-state": { title: "Conflicting state", advice: "Check the job's state." },
   "job-exists": { title: "Already exists", advice: "Wait for the unfinished job." },
   "key-conflict": {
     title: "Conflicting key",
-    advice: "Use a key that is no folder of another one.",
+    advice: "Use a key that is not a folder of another one.",
   },
   "offset-mismatch": {
     title: "Offset mismatch",
@@ -131,16 +131,16 @@ export const PROBLEMS = {
   "upload-gone": { title: "Upload ended", advice: "Upload the file again." },
   "precondition-failed": {
     title: "Precondition failed",
-    advice: "Read it again, or leave out the condition.",
+    advice: "Read the resource again, or omit the condition.",
   },
-  "changed-meanwhile": { title: "Precondition failed", advice: "Read it again, and decide anew." },
+  "changed-meanwhile": { title: "Precondition failed", advice: "Read the resource again, and retry." },
   "object-exists": {
     title: "Precondition failed",
     advice: "Use another key, or replace the object.",
   },
   superseded: { title: "Precondition failed", advice: "Stop: a later run of the job writes here." },
   "tus-version": { title: "Unsupported version of tus", advice: "Send `Tus-Resumable: 1.0.0`." },
-  "too-large": { title: "Body too large", advice: "Send less; the detail says how much is taken." },
+  "too-large": { title: "Body too large", advice: "Send less; the detail states the limit." },
   "body-too-large": { title: "Body too large", advice: "Send at most `max_bytes`." },
   "beyond-length": { title: "Body too large", advice: "Send no more than the upload's length." },
   "unsupported-media-type": {
@@ -149,7 +149,7 @@ export const PROBLEMS = {
   },
   "range-not-satisfiable": {
     title: "Range not satisfiable",
-    advice: "Ask for a range within `Content-Range`.",
+    advice: "Request a range within `Content-Range`.",
   },
   "unknown-expectation": {
     title: "Expectation failed",
@@ -165,7 +165,7 @@ export const PROBLEMS = {
   "wrong-domain": { title: "Wrong site", advice: "Sign in at the site that the message names." },
   "wrong-chain": {
     title: "Unsupported chain",
-    advice: "Switch the wallet to a chain that is accepted.",
+    advice: "Switch the wallet to an accepted chain.",
   },
   "contract-wallet": {
     title: "Contract wallet not verified",
@@ -174,7 +174,7 @@ export const PROBLEMS = {
   "no-contract": { title: "No contract", advice: "Check the chain and the address." },
   "no-such-person": {
     title: "No such person",
-    advice: "Name somebody who has signed in here once.",
+    advice: "Name a person who has signed in here before.",
   },
   locked: { title: "Locked", advice: "Try again in a moment." },
   "append-session-busy": { title: "Locked", advice: "Try again in a moment." },
@@ -192,24 +192,24 @@ export const PROBLEMS = {
   "upload-displaced": { title: "Limit reached", advice: "Resume the upload after `Retry-After`." },
   "header-too-large": { title: "Header too large", advice: "Send fewer or shorter fields." },
   "checksum-mismatch": { title: "Checksum mismatch", advice: "Send the same bytes again." },
-  internal: { title: "Internal error", advice: "Look at the server's log." },
-  "internal-error": { title: "Internal error", advice: "Look at the server's log." },
-  "storage-io": { title: "Internal error", advice: "Look at the server's log, and at the disk." },
+  internal: { title: "Internal error", advice: "Check the server's log." },
+  "internal-error": { title: "Internal error", advice: "Check the server's log." },
+  "storage-io": { title: "Internal error", advice: "Check the server's log and the disk." },
   boundary: { title: "Internal error", advice: "Update the plugin." },
   "outcome-unknown": {
     title: "Outcome unknown",
-    advice: "Look whether the change was made before making it again.",
+    advice: "Check whether the change was made before repeating it.",
   },
   "method-not-implemented": { title: "Method not implemented", advice: "Use another method." },
-  "bad-gateway": { title: "Bad gateway", advice: "Look at the server's log." },
-  "plugin-died": { title: "Bad gateway", advice: "Try again; look at the server's log." },
+  "bad-gateway": { title: "Bad gateway", advice: "Check the server's log." },
+  "plugin-died": { title: "Bad gateway", advice: "Try again; check the server's log." },
   unavailable: { title: "Service unavailable", advice: "Try again after `Retry-After`." },
   "plugin-down": { title: "Service unavailable", advice: "Try again after `Retry-After`." },
   "plugin-busy": { title: "Service unavailable", advice: "Try again after `Retry-After`." },
   "no-provider": { title: "Service unavailable", advice: "Configure a plugin that provides it." },
   "filter-unavailable": {
     title: "Service unavailable",
-    advice: "Try again; see which plugin provides `stage`.",
+    advice: "Try again; check the plugin that provides `stage`.",
   },
   "access-unavailable": { title: "Service unavailable", advice: "Try again in a moment." },
   "chain-unavailable": { title: "Service unavailable", advice: "Try again in a moment." },
@@ -223,7 +223,7 @@ export const PROBLEMS = {
   },
   "too-many-searches": { title: "Service unavailable", advice: "Try again, or list without `q`." },
   "too-many-uploads": { title: "Service unavailable", advice: "Try again after `Retry-After`." },
-  "no-answer": { title: "Gateway timeout", advice: "Try again; look at the plugin's health." },
+  "no-answer": { title: "Gateway timeout", advice: "Try again; check the plugin's health." },
   "insufficient-storage": { title: "Insufficient storage", advice: "Make room on the disk." },
   "quota-stored": {
     title: "Quota exceeded",

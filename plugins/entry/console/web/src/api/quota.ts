@@ -1,25 +1,25 @@
-// How much of what is everybody's somebody uses and may use, and what an admin sets of it.
+// A user's consumption of shared resources and its limits, and the limits that an admin sets.
 
 import { api, at, json, query, withJson, withSignal } from "./client";
 
 export const KINDS = ["stored", "unfinished_uploads", "encodes", "encode_minutes", "api_keys"] as const;
 export type Kind = (typeof KINDS)[number];
 
-/** What somebody has of one kind. */
+/** The usage of one kind. */
 export interface Part {
-  /** null: there is none; missing: it is not known. */
+  /** null: unlimited; missing: unknown. */
   limit?: number | null;
   used: number;
-  /** Of encodes: what waits for its turn. */
+  /** Of encodes: queued ones. */
   waiting?: number;
-  /** Of minutes: when they begin anew. */
+  /** Of minutes: when they are reset. */
   until?: string;
 }
 
 /** A part whose plugin does not answer is missing. */
 export type Usage = { principal: string } & Partial<Record<Kind, Part>>;
 
-/** null: as the roles have it. */
+/** null: the limit of the roles. */
 export type Amount = number | "unlimited" | null;
 
 export interface QuotaView {
@@ -30,7 +30,7 @@ export interface QuotaView {
 const path = (principal: string) => `/api/v1/auth/principals/${at(principal)}/quota`;
 
 export const quota = {
-  /** Of whoever is signed in, or of somebody. */
+  /** Of the signed-in user, or of another one. */
   usage: (principal: string | null, signal?: AbortSignal) =>
     json<Usage>(`/api/v1/quota${query({ principal })}`, withSignal(signal)),
 

@@ -1,4 +1,4 @@
-// Whose a content is and with whom it is shared: `/api/v1/contents/{id}/shares` and `…/owner`.
+// The owner of a content and its shares: `/api/v1/contents/{id}/shares` and `…/owner`.
 
 import { api, at, json, withJson, withSignal } from "./client";
 
@@ -12,7 +12,7 @@ export interface Person {
 }
 
 export interface Share {
-  /** What it is taken back by. */
+  /** The key for removing it. */
   with: string;
   /** One of the two is set. */
   role: string | null;
@@ -22,7 +22,7 @@ export interface Share {
 }
 
 export interface Shares {
-  /** Null: nobody's. */
+  /** Null: no owner. */
   owner: Person | null;
   items: Share[];
 }
@@ -40,7 +40,7 @@ export const sharing = {
   unshare: (content: string, who: string) =>
     api.tell(`${of(content)}/shares/${at(who)}`, { method: "DELETE" }),
 
-  /** `former`: what the owner until now may do from then on. */
+  /** `former`: the remaining right of the previous owner. */
   handOver: (content: string, owner: string, former: Right | null) =>
     api.tell(`${of(content)}/owner`, withJson("PUT", former ? { owner, former } : { owner })),
 };

@@ -1,8 +1,8 @@
-// What the HTTP API answers, as the console uses it.
+// The answers of the HTTP API, as far as the console uses them.
 
 export type ContentState = "uploading" | "uploaded" | "transcoding" | "playable" | "ready" | "failed";
 
-/** Facts of the uploaded file; null while unknown. */
+/** Properties of the uploaded file; null while unknown. */
 export interface Source {
   filename: string | null;
   content_type: string | null;
@@ -29,13 +29,13 @@ export interface Rendition {
   target_bitrate: number | null;
   segments: number;
   complete: boolean;
-  /** Of sounds: those of one number are the same at several bit rates; 0 plays by itself. */
+  /** Of sounds: those with one number are the same at several bit rates; 0 is the default. */
   track?: number | null;
   /** BCP 47. */
   language?: string | null;
   label?: string | null;
   commentary?: boolean;
-  /** It tells what the picture shows to those who do not see it. */
+  /** It describes the video to viewers who do not see it. */
   described?: boolean;
 }
 
@@ -48,12 +48,12 @@ export interface Caption {
   label: string | null;
   /** Shown unless the viewer chose otherwise. */
   default: boolean;
-  /** Only what everybody has to read: foreign speech, signs. */
+  /** Only what every viewer needs to read: foreign speech, signs. */
   forced: boolean;
   hearing_impaired: boolean;
   commentary: boolean;
   bytes: number;
-  /** Where the player gets it; another one after each change of its text. */
+  /** Where the player loads it from; changes with its text. */
   url: string;
 }
 
@@ -70,7 +70,7 @@ export interface Content {
   tags: string[];
   state: ContentState;
   reason: string | null;
-  /** It failed, and encoding it again may end better. */
+  /** It failed, and a retry of the encoding may succeed. */
   retryable: boolean;
   /** Of the current state, 0 to 1. */
   progress: number;
@@ -84,11 +84,11 @@ export interface Content {
   dash: string | null;
   poster: string | null;
   thumbnails: string | null;
-  /** In the order of menus. A server of an older version has none. */
+  /** In menu order. An older server has none. */
   captions?: Caption[];
-  /** In the order of their start; as old. */
+  /** In the order of their start; an older server has none. */
   chapters?: Chapter[];
-  /** A principal; null: nobody's. Only for who may change it. */
+  /** A principal; null: no owner. Only for users who may change it. */
   owner?: string | null;
 }
 
@@ -108,7 +108,7 @@ export interface Job {
   max_attempts: number;
   progress: number;
   error: string | null;
-  /** Why a queued job waits, if its owner's quota is why. */
+  /** Why a queued job waits, if it is for its owner's quota. */
   waits_for?: string | null;
   created_at: string;
   updated_at: string;

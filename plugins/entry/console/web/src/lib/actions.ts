@@ -1,4 +1,4 @@
-// The actions of the audit log in words. Plugins name them; what is not known here is shown as it is.
+// The actions of the audit log as text. Plugins name them; unknown ones are shown unchanged.
 
 const ACTIONS: Record<string, string> = {
   "access.policy": "Access changed",
@@ -14,7 +14,7 @@ const ACTIONS: Record<string, string> = {
   "content.play": "Video played",
   "content.retry": "Video encoded again",
   "content.share": "Video shared",
-  "content.unshare": "Video not shared any more",
+  "content.unshare": "Video no longer shared",
   "host.reload": "Configuration reloaded",
   "host.restart": "Plugin restarted",
   "host.swap": "Plugin swapped",
@@ -44,12 +44,12 @@ const ACTIONS: Record<string, string> = {
   "wallet.unlink": "Wallet unlinked",
 };
 
-/** An action in words. */
+/** An action as text. */
 export function actionText(action: string): string {
   return Object.hasOwn(ACTIONS, action) ? (ACTIONS[action] ?? action) : action;
 }
 
-/** Who did something: a user's id, or whoever was at the server itself. */
+/** The actor: a user's id, or a local user of the server. */
 export function actorText(principal: string): string {
   return principal.startsWith("uid:") ? `local user ${principal.slice("uid:".length)}` : principal;
 }

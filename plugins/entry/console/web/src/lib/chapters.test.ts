@@ -62,11 +62,11 @@ describe("chapterAt", () => {
     { start: 2, title: "One" },
     { start: 10, title: "" },
   ];
-  it("finds the chapter that a moment is in, and none before the first", () => {
+  it("finds the chapter of a time, and none before the first", () => {
     expect([0, 2, 9.9, 10, 99].map((time) => chapterAt(chapters, time))).toEqual([-1, 0, 0, 1, 1]);
     expect(chapterAt([], 5)).toBe(-1);
   });
-  it("calls one without a title by its place", () => {
+  it("names one without a title by its number", () => {
     expect([0, 1].map((index) => chapterTitle(chapters, index))).toEqual(["One", "Chapter 2"]);
   });
 });

@@ -1,8 +1,8 @@
-// Chapters as people write them, one in a line: `0:00 Intro`. And which one a moment is in.
+// Chapters as people write them, one per line: `0:00 Intro`. And the chapter of a time.
 
 import type { Chapter } from "../api/types";
 
-/** What the server takes. */
+/** The server's limits. */
 const MOST = 1_000;
 const TITLE_CHARS = 200;
 
@@ -11,11 +11,11 @@ const LINE = /^\s*(?:(\d{1,3}):)?(\d{1,3}):(\d{1,2})(?:[.,](\d{1,3}))?(?:\s+(.*)
 export interface ParsedChapters {
   /** In the order of their start. */
   chapters: Chapter[];
-  /** For people, each with its line; empty: all is well. */
+  /** For people, each with its line; empty: valid. */
   mistakes: string[];
 }
 
-/** `duration` in seconds bounds them; `null`: nobody knows it yet. */
+/** `duration` in seconds bounds them; `null`: unknown. */
 export function parseChapters(text: string, duration: number | null): ParsedChapters {
   const chapters: Chapter[] = [];
   const mistakes: string[] = [];
@@ -64,12 +64,12 @@ export function formatChapters(chapters: Chapter[]): string {
   return chapters.map(({ start, title }) => `${timecode(start)} ${title}`.trimEnd()).join("\n");
 }
 
-/** The index of the chapter that a moment is in; -1: before the first one, or there are none. */
+/** The index of the chapter of a time; -1: before the first one, or there are none. */
 export function chapterAt(chapters: Chapter[], time: number): number {
   return chapters.findLastIndex(({ start }) => start <= time);
 }
 
-/** What a chapter is called; one without a title by its place. */
+/** The name of a chapter; one without a title has its number. */
 export function chapterTitle(chapters: Chapter[], index: number): string {
   return chapters[index]?.title || `Chapter ${index + 1}`;
 }

@@ -1,4 +1,4 @@
-// Numbers as people read them.
+// Numbers for people.
 
 /** `1:05`, `1:00:05`; never negative. */
 export function clock(seconds: number): string {
@@ -80,7 +80,7 @@ export function ago(when: string | number | Date, now = Date.now()): string {
   return relative.format(Math.round(n), "year");
 }
 
-/** The text for a `title` attribute; empty for what is no date. */
+/** The text for a `title` attribute; empty for an invalid date. */
 export function dateTime(when: string | number | Date): string {
   const date = new Date(when);
   return Number.isNaN(date.getTime())
@@ -94,7 +94,7 @@ export function frameRate(fps: number | null | undefined): string {
   return `${rounded} fps`;
 }
 
-/** RFC 3339 as `datetime-local` has it, in the time of this place; and back, in UTC. */
+/** RFC 3339 as `datetime-local` has it, in local time; and back, in UTC. */
 export function toLocal(text: string): string {
   const time = Date.parse(text);
   if (Number.isNaN(time)) return "";

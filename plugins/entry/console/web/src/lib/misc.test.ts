@@ -16,7 +16,7 @@ describe("parseRoute", () => {
     expect(parseRoute("#/link/Ab-_9")).toEqual({ page: "setup", code: "Ab-_9", again: true });
     for (const path of ["#/setup/", "#/setup/a/b", "/setup/a"]) expect(parseRoute(path).page).toBe("unknown");
   });
-  it("has a page without a code for who has used one", () => {
+  it("has a page without a code for a user who has used one", () => {
     expect(parseRoute(new URL(paths.welcome, "http://x").hash)).toEqual({ page: "welcome" });
   });
   it("answers unknown for everything else, broken escapes too", () => {
@@ -50,7 +50,7 @@ describe("names of wallets", () => {
     expect(shortAddress("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed")).toBe("0x5aAe…eAed");
     expect(shortAddress("short")).toBe("short");
     expect(shortId("0190c3b0-0000-7000-8000-7a1f00c2d3e4")).toBe("0190c3b0…00c2d3e4");
-    expect(shortId("nobody signed in")).toBe("nobody signed in");
+    expect(shortId("not signed in")).toBe("not signed in");
   });
 });
 
@@ -75,7 +75,7 @@ describe("names on chains", () => {
 
 describe("mayEncodeAgain", () => {
   const source = (bytes: number | null) => ({ bytes }) as Parameters<typeof mayEncodeAgain>[0]["source"];
-  it("is not offered where it can only fail again", () => {
+  it("is not offered if it can only fail again", () => {
     expect(mayEncodeAgain({ retryable: true, source: source(0) })).toBe(false);
     expect(mayEncodeAgain({ retryable: true, source: source(9) })).toBe(true);
     expect(mayEncodeAgain({ retryable: true, source: source(null) })).toBe(true);

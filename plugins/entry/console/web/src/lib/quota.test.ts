@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { amountOf, isFull, partText, typed } from "./quota";
 
 describe("quotas", () => {
-  it("say what is used of what may be, and when there is more", () => {
+  it("show the use, the limit, and when it is reset", () => {
     expect(partText("stored", { limit: 100e9, used: 4.2e9 })).toBe("4.2 GB of 100 GB");
     expect(partText("stored", { limit: null, used: 4.2e9 })).toBe("4.2 GB");
     expect(partText("encodes", { limit: 2, used: 2, waiting: 3 })).toBe("2 of 2, 3 waiting");
@@ -13,13 +13,13 @@ describe("quotas", () => {
     );
   });
 
-  it("are full only where there is a limit", () => {
+  it("are full only if there is a limit", () => {
     expect(isFull({ limit: 2, used: 2 })).toBe(true);
     expect(isFull({ limit: null, used: 2 })).toBe(false);
     expect(isFull({ used: 2 })).toBe(false);
   });
 
-  it("are typed as they are shown, and what is no limit is none", () => {
+  it("are typed as they are shown, and anything else is no limit", () => {
     for (const [kind, text, amount] of [
       ["stored", "1.5", 1_500_000_000],
       ["encodes", "4", 4],

@@ -1,11 +1,11 @@
-// Quotas in words, and as they are typed.
+// Quotas as text, shown and typed.
 
 import type { Amount, Kind, Part } from "../api/quota";
 import { bytes, dateTime } from "./format";
 
 const GIGABYTE = 1e9;
 
-/** What a kind is called, and in what its limit is typed. */
+/** The label of a kind, and the unit in which its limit is typed. */
 export const NAMES: Record<Kind, { label: string; typed: string }> = {
   stored: { label: "Storage", typed: "Storage, GB" },
   unfinished_uploads: { label: "Unfinished uploads", typed: "Unfinished uploads" },
@@ -28,19 +28,19 @@ export function partText(kind: Kind, part: Part): string {
   return `${unit(part.used)}${of}${waiting}${until}`;
 }
 
-/** Whether nothing more of it is to be had. */
+/** Whether it is used up. */
 export function isFull({ limit, used }: Part): boolean {
   return typeof limit === "number" && used >= limit;
 }
 
-/** A limit as it is typed; empty: as the roles have it. */
+/** A limit as typed; empty: the limit of the roles. */
 export function typed(kind: Kind, amount: Amount): string {
   if (amount === null) return "";
   if (amount === "unlimited") return amount;
   return String(kind === "stored" ? amount / GIGABYTE : amount);
 }
 
-/** What was typed, or undefined for what is no limit. */
+/** The typed value, or undefined for an invalid limit. */
 export function amountOf(kind: Kind, text: string): Amount | undefined {
   const plain = text.trim().toLowerCase();
   if (plain === "") return null;

@@ -1,9 +1,9 @@
-// Speed and remaining time of a transfer, from samples of how far it is. The speed is
-// an average weighted to the last seconds, so that it neither jumps nor lags.
+// Speed and remaining time of a transfer, from samples of its progress. The speed is an average weighted
+// to the last seconds, so that it neither jumps nor lags.
 
 /** Seconds after which a sample counts for about a third. */
 const MEMORY_S = 5;
-/** Below this the samples are too close together to say anything. */
+/** Below this the samples are too close together to be meaningful. */
 const SHORTEST_S = 0.05;
 /** Before this the buffers on the way are filling, which looks like speed. */
 const SETTLED_S = 1;

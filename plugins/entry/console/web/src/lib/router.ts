@@ -1,4 +1,4 @@
-// Addresses of the console and moving between them without loading the page anew.
+// Addresses of the console and navigation between them without reloading the page.
 
 import { useSyncExternalStore } from "react";
 
@@ -16,7 +16,7 @@ export type Route =
 const WELCOME = "#/welcome";
 const PLAIN = ["system", "account", "admin", "sign-in"] as const;
 
-/** The page of a path, or of what stands behind `#`, where secrets stay out of requests. */
+/** The page of a path, or of the part after `#`, where secrets stay out of requests. */
 export function parseRoute(path: string): Route {
   const [, kind, code] = /^#\/(setup|link)\/([\w-]+)$/.exec(path) ?? [];
   if (code) return { page: "setup", code, again: kind === "link" };
@@ -39,15 +39,15 @@ export const paths = {
   library: "/",
   system: "/system",
   account: "/account",
-  /** For who has just become the admin; it takes the place of the one-time address. */
+  /** For a user who has just become the admin; it replaces the one-time address. */
   welcome: `/${WELCOME}`,
   admin: "/admin",
-  /** `next` is where to go on afterwards. */
+  /** `next` is where to go afterwards. */
   signIn: (next: string) => (next === "/" ? "/sign-in" : `/sign-in?next=${encodeURIComponent(next)}`),
   content: (id: string) => `/watch/${encodeURIComponent(id)}`,
 };
 
-/** Where to go on after signing in: a page of this console, whatever the address says. */
+/** Where to go after signing in: a page of this console, whatever the address contains. */
 export function nextOf(search: string): string {
   const next = new URLSearchParams(search).get("next") ?? "";
   return /^\/(?![/\\])/.test(next) && parseRoute(next).page !== "sign-in" ? next : paths.library;
@@ -63,13 +63,13 @@ const tell = () => {
   for (const watcher of watchers) watcher();
 };
 
-/** Decides whether the page is left: calls what it is given, then or later, or does not. */
+/** Decides whether the page is left: calls its argument, then or later, or does not. */
 export type Holder = (leave: () => void) => void;
 
 /** Each with the address that it holds. */
 const holders = new Map<Holder, string>();
 
-/** Has somebody asked before the page is left, or closed, which loses what they typed. Ends with what it returns. */
+/** Asks before the page is left, or closed, which loses input. Ends with the returned function. */
 export function holdPage(ask: Holder): () => void {
   const onUnload = (event: Event) => event.preventDefault();
   holders.set(ask, location.pathname + location.search);
@@ -80,7 +80,7 @@ export function holdPage(ask: Holder): () => void {
   };
 }
 
-/** Back or forward. The address has changed already; a page that is held has not. */
+/** Back or forward. The address has changed already; a held page has not. */
 function onPop(): void {
   const [held] = holders;
   if (held && held[1] !== location.pathname + location.search) {
@@ -110,7 +110,7 @@ export function navigate(path: string, replace = false): void {
   tell();
   if (!replace) {
     window.scrollTo(0, 0);
-    // Screen readers and the Tab key go on from the new page's heading.
+    // Screen readers and the Tab key continue from the new page's heading.
     requestAnimationFrame(() =>
       (document.querySelector<HTMLElement>("h1") ?? document.getElementById("main"))?.focus({
         preventScroll: true,

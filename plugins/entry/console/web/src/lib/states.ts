@@ -1,4 +1,4 @@
-// What a content's state means, in words and in tone.
+// The states of a content, with label and tone.
 
 import type { Content, ContentState } from "../api/types";
 
@@ -15,12 +15,12 @@ export const STATES: Record<ContentState, { label: string; tone: Tone; says: str
 
 export const STATE_ORDER = Object.keys(STATES) as ContentState[];
 
-/** States that change by themselves in the next seconds. */
+/** States that change within seconds. */
 export function isBusy(state: ContentState): boolean {
   return state === "uploading" || state === "transcoding" || state === "playable";
 }
 
-/** Could another try end better? Nothing comes of an empty file, or of a text, however often. */
+/** Whether a retry may succeed. An empty file, or a text, always fails. */
 export function mayEncodeAgain(content: Pick<Content, "retryable" | "source">): boolean {
   return content.retryable && content.source.bytes !== 0;
 }
@@ -33,7 +33,7 @@ export function isAudioOnly(content: Content): boolean {
   return content.renditions.length > 0 && content.renditions.every((r) => r.kind === "audio");
 }
 
-/** Does a filter of the list show this content? The same rule as the server's. */
+/** Whether a filter of the list includes this content. The same rule as the server's. */
 export function matches(content: Content, filter: { q?: string; state?: string }): boolean {
   if (filter.state && content.state !== filter.state) return false;
   const words = filter.q?.toLowerCase().split(/\s+/).filter(Boolean) ?? [];

@@ -1,5 +1,5 @@
-// Reads the system report (`GET /api/v1/system`). Takes what it knows and leaves out
-// the rest, so that a newer kernel's report still shows.
+// Parses the system report (`GET /api/v1/system`). Reads the known parts and ignores the rest, so that a
+// newer kernel's report still shows.
 
 import type { HealthStatus } from "../api/types";
 
@@ -51,7 +51,7 @@ function readPlugin(value: Record<string, unknown>): PluginReport {
     version: text(value.version),
     description: text(value.description),
     state,
-    // Of a running plugin it repeats what its worst component says.
+    // For a running plugin it repeats its worst component.
     reason: state === "running" ? "" : text(value.reason),
     provides: texts(value.provides),
     prefixes: texts(value.prefixes),

@@ -3,7 +3,7 @@ import { languageName, languageOfFile, sameLanguage, tagOf } from "./languages";
 import { captionName, inOneLine, soundName } from "./tracks";
 
 describe("languageName", () => {
-  it("says a language in words, and stands what is none", () => {
+  it("names a language, and tolerates an invalid one", () => {
     expect(languageName("de")).toBe("German");
     expect(languageName("pt-BR")).toBe("Brazilian Portuguese");
     expect(languageName("x_y!")).toBe("x_y!");
@@ -25,7 +25,7 @@ describe("tagOf", () => {
 });
 
 describe("languageOfFile", () => {
-  it("reads the language that stands before a file's ending", () => {
+  it("reads the language before a file's extension", () => {
     expect(languageOfFile("film.pt-br.srt")).toBe("pt-BR");
     expect(languageOfFile("A film.en.forced.vtt")).toBe("en");
     expect(languageOfFile("film.srt")).toBe("");
@@ -40,7 +40,7 @@ describe("sameLanguage", () => {
     expect(sameLanguage("eng", "en-US")).toBe(true);
     expect(sameLanguage("en", "fr")).toBe(false);
   });
-  it("takes two that nobody named for one, and not one of them", () => {
+  it("treats two unnamed ones as the same, but not one of them", () => {
     expect(sameLanguage(null, null)).toBe(true);
     expect(sameLanguage("en", null)).toBe(false);
   });
@@ -48,7 +48,7 @@ describe("sameLanguage", () => {
 
 describe("names", () => {
   const plain = { language: null, label: null, forced: false, hearing_impaired: false, commentary: false };
-  it("are the label, or else the language in words, or else what stands for both", () => {
+  it("are the label, or else the language's name, or else the fallback", () => {
     expect(captionName({ ...plain, language: "en", label: "Simple English" }, "x")).toEqual({
       name: "Simple English",
       hints: [],
@@ -56,7 +56,7 @@ describe("names", () => {
     expect(captionName({ ...plain, language: "en" }, "x").name).toBe("English");
     expect(captionName(plain, "Captions 2").name).toBe("Captions 2");
   });
-  it("are told apart by what their label leaves out", () => {
+  it("are distinguished by what their label leaves out", () => {
     const full = { ...plain, language: "de", label: "Full" };
     expect(inOneLine(captionName(full, "x"))).toBe("Full, German");
     expect(inOneLine(captionName({ ...plain, language: "en", hearing_impaired: true }, "x"))).toBe(

@@ -1,11 +1,11 @@
-// Sounds and captions of a content in words: their names, and what is special about them.
+// Names of a content's sounds and captions, and their special properties.
 
 import type { Caption } from "../api/types";
 import { languageName } from "./languages";
 
 export interface TrackName {
   name: string;
-  /** What else tells it from others; may be empty. */
+  /** What else distinguishes it from others; may be empty. */
   hints: string[];
 }
 
@@ -18,7 +18,7 @@ export interface SoundFacts {
 
 export type CaptionFacts = Pick<Caption, "language" | "label" | "forced" | "hearing_impaired" | "commentary">;
 
-/** `fallback` is for what nobody has named. */
+/** `fallback` is for unnamed ones. */
 export function soundName(sound: SoundFacts, fallback: string): TrackName {
   const flags = [sound.commentary && "commentary", sound.described && "audio description"];
   return named(sound, flags, fallback);
@@ -33,7 +33,7 @@ export function captionName(caption: CaptionFacts, fallback: string): TrackName 
   return named(caption, flags, fallback);
 }
 
-/** In one line, as for screen readers: `English, for the hard of hearing`. */
+/** In one line, for screen readers: `English, for the hard of hearing`. */
 export function inOneLine({ name, hints }: TrackName): string {
   return [name, ...hints].filter(Boolean).join(", ");
 }

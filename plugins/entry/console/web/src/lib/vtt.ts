@@ -1,6 +1,5 @@
-// Reads thumbnails.vtt: WebVTT cues whose text is a picture's address with a media
-// fragment `#xywh=x,y,w,h` (Media Fragments URI 1.0 §4.2.2). Never throws: cues that
-// make no sense are left out.
+// Parses thumbnails.vtt: WebVTT cues whose text is a picture's address with a media fragment
+// `#xywh=x,y,w,h` (Media Fragments URI 1.0 §4.2.2). Never throws: invalid cues are left out.
 
 export interface Thumbnail {
   start: number;
@@ -53,7 +52,7 @@ function parseArea(hash: string): Thumbnail["area"] {
   return width > 0 && height > 0 ? { x, y, width, height } : null;
 }
 
-/** The picture of a moment: the last one that begins at or before it. */
+/** The picture of a time: the last one that begins at or before it. */
 export function thumbnailAt(thumbnails: Thumbnail[], time: number): Thumbnail | null {
   let low = 0;
   let high = thumbnails.length - 1;

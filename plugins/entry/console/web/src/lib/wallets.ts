@@ -1,4 +1,4 @@
-// Names of wallets and chains as people read them.
+// Names of wallets and chains for people.
 
 /** `eip155:0x5aAe…eAed`, `solana:9xQe…`, and of a contract with its chain `eip155:137:0x5aAe…eAed`. */
 export function splitWallet(name: string): { kind: string; address: string } {
@@ -19,7 +19,7 @@ export function shortId(id: string): string {
 /** A name on a chain (CAIP-2, CAIP-10, CAIP-19), a wallet, or a bare address, within a text. */
 const NAME = /(?:eip155|solana):[\w:/.%-]*\w|0x[\da-f]{16,}/gi;
 
-/** The same name with what is long in it cut in its middle: `eip155:1/erc721:0x0601…266d/7`. */
+/** The same name with its long parts cut in the middle: `eip155:1/erc721:0x0601…266d/7`. */
 export function shortName(name: string): string {
   return name.replace(/\w{20,}/g, (part) => `${part.slice(0, 6)}…${part.slice(-4)}`);
 }

@@ -1,4 +1,4 @@
-// Who I am: my roles, what I use, wallets, sessions and API keys.
+// The user's account: roles, usage, wallets, sessions and API keys.
 
 import { useState } from "react";
 import { auth, type Identity, type LinkedWallet, type Proof, type SessionView } from "../api/auth";
@@ -48,7 +48,7 @@ function Account() {
   );
 }
 
-/** Asks first where nobody could sign in again: without a wallet only the server's own token helps. */
+/** Asks first if there is no other way to sign in: without a wallet only the server's own token helps. */
 function SignOut({ wallets }: { wallets: string[] }) {
   const [busy, setBusy] = useState(false);
   const [asking, setAsking] = useState(false);
@@ -84,8 +84,8 @@ function SignOut({ wallets }: { wallets: string[] }) {
           onClose={() => setAsking(false)}
         >
           <p>
-            No wallet is linked to this account, so you cannot sign in to it with one again. An admin can come
-            back only with the token in the server's data directory. Link a wallet first to keep a way in.
+            No wallet is linked to this account, so you cannot sign in to it with one again. An admin can sign
+            in again only with the token in the server's data directory. Link a wallet first to keep a way in.
           </p>
         </Confirm>
       )}
@@ -135,7 +135,7 @@ function Wallets() {
     <Section
       id="wallets-title"
       title="Wallets"
-      about="You can sign in with any of them, and whatever any of them owns counts."
+      about="You can sign in with any of them, and the tokens of all of them count."
     >
       {error && <Failure message={error} onRetry={refresh} />}
       {wallets && wallets.length > 0 && (
@@ -261,7 +261,7 @@ function Sessions() {
   );
 }
 
-/** `Firefox on Linux`; what is not known is shown as it came. */
+/** `Firefox on Linux`; unknown parts are shown unchanged. */
 export function browserOf(agent: string): string {
   const browser = ["Edg", "OPR", "Firefox", "Chrome", "Safari"].find((name) => agent.includes(`${name}/`));
   const system = ["Android", "iPhone", "iPad", "Windows", "Mac OS X", "Linux"].find((name) =>

@@ -140,8 +140,8 @@ function PrincipalRow({ principal, onChange }: { principal: PrincipalView; onCha
           onClose={() => setAsking(false)}
         >
           <p>
-            All sessions and API keys end, and so does playback. Roles and wallets stay: whoever has a wallet
-            of this user can sign in again.
+            All sessions and API keys end, and so does playback. Roles and wallets stay: anyone who has a
+            wallet of this user can sign in again.
           </p>
         </Confirm>
       )}

@@ -1,4 +1,4 @@
-// The page of one content: the player, what it is called, its renditions and links.
+// The page of one content: the player, its details, its renditions and links.
 
 import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { api, messageOf } from "../api/client";
@@ -104,7 +104,7 @@ function Message({ title, children }: { title: string; children: React.ReactNode
   );
 }
 
-/** Renditions and addresses for other players: closed for who came to watch. */
+/** Renditions and addresses for other players: collapsed, because viewers do not need them. */
 function Technical({ content, open }: { content: Content; open: boolean }) {
   if (content.renditions.length === 0 && !content.hls) return null;
   return (
@@ -126,7 +126,7 @@ function Technical({ content, open }: { content: Content; open: boolean }) {
   );
 }
 
-/** The player, or what stands in its place until there is something to play. */
+/** The player, or its placeholder until there is something to play. */
 function Stage({ content }: { content: Content }) {
   if (content.hls) {
     return (

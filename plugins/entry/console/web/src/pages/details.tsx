@@ -9,10 +9,10 @@ import { useMayChange } from "../session/use-session";
 import { Icon } from "../ui/icons";
 import { notify } from "../ui/notices";
 
-/** What the server takes (`docs/reference/http/contents.md`, Patches). */
+/** The server's limits (`docs/reference/http/contents.md`, Patches). */
 const TITLE_CHARS = 200;
 const DESCRIPTION_CHARS = 5_000;
-/** The counter shows when so little of the room is left. */
+/** The counter shows when this little of the limit is left. */
 const COUNTED_FROM = 0.8;
 
 interface DetailsProps {
@@ -61,7 +61,7 @@ export function Details({ content, onChange }: DetailsProps) {
   );
 }
 
-/** A label, and near the bound how much is typed. */
+/** A label, and near the limit the number of typed characters. */
 function FieldName({ name, text, most }: { name: string; text: string; most: number }) {
   const { length } = text;
   return (

@@ -1,4 +1,4 @@
-// The durable jobs, newest first, to look at, retry and cancel.
+// The durable jobs, newest first, to inspect, retry and cancel.
 
 import { useCallback, useEffect, useState } from "react";
 import { ApiError, api, messageOf } from "../api/client";

@@ -37,7 +37,7 @@ export default function Library({ fileHover }: { fileHover: boolean }) {
   const known = session.state !== "unknown";
 
   const filtered = q !== "" || state !== "" || whose !== "";
-  // What this page is sending stands above, with its buttons.
+  // Uploads of this page are shown above, with their buttons.
   const mine = new Set([...uploads, ...interrupted].map((upload) => upload.contentId));
   const items = library.items.filter((item) => item.state !== "uploading" || !mine.has(item.id));
   const empty = !library.first && !library.error && !filtered && items.length === 0;
@@ -167,7 +167,7 @@ export default function Library({ fileHover }: { fileHover: boolean }) {
 }
 
 function Row({ content }: { content: Content }) {
-  // Who may change it wants to see who may watch it.
+  // Users who may change it want to see its openness.
   const mine = useMayChange(content);
   const title = titleOf(content);
   const { source } = content;
@@ -218,7 +218,7 @@ function Row({ content }: { content: Content }) {
 
 export function EncodeAgain({ content }: { content: Content }) {
   const allowed = useMayChange(content);
-  // Until the failure that it was pressed for is over, which the live changes tell.
+  // Until the failure that it was pressed for is over, which the live changes report.
   const [pressedFor, setPressedFor] = useState<string | null>(null);
   const busy = pressedFor === content.updated_at;
   const again = async () => {

@@ -1,4 +1,4 @@
-// How much of what is everybody's somebody uses and may use: for themselves, and for admins, who set it.
+// Usage and limits: for the user, and for admins, who set the limits.
 
 import { type FormEvent, useState } from "react";
 import { wholeMessageOf } from "../api/client";
@@ -12,19 +12,19 @@ import { usePoll } from "./use-poll";
 
 const EVERY_MS = 10_000;
 
-/** Of whoever is signed in. */
+/** Of the signed-in user. */
 export function OwnQuota() {
   const [fetchUsage] = useState(() => (signal: AbortSignal) => quota.usage(null, signal));
   const { data: usage, error, refresh } = usePoll(fetchUsage, EVERY_MS);
   return (
-    <Section id="quota-title" title="Usage" about="What you use of this server, and how much you may.">
+    <Section id="quota-title" title="Usage" about="Your usage of this server, and your limits.">
       {error && <Failure message={error} onRetry={refresh} />}
       {usage && <Parts usage={usage} />}
     </Section>
   );
 }
 
-/** For admins, of somebody. */
+/** For admins, of another user. */
 export function Quota({ principal, name }: { principal: string; name: string }) {
   const [fetchUsage] = useState(() => (signal: AbortSignal) => quota.usage(principal, signal));
   const [fetchQuota] = useState(() => (signal: AbortSignal) => quota.get(principal, signal));
@@ -94,7 +94,7 @@ function Limits({ principal, view, onDone }: { principal: string; view: QuotaVie
       const amount = amountOf(kind, texts[kind]);
       if (amount === undefined) {
         setFailure(
-          `${NAMES[kind].typed}: type a number, “unlimited”, or nothing for the limit of the roles.`,
+          `${NAMES[kind].typed}: type a number or “unlimited”, or leave it empty for the limit of the roles.`,
         );
         return;
       }
@@ -128,11 +128,9 @@ function Limits({ principal, view, onDone }: { principal: string; view: QuotaVie
             type="button"
             className="button"
             disabled={busy}
-            onClick={() =>
-              void change(() => quota.clear(principal), "The limits are those of the roles again.")
-            }
+            onClick={() => void change(() => quota.clear(principal), "The limits of the roles apply again.")}
           >
-            Use those of the roles
+            Use the limits of the roles
           </button>
         )}
       </div>

@@ -25,7 +25,7 @@ describe("expectedSegments", () => {
   it("follows from the progress of the pictures while the length is unknown", () => {
     expect(expectedSegments({ duration: null, progress: 0.25, renditions })).toBe(80);
   });
-  it("is never less than what is there", () => {
+  it("is never less than the existing segments", () => {
     expect(expectedSegments({ duration: 1, progress: 1, renditions })).toBe(30);
   });
   it("is unknown at the start of a file of unknown length, and then nothing is drawn as full", () => {
@@ -37,7 +37,7 @@ describe("expectedSegments", () => {
 });
 
 describe("soundOf", () => {
-  it("says which sound it is, and nothing where nobody knows", () => {
+  it("names the sound, and returns nothing if it is unknown", () => {
     const french = { ...rendition("audio", 1), track: 1, language: "fr", described: true };
     expect(soundOf(french)).toBe("French, audio description");
     expect(soundOf({ ...french, language: null })).toBe("audio description");

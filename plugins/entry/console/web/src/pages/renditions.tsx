@@ -1,4 +1,4 @@
-// The table of what a content is encoded into, each with how far it is.
+// The table of a content's renditions, each with its progress.
 
 import type { Content, Rendition } from "../api/types";
 import { bitrate, frameRate } from "../lib/format";
@@ -72,12 +72,12 @@ export function Renditions({ content }: { content: Content }) {
 
 const SEGMENT_S = 2;
 
-/** How much of the time line a rendition covers so far; nothing while nobody knows how long it is. */
+/** How much of the time line a rendition covers so far; `null` while the length is unknown. */
 export function share(rendition: Pick<Rendition, "segments">, expected: number | null): number {
   return expected === null ? 0 : Math.min(0.99, rendition.segments / expected);
 }
 
-/** How many segments a rendition will have: by the length, or else by the progress; `null`: not known yet. */
+/** How many segments a rendition will have: by the length, or else by the progress; `null`: unknown. */
 export function expectedSegments(
   content: Pick<Content, "duration" | "progress" | "renditions">,
 ): number | null {
@@ -89,7 +89,7 @@ export function expectedSegments(
   return Math.max(most, Math.ceil(furthest / content.progress));
 }
 
-/** Which sound it is, as far as anybody knows: `English, commentary`. */
+/** The name of its sound, if known: `English, commentary`. */
 export function soundOf(rendition: Rendition): string {
   return rendition.kind === "audio" ? inOneLine(soundName(rendition, "")) : "";
 }

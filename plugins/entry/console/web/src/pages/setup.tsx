@@ -1,4 +1,4 @@
-// The one-time address that the server prints: it makes its first visitor the admin, or lets the admin
+// The one-time address that the server prints: it makes its first visitor the admin, or signs the admin
 // in again.
 
 import { useEffect, useState } from "react";
@@ -20,7 +20,7 @@ export default function SetupPage({ code, again }: SetupPageProps) {
   const [busy, setBusy] = useState(false);
   const [failure, setFailure] = useState<string | null>(null);
   const isAdmin = now.state === "in" && may(now, "admin");
-  // The address is used up then: it goes from the history too.
+  // The address is used up then: it is also removed from the history.
   useEffect(() => {
     if (isAdmin) navigate(paths.welcome, true);
   }, [isAdmin]);
@@ -45,7 +45,7 @@ export default function SetupPage({ code, again }: SetupPageProps) {
       <p className="mt-2 mb-6 max-w-prose text-pretty text-soft">
         {again
           ? "This address works once. Continuing signs you in as the first admin of this server."
-          : "This address works once. Continuing makes you the first admin, who can do everything and grants roles to others."}
+          : "This address works once. Continuing makes you the first admin, who has full control and grants roles to others."}
       </p>
       {failure && (
         <p role="alert" className="mb-6 max-w-prose border-bad border-l-4 pl-4">

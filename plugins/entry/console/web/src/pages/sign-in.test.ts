@@ -3,7 +3,7 @@ import { ApiError } from "../api/client";
 import { tokenFailure } from "./sign-in";
 
 describe("tokenFailure", () => {
-  it("says what the server says, and that an older one knows no such sign-in", () => {
+  it("shows the server's text, and that an older one does not support this sign-in", () => {
     const wrong = new ApiError("It was revoked.", 401, { title: "The token is not valid" });
     expect(tokenFailure(wrong)).toBe("The token is not valid. It was revoked.");
     for (const status of [404, 405]) {

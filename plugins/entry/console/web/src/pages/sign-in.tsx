@@ -1,4 +1,4 @@
-// Signing in with a wallet, or with the admin token, and back to where one came from.
+// Signing in with a wallet, or with the admin token, and back to the previous page.
 
 import { type FormEvent, useEffect, useState } from "react";
 import { auth, type Proof } from "../api/auth";
@@ -33,7 +33,7 @@ export default function SignInPage() {
   );
 }
 
-/** The way in for an admin without a wallet: the token that lies in the server's data directory. */
+/** The sign-in for an admin without a wallet: the token in the server's data directory. */
 function TokenForm() {
   const [token, setToken] = useState("");
   const [failure, setFailure] = useState<string | null>(null);
@@ -85,7 +85,7 @@ function TokenForm() {
   );
 }
 
-/** Why a token was not taken; servers before this one know no such sign-in. */
+/** Why a token was refused; older servers do not support this sign-in. */
 export function tokenFailure(error: unknown): string {
   const absent = error instanceof ApiError && (error.status === 404 || error.status === 405);
   return absent

@@ -1,4 +1,4 @@
-// For admins: the plans of a user, which rules of videos may ask for.
+// For admins: the plans of a user, which rules of videos may require.
 
 import { type FormEvent, useState } from "react";
 import { access, type Subscription } from "../api/access";

@@ -1,4 +1,4 @@
-// One content, kept alive by the stream of its changes.
+// One content, kept up to date by the stream of its changes.
 
 import { useCallback, useEffect, useMemo, useState } from "react";
 import { ApiError, api, isAbort, messageOf } from "../api/client";
@@ -10,9 +10,9 @@ export interface ContentView {
   content: Content | null;
   gone: boolean;
   error: string | null;
-  /** Resolves when it is there, or the failure is. */
+  /** Resolves when it is loaded, or has failed. */
   reload(): Promise<void>;
-  /** Takes the answer of an edit. */
+  /** Applies the answer of an edit. */
   set(content: Content): void;
 }
 

@@ -51,11 +51,11 @@ describe("the list of contents", () => {
     expect(second.cursor).toBeNull();
   });
 
-  it("puts a new content where its time belongs", () => {
+  it("inserts a new content by its time", () => {
     expect(ids(changed(page([content("a", 1)]), content("b", 2)))).toEqual(["b", "a"]);
   });
 
-  it("shows of what changes only one's own, when only that is asked for", () => {
+  it("shows only changes of one's own contents with that filter", () => {
     const filter = { whose: "mine", me: "ann" } as const;
     const loaded = page([content("a", 1, { owner: "ann" })]);
     expect(ids(changed(loaded, content("b", 2, { owner: "ann" }), filter))).toEqual(["b", "a"]);
@@ -100,7 +100,7 @@ describe("the list of contents", () => {
     expect(answer.items[0]?.progress).toBe(0.5);
   });
 
-  it("drops what no longer matches the filter and takes in what does now", () => {
+  it("drops what no longer matches the filter and adds what does now", () => {
     const loaded = page([content("a", 1)]);
     expect(ids(changed(loaded, content("a", 1), { state: "failed" }))).toEqual([]);
     expect(ids(changed(loaded, content("b", 2, { title: "Train" }), { q: "rai" }))).toEqual(["b", "a"]);

@@ -1,5 +1,5 @@
-// The list of contents: pages by cursor, filtered by the server, kept alive by the
-// stream of changes.
+// The list of contents: pages by cursor, filtered by the server, kept up to date by the stream of
+// changes.
 
 import { useCallback, useEffect, useReducer, useRef } from "react";
 import { api, type ContentFilter, isAbort, messageOf, type Sort } from "../api/client";
@@ -19,7 +19,7 @@ export interface LibraryState {
   error: string | null;
 }
 
-/** What a change is held against. */
+/** What a change is compared to. */
 export interface LiveFilter extends ContentFilter {
   whose?: Whose;
   me?: string | null;
@@ -74,7 +74,7 @@ export function reduceLibrary(state: LibraryState, action: LibraryAction): Libra
       const order = ORDERS[filter.sort ?? "newest"];
       const others = state.items.filter((item) => item.id !== content.id);
       const shown = others.length < state.items.length;
-      // With whom a content is shared no change says: what is new there comes with the next list.
+      // Changes do not include shares: new shared contents come with the next list.
       if (filter.whose === "shared" && !shown) return state;
       const theirs = filter.whose !== "mine" || content.owner === filter.me;
       if (!theirs || !matches(content, filter)) return shown ? { ...state, items: others } : state;
@@ -82,7 +82,7 @@ export function reduceLibrary(state: LibraryState, action: LibraryAction): Libra
         const items = state.items.map((item) => (item.id === content.id ? newer(content, item) : item));
         return { ...state, items: items.sort(order) };
       }
-      // Behind what is loaded: it comes with its page.
+      // After the loaded part: it comes with its page.
       const last = state.items.at(-1);
       if (state.cursor !== null && last && order(content, last) > 0) return state;
       return { ...state, items: [...others, content].sort(order) };
@@ -92,7 +92,7 @@ export function reduceLibrary(state: LibraryState, action: LibraryAction): Libra
   }
 }
 
-/** Whose contents are shown. */
+/** The owner filter. */
 export type Whose = "" | "mine" | "shared";
 
 interface Wanted {
@@ -100,7 +100,7 @@ interface Wanted {
   state: string;
   sort: Sort;
   whose: Whose;
-  /** Who is here; null: nobody is signed in. */
+  /** The current user; null: not signed in. */
   me: string | null;
 }
 

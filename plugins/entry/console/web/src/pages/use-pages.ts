@@ -1,4 +1,4 @@
-// A list that comes in pages, each by the cursor of the one before.
+// A paged list, each page by the cursor of the previous one.
 
 import { useCallback, useEffect, useRef, useState } from "react";
 import { isAbort, messageOf } from "../api/client";
@@ -7,15 +7,15 @@ import type { Page } from "../api/types";
 export interface Pages<T> {
   items: T[];
   error: string | null;
-  /** Loads the next page; `null`: there is none, or it is on its way. */
+  /** Loads the next page; `null`: there is none, or it is loading. */
   more: (() => void) | null;
-  /** Loads what is shown anew. */
+  /** Reloads what is shown. */
   refresh(): void;
 }
 
 export function usePages<T>(
   fetchPage: (cursor: string | null, signal: AbortSignal) => Promise<Page<T>>,
-  /** Looks for what is new while no more than the first page is shown. */
+  /** Checks for new items while only the first page is shown. */
   everyMs: number | null = null,
 ): Pages<T> {
   const [items, setItems] = useState<T[]>([]);

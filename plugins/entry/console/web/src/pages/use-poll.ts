@@ -1,4 +1,4 @@
-// Fetches something now, on demand, and if wanted every few seconds while the page is visible.
+// Fetches something now, on demand, and optionally every few seconds while the page is visible.
 
 import { useCallback, useEffect, useRef, useState } from "react";
 import { isAbort, messageOf } from "../api/client";
@@ -6,7 +6,7 @@ import { isAbort, messageOf } from "../api/client";
 export interface Polled<T> {
   data: T | null;
   error: string | null;
-  /** Resolves when it is fetched and shown, or the failure is. */
+  /** Resolves when it is fetched and shown, or has failed. */
   refresh(): Promise<void>;
 }
 

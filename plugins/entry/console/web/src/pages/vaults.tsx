@@ -1,4 +1,4 @@
-// Wallets whose tokens count for me by delegation, for when mine has too many delegations to look at.
+// Wallets whose tokens count by delegation, for a wallet with too many delegations to check.
 
 import { type FormEvent, useState } from "react";
 import { access } from "../api/access";
@@ -9,7 +9,7 @@ import { Section } from "../ui/heading";
 import { notify } from "../ui/notices";
 import { usePoll } from "./use-poll";
 
-/** The server's own bound. */
+/** The server's limit. */
 const MOST = 8;
 
 export function Vaults() {
@@ -38,14 +38,14 @@ export function Vaults() {
     const wallet = typed.includes(":") ? typed : `eip155:${typed}`;
     if (vaults && (await change([...vaults, wallet], "The vault is added."))) setTyped("");
   };
-  // Without the plugin nothing is gated.
+  // Without the plugin there is no access control.
   if (!vaults && !error) return null;
   return (
     <Section
       id="vaults-title"
       title="Vaults"
       about="Wallets that have delegated tokens to one of yours on delegate.xyz. They are found by themselves;
-        add one here if a video does not see what it holds."
+        add one here if its tokens are not found for a video."
     >
       {error && <Failure message={error} onRetry={() => void refresh()} />}
       {vaults && vaults.length > 0 && (

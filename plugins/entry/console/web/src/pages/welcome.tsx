@@ -1,4 +1,4 @@
-// For who has become the admin: a wallet now, or there is no easy way back.
+// For a new admin: link a wallet now, because returning without one is hard.
 
 import { auth, type Proof } from "../api/auth";
 import { navigate, paths } from "../lib/router";
@@ -33,9 +33,9 @@ function Welcome() {
       {!linked && (
         <>
           <p className="mt-2 mb-6 max-w-prose text-pretty text-soft">
-            Link a wallet now: this session ends some day, and the address that brought you here is used up.
-            Without a wallet, only the token in the server's data directory lets you in again, or the address
-            that <code>streamgate admin link</code> prints there.
+            Link a wallet now: this session expires, and the address that brought you here cannot be used
+            again. Without a wallet, only the token in the server's data directory lets you in again, or the
+            address that <code>streamgate admin link</code> prints there.
           </p>
           <ConnectWallet link onProof={link} />
         </>

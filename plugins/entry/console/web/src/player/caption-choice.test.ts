@@ -52,7 +52,7 @@ describe("captions in the menu", () => {
 describe("captions that are on", () => {
   it("are off while neither the viewer nor the video says otherwise", () =>
     expect(chosen(where())).toBeNull());
-  it("are the default ones for who never chose", () => {
+  it("are the default ones for a viewer who never chose", () => {
     const byDefault = caption("fr", "fr", { default: true });
     expect(chosen(where({ captions: [english, byDefault] }))).toBe(byDefault);
     expect(chosen(where({ captions: [english, byDefault], taste: taste("en", { on: false }) }))).toBeNull();
@@ -66,7 +66,7 @@ describe("captions that are on", () => {
       brazilian,
     );
   });
-  it("are of the language that is heard where that one is missing", () =>
+  it("are of the sound's language if that one is missing", () =>
     expect(chosen(where({ taste: taste("ja"), heard: "de" }))).toBe(german));
   it("are what the viewer picked here, whatever was chosen before", () => {
     expect(chosen(where({ picked: "de", taste: taste("en") }))).toBe(german);
@@ -91,7 +91,7 @@ describe("captions that are drawn", () => {
   });
 });
 
-describe("captions that are asked for without a name", () => {
+describe("captions that are requested without a name", () => {
   it("are the default ones, or those of the sound's language, but for commentaries", () => {
     expect(wanted(where())).toBe(english);
     expect(wanted(where({ heard: "de" }))).toBe(german);
@@ -103,7 +103,7 @@ describe("captions that are asked for without a name", () => {
   });
 });
 
-describe("the viewer's taste", () => {
+describe("the viewer's preference", () => {
   afterEach(() => vi.unstubAllGlobals());
   const stored = (text: string | null) =>
     vi.stubGlobal("localStorage", { getItem: () => text, setItem: vi.fn() });
@@ -113,7 +113,7 @@ describe("the viewer's taste", () => {
     rememberTaste(taste("fr"));
     expect(localStorage.setItem).toHaveBeenCalledWith("streamgate.captions", JSON.stringify(taste("fr")));
   });
-  it("is nothing where nothing or nonsense is stored, or nothing can be", () => {
+  it("is empty if nothing or an invalid value is stored, or storage is unavailable", () => {
     for (const text of [null, "{", "7", "{}", '{"on":"yes"}']) {
       stored(text);
       expect(rememberedTaste()).toBeNull();

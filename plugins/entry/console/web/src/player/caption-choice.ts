@@ -1,12 +1,12 @@
-// Which captions are shown: by what the viewer chose here, or else on other videos, or else by what the
-// video says of them. Knows nothing of how they are drawn.
+// Which captions are shown: by the viewer's choice here, or else on other videos, or else by the video's
+// defaults. Knows nothing of how they are drawn.
 
 import type { Caption } from "../api/types";
 import { sameLanguage } from "../lib/languages";
 
 const KEY = "streamgate.captions";
 
-/** What the viewer chose last, kept over visits as the volume is. */
+/** The viewer's last choice, stored across visits like the volume. */
 export interface Taste {
   on: boolean;
   language: string | null;
@@ -18,20 +18,20 @@ export const OFF = "";
 
 export interface Situation {
   captions: Caption[];
-  /** What the viewer chose of this video: a name, `OFF`, or nothing yet. */
+  /** The viewer's choice for this video: a name, `OFF`, or none yet. */
   picked: string | null;
   taste: Taste | null;
-  /** The language that is heard, if it is known. */
+  /** The language of the sound, if it is known. */
   heard: string | null;
 }
 
-/** Those in the menu: forced ones come by themselves, unless there is nothing else to choose. */
+/** Those in the menu: forced ones are shown automatically, unless there is nothing else to choose. */
 export function listed(captions: Caption[]): Caption[] {
   const whole = captions.filter((caption) => !caption.forced);
   return whole.length > 0 ? whole : captions;
 }
 
-/** Those that are on, as the menu says it; `null`: off. */
+/** The ones that are on, as shown in the menu; `null`: off. */
 export function chosen(situation: Situation): Caption | null {
   const { captions, picked, taste } = situation;
   if (picked === OFF) return null;
@@ -43,14 +43,14 @@ export function chosen(situation: Situation): Caption | null {
   return choices.find((caption) => caption.default) ?? null;
 }
 
-/** Those that are drawn: with captions off, what everybody has to read of the language that is heard. */
+/** The drawn ones: with captions off, the forced ones of the sound's language. */
 export function shown(situation: Situation): Caption | null {
   const on = chosen(situation);
   if (on) return on;
   return listed(situation.captions).some((caption) => caption.forced) ? null : forcedOf(situation);
 }
 
-/** Those that come on when the viewer asks for captions and not for which; `null`: there are none. */
+/** The ones that turn on when the viewer requests captions without naming any; `null`: there are none. */
 export function wanted(situation: Situation): Caption | null {
   const choices = listed(situation.captions);
   const byDefault = situation.taste ? undefined : choices.find((caption) => caption.default);
@@ -61,7 +61,7 @@ function forcedOf({ captions, heard }: Situation): Caption | null {
   return captions.find((caption) => caption.forced && sameLanguage(caption.language, heard)) ?? null;
 }
 
-/** The nearest to the viewer's taste; the first of several. */
+/** The best match for the viewer's preference; the first of several. */
 function best(choices: Caption[], { taste, heard }: Situation): Caption | null {
   const score = (caption: Caption) => {
     const flags =

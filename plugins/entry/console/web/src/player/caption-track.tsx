@@ -1,13 +1,13 @@
-// One text track of the video: asked for, read by the browser, and its cues handed on to be drawn.
+// One text track of the video: loaded and parsed by the browser, its cues passed on to be drawn.
 //
-// Captions come by `<track>` and not as what the playlist lists. So there is one way for hls.js and for
-// the browser's own HLS, which shows no texts of a playlist in some browsers; captions are there while
-// the video is still being encoded, and those that were just edited need no new playlist. The page's
-// own drawing (`captions.tsx`) keeps them above the controls. Where the browser shows the video
-// outside of the page, its own drawing is the only one, and it is left to that.
+// Captions use `<track>` instead of the playlist's list. So there is one way for hls.js and for the
+// browser's own HLS, which shows no texts of a playlist in some browsers; captions are available while
+// the video is still being encoded, and edited ones need no new playlist. The page's own drawing
+// (`captions.tsx`) keeps them above the controls. Where the browser shows the video outside of the page,
+// only its own drawing works, and is used.
 //
-// The address is of this server, so the session's cookie goes with it as with the thumbnails, and a
-// gated video's captions are read by whoever may watch it.
+// The address is on this server, so the session's cookie is sent as with the thumbnails, and a gated
+// video's captions are available to everyone who may watch it.
 
 import { useEffect, useRef, useState } from "react";
 import { api, isAbort, messageOf } from "../api/client";
@@ -17,12 +17,12 @@ interface CaptionTrackProps {
   caption: Caption;
   /** For the browser's own menus. */
   label: string;
-  /** Those of this moment. */
+  /** The current ones. */
   onCues(cues: VTTCue[]): void;
   onTrouble(trouble: string): void;
 }
 
-/** When the video may have come into the page, or left it. */
+/** Called when the video may have entered or left the page. */
 const MOVES = [
   "enterpictureinpicture",
   "leavepictureinpicture",
@@ -41,7 +41,7 @@ export function CaptionTrack({ caption, label, onCues, onTrouble }: CaptionTrack
     if (!track || !(video instanceof HTMLVideoElement)) return;
     let outside = isOutside(video);
     const tell = () => onCues(outside ? [] : ([...(track.activeCues ?? [])] as VTTCue[]));
-    // Browsers turn tracks on by themselves, as their own settings say; those would be a second text.
+    // Browsers turn tracks on by their own settings; those would be a second text.
     const settle = () => {
       const mode = outside ? "showing" : "hidden";
       if (track.mode !== mode) track.mode = mode;
@@ -71,13 +71,13 @@ export function CaptionTrack({ caption, label, onCues, onTrouble }: CaptionTrack
     };
   }, [attempt, onCues]);
 
-  // React knows no `onError` of this element.
+  // React does not support `onError` of this element.
   const latest = useRef(onTrouble);
   latest.current = onTrouble;
   useEffect(() => {
     const controller = new AbortController();
     const { signal } = controller;
-    /** The browser does not say why: the same address, asked once more, does, and renews what ran out. */
+    /** The browser gives no reason: requesting the same address again does, and renews expired tokens. */
     const onError = async () => {
       try {
         await api.text(caption.url, signal);
@@ -103,7 +103,7 @@ export function CaptionTrack({ caption, label, onCues, onTrouble }: CaptionTrack
   );
 }
 
-/** Does the browser show the video outside of the page: in a small window, or whole on a phone? */
+/** Whether the browser shows the video outside of the page: in a small window, or full screen on a phone. */
 function isOutside(video: HTMLVideoElement): boolean {
   const whole = (video as HTMLVideoElement & { webkitDisplayingFullscreen?: boolean })
     .webkitDisplayingFullscreen;

@@ -1,4 +1,4 @@
-// Captions over the picture, and above the controls while those are there.
+// Captions over the video, and above the controls while those are visible.
 
 import { useLayoutEffect, useRef } from "react";
 import { placeOf } from "./cues";
@@ -7,7 +7,7 @@ interface CaptionLayerProps {
   cues: VTTCue[];
   /** BCP 47. */
   language: string | null;
-  /** The controls are there. */
+  /** The controls are visible. */
   raised: boolean;
   /** Why there are none, for people. */
   trouble: string | null;
@@ -45,7 +45,7 @@ export function CaptionLayer({ cues, language, raised, trouble, onRetry }: Capti
   );
 }
 
-/** The browser's own reading of a cue: it makes elements for nothing but what WebVTT knows. */
+/** The browser's own parsing of a cue: it creates elements only for WebVTT markup. */
 function Cue({ cue }: { cue: VTTCue }) {
   const box = useRef<HTMLSpanElement>(null);
   useLayoutEffect(() => box.current?.replaceChildren(cue.getCueAsHTML()), [cue]);

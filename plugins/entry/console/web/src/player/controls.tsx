@@ -21,7 +21,7 @@ interface ControlsProps {
   total: number;
   /** How far one can seek now. */
   available: number;
-  /** There will be more, nobody knows yet how much. */
+  /** More will come; how much is unknown. */
   openEnded: boolean;
   thumbnails: Thumbnail[];
   captions: Captions;
@@ -44,7 +44,7 @@ export function Controls(props: ControlsProps) {
   const { content, video, engine, captions, total, run, onHold } = props;
   const chapters = content.chapters ?? NO_CHAPTERS;
   const chapter = chapterAt(chapters, video.time);
-  // On a phone the clock leaves the buttons' row to them when there are more than the usual ones.
+  // On a phone the clock moves to its own row when there are more buttons than usual.
   const crowded = chapters.length > 0 || captions.choices.length > 0 || engine.sounds.length > 1;
   const silent = video.muted || video.volume === 0;
   const hold = useCallback((held: boolean) => onHold(held), [onHold]);

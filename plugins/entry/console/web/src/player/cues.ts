@@ -1,7 +1,7 @@
-// Where the cues of captions are drawn, of what WebVTT's settings say (WebVTT §7.2, simplified: lines
-// of writing from left to right, and whatever would overlap stands above one another).
+// Where cues of captions are drawn, by WebVTT's settings (WebVTT §7.2, simplified: left-to-right lines,
+// and overlapping cues are stacked).
 
-/** What is read of a `VTTCue`. */
+/** The used part of a `VTTCue`. */
 export type CueSettings = Pick<
   VTTCue,
   "line" | "snapToLines" | "position" | "positionAlign" | "size" | "align"
@@ -40,7 +40,7 @@ function alignOf(align: AlignSetting): Place["align"] {
   return align === "end" || align === "right" ? "end" : "center";
 }
 
-/** Which point of the box stands at its position. */
+/** The point of the box that is at its position. */
 function anchorOf({ positionAlign }: CueSettings, align: Place["align"]): Place["align"] {
   if (positionAlign === "line-left") return "start";
   if (positionAlign === "line-right") return "end";

@@ -44,26 +44,26 @@ beforeEach(() => {
 });
 afterEach(() => vi.unstubAllGlobals());
 
-describe("a segment that is not there any more", () => {
-  it("has the playlist loaded anew, which goes on at the same moment", () => {
+describe("a segment that no longer exists", () => {
+  it("has the playlist reloaded, which continues at the same position", () => {
     const state = playing();
     missing("fragLoadError");
     expect(engines.map((engine) => engine.config.startPosition)).toEqual([0, 12]);
     expect(state().trouble).toBeNull();
   });
 
-  it("is told of if that helps nothing", () => {
+  it("is reported if that does not help", () => {
     const state = playing();
     missing("fragLoadError");
     missing("fragLoadError");
     expect(engines).toHaveLength(2);
-    expect(state().trouble).toBe("This video is not there any more.");
+    expect(state().trouble).toBe("This video is no longer available.");
   });
 
-  it("is told of at once where the whole video is gone", () => {
+  it("is reported at once if the whole video is gone", () => {
     const state = playing();
     missing("manifestLoadError");
     expect(engines).toHaveLength(1);
-    expect(state().trouble).toBe("This video is not there any more.");
+    expect(state().trouble).toBe("This video is no longer available.");
   });
 });

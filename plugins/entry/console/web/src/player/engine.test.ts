@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Engine, type EngineState, INITIAL } from "./engine";
 import { refusal } from "./refusal";
 
-/** Its sounds, of which one is heard. */
+/** Its sounds, one of which plays. */
 class Sounds extends EventTarget {
   [index: number]: { enabled: boolean; kind: string; label: string; language: string };
   length = 0;
@@ -73,7 +73,7 @@ describe("a browser that plays HLS itself", () => {
     expect([video.src, video.paused]).toEqual(["", true]);
   });
 
-  it("has other trouble where the server refuses nothing", async () => {
+  it("reports other trouble if the server does not refuse", async () => {
     vi.stubGlobal(
       "fetch",
       vi.fn(async () => new Response("#EXTM3U")),
@@ -99,7 +99,7 @@ describe("a browser that plays HLS itself", () => {
     expect(state().heard).toBe(1);
   });
 
-  it("says which sound is heard when the browser's own menu changed it", () => {
+  it("reports the sound when the browser's own menu changed it", () => {
     const { video, state } = playing();
     video.audioTracks.list("One", "Two");
     for (const index of [0, 1]) Object.assign(video.audioTracks[index] ?? {}, { enabled: index === 1 });
@@ -107,7 +107,7 @@ describe("a browser that plays HLS itself", () => {
     expect(state().heard).toBe(1);
   });
 
-  it("stops at once when access ends, and goes on at the same place", () => {
+  it("stops at once when access ends, and resumes at the same position", () => {
     const { video, engine, state } = playing();
     engine.refuse(REFUSED);
     expect(state()).toMatchObject({ refusal: REFUSED, stoppedAt: 12 });

@@ -1,5 +1,5 @@
-// Plays one HLS address in a video element: with hls.js, or by the browser itself where
-// that is the better way (Safari). Knows levels, not pictures of buttons.
+// Plays one HLS address in a video element: with hls.js, or with the browser's own HLS where that is
+// better (Safari). Knows levels, not buttons.
 
 import Hls, { ErrorDetails, ErrorTypes, Events, type HlsConfig, type Level } from "hls.js";
 import workerPath from "hls.js/dist/hls.worker.js?url";
@@ -19,23 +19,23 @@ export interface EngineState {
   levels: LevelFacts[];
   /** -1: the engine chooses. */
   chosen: number;
-  /** What plays now; -1 while unknown. */
+  /** The current level; -1 while unknown. */
   playing: number;
-  /** In the order of the menu; one or none: there is no choice. */
+  /** In menu order; one or none: there is no choice. */
   sounds: Sound[];
-  /** Index of the sound that plays; -1 while unknown. */
+  /** Index of the current sound; -1 while unknown. */
   heard: number;
   /** More is still being added at the end. */
   growing: boolean;
-  /** Seconds up to which sound and picture both reach; null while unknown. */
+  /** Seconds up to which sound and video both reach; null while unknown. */
   edge: number | null;
   /** For people; the engine has given up, or waits for the network. */
   trouble: string | null;
-  /** The server does not let it be played; nothing plays until `reload`. */
+  /** The server refuses playback; nothing plays until `reload`. */
   refusal: Refusal | null;
-  /** Seconds: where it was refused, and goes on. */
+  /** Seconds: the position of the refusal, where playback resumes. */
   stoppedAt: number | null;
-  /** The browser chooses the quality, and cannot be told. */
+  /** The browser chooses the quality, and cannot be controlled. */
   native: boolean;
 }
 
@@ -56,7 +56,7 @@ export const INITIAL: EngineState = {
 const SOUND_EVENTS = ["addtrack", "removetrack", "change"];
 const RETRY_MS = 3_000;
 const RECOVERY_GAP_MS = 5_000;
-/** What a connection is taken for before anything was measured, bits a second. */
+/** The assumed bandwidth before any measurement, bits a second. */
 const FIRST_ESTIMATE = 4_000_000;
 
 /** Captions are not the engine's (`caption-track.tsx`): hls.js would empty all of the video's text tracks. */
@@ -66,7 +66,7 @@ const NO_TEXTS = {
   timelineController: undefined,
 } as unknown as Partial<HlsConfig>;
 
-/** Safari's own HLS knows AirPlay and saves power; other browsers' cannot choose a quality. */
+/** Safari's own HLS supports AirPlay and saves power; that of other browsers cannot choose a quality. */
 function playsItself(video: HTMLVideoElement): boolean {
   const can = video.canPlayType("application/vnd.apple.mpegurl") !== "";
   return can && (/Apple/.test(navigator.vendor) || !Hls.isSupported());
@@ -79,11 +79,11 @@ export class Engine {
   /** The playlist was loaded since. */
   private loadedReady = false;
   private retry: ReturnType<typeof setTimeout> | null = null;
-  /** The rendition that was chosen by hand: its index may change with the playlist. */
+  /** The manually chosen rendition: its index may change with the playlist. */
   private wanted: string | null = null;
-  /** The name of the sound that was chosen by hand. */
+  /** The name of the manually chosen sound. */
   private wantedSound: string | null = null;
-  /** What its addresses carry where not everybody may play it: with it a reload is the same player. */
+  /** The token of its addresses if the content is not public: with it a reload is the same player. */
   private token: string | null = null;
   private recoveredAt = Number.NEGATIVE_INFINITY;
   private reloadedAt = Number.NEGATIVE_INFINITY;
@@ -92,7 +92,7 @@ export class Engine {
     private readonly video: HTMLVideoElement,
     private readonly src: string,
     private readonly onState: (state: EngineState) => void,
-    /** Everything is encoded, and every sound in the playlist. */
+    /** Everything is encoded, and every sound is in the playlist. */
     private ready = false,
   ) {
     if (playsItself(video)) {
@@ -115,10 +115,10 @@ export class Engine {
     this.video.load();
   }
 
-  /** -1 chooses by itself. */
+  /** -1 means automatic. */
   choose(level: number): void {
     if (!this.hls) return;
-    // The next segment, not the current one: nothing that is buffered is thrown away twice.
+    // The next segment, not the current one: no buffered data is thrown away twice.
     this.hls.nextLevel = level;
     this.wanted = this.state.levels[level]?.rendition ?? null;
     this.set({ chosen: level });
@@ -134,24 +134,24 @@ export class Engine {
     else enable(nativeSounds(this.video), index);
   }
 
-  /** What is encoded by now: the engine stays off renditions that lag behind. */
+  /** What is encoded by now: the engine avoids renditions that lag behind. */
   know(renditions: Rendition[], ready: boolean): void {
     this.renditions = renditions;
     this.ready = ready;
     this.judge();
   }
 
-  /** Are there complete renditions that the loaded playlist does not list yet? */
+  /** Whether there are complete renditions that the loaded playlist does not list yet. */
   get outdated(): boolean {
     if (!this.hls || this.state.levels.length === 0) return false;
-    // Once, whatever comes of it: a playlist may leave out a sound for good.
+    // Once, whatever the result: a playlist may permanently leave out a sound.
     if (this.ready && !this.loadedReady && countSounds(this.renditions) > this.state.sounds.length)
       return true;
     const known = new Set(this.state.levels.map((level) => level.rendition));
     return this.renditions.some((r) => r.kind === "video" && r.complete && !known.has(r.name));
   }
 
-  /** Stops at once: what is in the buffer is not shown either. */
+  /** Stops at once: buffered data is not shown either. */
   refuse(refusal: Refusal): void {
     if (this.state.refusal) return;
     const stoppedAt = this.video.currentTime;
@@ -163,7 +163,7 @@ export class Engine {
     this.set({ refusal, stoppedAt, trouble: null });
   }
 
-  /** Loads the playlist anew and goes on at the same moment. */
+  /** Reloads the playlist and continues at the same position. */
   reload(): void {
     const { stoppedAt } = this.state;
     const currentTime = stoppedAt ?? this.video.currentTime;
@@ -202,7 +202,7 @@ export class Engine {
       this.judge();
     });
     hls.on(Events.LEVEL_SWITCHED, (_, { level }) => this.set({ playing: level }));
-    // The list is that of a level's group, and may change with the level; what is set in here counts.
+    // The list is that of a level's group, and may change with the level; the engine's own choice counts.
     hls.on(Events.AUDIO_TRACKS_UPDATED, (_, { audioTracks }) => {
       const sounds = soundsOfHls(audioTracks, location.href);
       this.set({ sounds });
@@ -210,7 +210,7 @@ export class Engine {
       if (again >= 0) hls.audioTrack = again;
     });
     hls.on(Events.AUDIO_TRACK_SWITCHED, (_, { id }) => this.set({ heard: id }));
-    // Sound is encoded faster than pictures: what can be seen ends where the first of both does.
+    // Sound is encoded faster than video: the playable part ends where the first of both does.
     const edges: Record<"video" | "audio", number> = {
       video: Number.POSITIVE_INFINITY,
       audio: Number.POSITIVE_INFINITY,
@@ -241,16 +241,16 @@ export class Engine {
           error.details === ErrorDetails.MANIFEST_LOAD_ERROR ||
           error.details === ErrorDetails.MANIFEST_LOAD_TIMEOUT;
         if (status === 404 || status === 410) {
-          // An encoding that another one took the place of goes after a while: what there is now is listed anew.
+          // A replaced encoding is removed after a while: the current one is listed again.
           if (!atManifest && performance.now() - this.reloadedAt > RECOVERY_GAP_MS) {
             this.reloadedAt = performance.now();
             this.reload();
           } else {
-            this.set({ trouble: "This video is not there any more." });
+            this.set({ trouble: "This video is no longer available." });
           }
           return;
         }
-        this.set({ trouble: "The connection is lost. Playing goes on when it is back." });
+        this.set({ trouble: "The connection was lost. Playback resumes when it is back." });
         this.retry = setTimeout(() => {
           if (atManifest) hls.loadSource(this.address());
           else hls.startLoad();
@@ -291,7 +291,7 @@ export class Engine {
     }
   }
 
-  /** The browser does not say why: the same address, asked once more, does. */
+  /** The browser gives no reason: requesting the same address again does. */
   private readonly onNativeError = async () => {
     if (this.state.refusal) return;
     const answer = await fetch(this.src, { cache: "no-store" }).catch(() => null);
@@ -304,7 +304,7 @@ export class Engine {
     const tracks = nativeSounds(this.video);
     if (!tracks) return;
     const sounds = soundsOfBrowser(tracks);
-    // After a reload the browser plays the one that it would play by itself.
+    // After a reload the browser plays its own default.
     const again = sounds.findIndex(({ name }) => name !== "" && name === this.wantedSound);
     if (event.type === "addtrack" && again >= 0) enable(tracks, again);
     this.set({ sounds, heard: sounds.findIndex(({ index }) => tracks[index]?.enabled) });

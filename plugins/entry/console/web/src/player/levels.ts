@@ -1,4 +1,4 @@
-// Facts of the qualities a player can choose from, and their names.
+// Properties of the qualities that a player can choose from, and their names.
 
 import type { Rendition } from "../api/types";
 
@@ -28,7 +28,7 @@ export function usableLevels(levels: LevelFacts[], renditions: Rendition[]): boo
   });
 }
 
-/** What the button of the qualities says: automatic and chosen ones look different, and are read so. */
+/** The label of the quality button: automatic and manual choices look different, and are read so. */
 export function qualityName(
   chosen: string | null,
   playing: string | null,
@@ -39,7 +39,7 @@ export function qualityName(
     : { short: "Auto", spoken: "Quality: automatic" };
 }
 
-/** `720p`, `1080p60`, `Audio only`: by the shorter side, as people name them. */
+/** `720p`, `1080p60`, `Audio only`: by the shorter side, as usual. */
 export function levelName(level: Pick<LevelFacts, "width" | "height" | "fps">): string {
   const lines = level.width && level.height ? Math.min(level.width, level.height) : level.height;
   if (!lines) return "Audio only";

@@ -92,7 +92,7 @@ export function Menu<T extends string | number>({
   };
 
   return (
-    // On a phone the list stands at the player's edge: over its button it would be cut off.
+    // On a phone the list is at the player's edge: over its button it would be cut off.
     <div ref={root} className="relative max-sm:static">
       <button
         ref={opener}

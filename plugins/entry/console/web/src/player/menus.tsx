@@ -1,4 +1,4 @@
-// The player's menus: chapters, captions, sound, quality. Those without a choice are not there.
+// The player's menus: chapters, captions, sound, quality. Those without a choice are hidden.
 
 import type { Chapter, Rendition } from "../api/types";
 import { chapterTitle } from "../lib/chapters";

@@ -1,5 +1,5 @@
-// The player: a video with its own controls, keys and messages. It plays what is still
-// being encoded, says so, and takes in better renditions as they are finished.
+// The player: a video with its own controls, keys and messages. It plays contents that are still being
+// encoded, says so, and switches to better renditions as they are finished.
 
 import { type PointerEvent, useCallback, useEffect, useRef, useState } from "react";
 import type { Caption, Content } from "../api/types";
@@ -26,7 +26,7 @@ import "./player.css";
 
 const IDLE_MS = 2_600;
 const FLASH_MS = 800;
-/** Stay this far from the end of what is encoded, so that a seek finds something to play. */
+/** Stay this far from the end of the encoded part, so that a seek finds something to play. */
 const EDGE_MARGIN_S = 1;
 const FALLBACK_FPS = 25;
 const NO_CAPTIONS: Caption[] = [];
@@ -53,7 +53,7 @@ export default function Player({ content }: { content: Content }) {
   toggleCaptions.current = captions.toggle;
   const [cues, setCues] = useState<VTTCue[]>([]);
   const [tries, setTries] = useState(0);
-  /** Why these captions did not come. */
+  /** Why these captions failed to load. */
   const [trouble, setTrouble] = useState<{ url: string; text: string } | null>(null);
   const { drawn } = captions;
   const idleTimer = useRef<ReturnType<typeof setTimeout>>(undefined);
@@ -75,7 +75,7 @@ export default function Player({ content }: { content: Content }) {
     };
   }, [src]);
 
-  // Renditions that are finished later come in without the picture going black.
+  // Renditions that are finished later are added without interrupting the video.
   // biome-ignore lint/correctness/useExhaustiveDependencies: the levels say when the playlist is known.
   useEffect(() => {
     const current = engine.current;
@@ -87,7 +87,7 @@ export default function Player({ content }: { content: Content }) {
   }, [renditions, content.state, engineState.levels.length > 0]);
 
   const { refusal } = engineState;
-  // Tokens that ran out are renewed without anybody noticing.
+  // Expired tokens are renewed without notice.
   useEffect(() => {
     if (refusal?.kind !== "token-expired") return;
     void session.renew().then((renewed) => {

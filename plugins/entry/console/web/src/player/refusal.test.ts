@@ -5,7 +5,7 @@ const problem = (kind: string, detail: string) =>
   JSON.stringify({ type: `urn:streamgate:problem:${kind}`, title: "T", detail });
 
 describe("refusalOf", () => {
-  it("says for each type of problem what helps", () => {
+  it("has a remedy for each type of problem", () => {
     const remedies = [
       [401, "not-signed-in", "sign-in"],
       [403, "not-entitled", "own"],
@@ -20,7 +20,7 @@ describe("refusalOf", () => {
     }
   });
 
-  it("takes what it does not know for a refusal only where the status says so", () => {
+  it("treats an unknown problem as a refusal only by its status", () => {
     expect(refusalOf(401, "")?.remedy).toBe("sign-in");
     expect(refusalOf(403, problem("something-new", "No."))).toMatchObject({
       kind: "not-entitled",
@@ -32,14 +32,14 @@ describe("refusalOf", () => {
 
 describe("ofOpenness", () => {
   const refused = refusal("not-entitled", "This content is private.");
-  it("sends nobody for a wallet where none helps", () => {
+  it("suggests no wallet if none helps", () => {
     expect(ofOpenness(refused, "private")).toMatchObject({ title: "This video is private", remedy: "none" });
     expect(ofOpenness(refusal("revoked", "Shared."), "private")).toMatchObject({
       detail: "Shared.",
       remedy: "none",
     });
   });
-  it("leaves what a wallet or a sign-in helps with as it is", () => {
+  it("leaves refusals with a remedy unchanged", () => {
     expect(ofOpenness(refused, "gated")).toBe(refused);
     const stranger = refusal("not-signed-in", "");
     expect(ofOpenness(stranger, "private")).toBe(stranger);

@@ -1,17 +1,17 @@
-// Why the server does not let something be played, and what a person can do about it.
+// Why the server refuses playback, and what a person can do about it.
 
 import type { Openness } from "../api/access";
 import { explain, kindOf } from "../api/client";
 import type { ProblemKind } from "../api/problems";
 
-/** What helps: `sign-in`; `own`, getting what is asked for; `again`, trying again; nothing one could do. */
+/** The remedy: `sign-in`; `own`, getting what is required; `again`, retrying; or none. */
 export type Remedy = "sign-in" | "own" | "again" | "none";
 
 export interface Refusal {
   /** The last part of the problem's type. */
   kind: string;
   title: string;
-  /** The server's own words. */
+  /** The server's own text. */
   detail: string;
   remedy: Remedy;
 }
@@ -32,13 +32,13 @@ const WORDS = {
 
 const KNOWN: Record<string, Words> = WORDS;
 
-/** The refusal in words, by the last part of its problem's type. */
+/** The refusal as text, by the last part of its problem's type. */
 export function refusal(kind: string, detail: string): Refusal {
   const [title, remedy] = KNOWN[kind] ?? ["You do not have access to this video", "own"];
   return { kind, title, detail, remedy };
 }
 
-/** The same by what the video is: no wallet helps with a private one. */
+/** The same by the video's openness: no wallet helps with a private one. */
 export function ofOpenness(refused: Refusal, openness: Openness): Refusal {
   if (openness !== "private" || refused.remedy !== "own") return refused;
   if (refused.kind !== "not-entitled") return { ...refused, remedy: "none" };
@@ -46,7 +46,7 @@ export function ofOpenness(refused: Refusal, openness: Openness): Refusal {
   return { ...refused, title: "This video is private", detail, remedy: "none" };
 }
 
-/** The refusal in an answer; `null`: it says something else, such as that there is trouble. */
+/** The refusal in an answer; `null`: it is something else, such as an outage. */
 export function refusalOf(status: number, body: string): Refusal | null {
   const { message, problem } = explain(status, body);
   const kind = kindOf(problem);
@@ -55,7 +55,7 @@ export function refusalOf(status: number, body: string): Refusal | null {
   return status === 403 ? refusal("not-entitled", message) : null;
 }
 
-/** The text that an XMLHttpRequest was answered, whatever it was asked for as. */
+/** The text of an XMLHttpRequest's answer, whatever its response type. */
 export function textOf(answer: unknown): string {
   if (!(answer instanceof XMLHttpRequest)) return "";
   if (answer.response instanceof ArrayBuffer) return new TextDecoder().decode(answer.response);

@@ -1,4 +1,4 @@
-// What stands in the player's place while the server refuses: why, and what to do.
+// The player's placeholder while the server refuses: the reason, and the remedy.
 
 import { useEffect, useState } from "react";
 import { access, type Openness } from "../api/access";
@@ -20,16 +20,16 @@ interface RefusedProps {
   /** Id of the video. */
   content: string;
   refusal: Refusal;
-  /** Seconds: where it goes on. */
+  /** Seconds: where it resumes. */
   at: number;
-  /** Somebody is signed in, who may have a further wallet. */
+  /** The viewer is signed in and may have a further wallet. */
   signedIn: boolean;
   onRetry(): void;
 }
 
 export function Refused({ content, refusal, at, signedIn, onRetry }: RefusedProps) {
   const openness = useOpenness(content, refusal.remedy === "own");
-  // Until the server has said what helps, nothing is advised.
+  // Until the server has stated the remedy, no advice is shown.
   if (refusal.remedy === "own" && openness === null) return <div className="absolute inset-0 bg-black/85" />;
   const { title, detail, remedy } = openness ? ofOpenness(refusal, openness) : refusal;
   return (
@@ -75,7 +75,7 @@ export function Refused({ content, refusal, at, signedIn, onRetry }: RefusedProp
   );
 }
 
-/** Whom the video is for; `null`: not known yet. What cannot be asked counts as gated, as the refusal says. */
+/** The video's openness; `null`: not known yet. If it cannot be queried it counts as gated, as the refusal says. */
 function useOpenness(content: string, wanted: boolean): Openness | null {
   const [openness, setOpenness] = useState<Openness | null>(null);
   useEffect(() => {

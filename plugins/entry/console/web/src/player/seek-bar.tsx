@@ -1,5 +1,5 @@
-// The time line: what was played, what is buffered, what is not encoded yet, where chapters
-// begin, and a picture of the moment under the pointer.
+// The time line: what was played, what is buffered, what is not encoded yet, where chapters begin, and a
+// picture of the time under the pointer.
 
 import { type PointerEvent, useEffect, useRef, useState } from "react";
 import type { Chapter } from "../api/types";
@@ -13,7 +13,7 @@ interface SeekBarProps {
   total: number;
   /** How far one can seek now. */
   available: number;
-  /** More will come after `total`, nobody knows yet how much. */
+  /** More will come after `total`; how much is unknown. */
   openEnded: boolean;
   buffered: [number, number][];
   thumbnails: Thumbnail[];

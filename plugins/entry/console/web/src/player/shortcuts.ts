@@ -1,4 +1,4 @@
-// The player's keys: which key asks for what. What is done about it is the player's.
+// The player's keys and their commands. The player executes them.
 
 export type Command =
   | { do: "toggle" }
@@ -77,7 +77,7 @@ export function commandOf(event: Key): Command | null {
   }
 }
 
-/** Does this element need the key for itself: text to type, a button to press? */
+/** Whether this element needs the key itself: a text field, a button. */
 export function keepsKey(target: EventTarget | null, key: string): boolean {
   if (!(target instanceof Element)) return false;
   if (target.closest("input:not([type=range]), textarea, select, [contenteditable], [role=menu], dialog"))

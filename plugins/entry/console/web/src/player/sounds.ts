@@ -1,4 +1,4 @@
-// The sounds that a viewer can choose from: as hls.js lists them, and as the browser's own HLS does.
+// The sounds that a viewer can choose from: as listed by hls.js, and by the browser's own HLS.
 
 import type { MediaPlaylist } from "hls.js";
 import type { Rendition } from "../api/types";
@@ -7,16 +7,16 @@ import { type SoundFacts, soundName, type TrackName } from "../lib/tracks";
 export interface Sound {
   /** In the player's order. */
   index: number;
-  /** The path element of its playlist, which is the rendition's name; empty: the browser does not say. */
+  /** The path element of its playlist, which is the rendition's name; empty: the browser does not provide it. */
   rendition: string;
-  /** As the playlist calls it; no two are called the same. */
+  /** The playlist's name for it, which is unique. */
   name: string;
   language: string | null;
   commentary: boolean;
   described: boolean;
 }
 
-/** `AudioTrackList` of HTML, which not every browser has, nor TypeScript. */
+/** `AudioTrackList` of HTML, which some browsers and TypeScript do not have. */
 export interface NativeSounds extends EventTarget {
   readonly length: number;
   [index: number]: { enabled: boolean; kind: string; label: string; language: string };
@@ -51,7 +51,7 @@ export function soundsOfBrowser(tracks: NativeSounds): Sound[] {
   });
 }
 
-/** What is known of a sound: the catalogue's word, where it can be told which one it is. */
+/** The properties of a sound: the catalogue's, if it can be identified. */
 function factsOf(sound: Sound, renditions: Rendition[]): SoundFacts {
   const found = renditions.find(({ kind, name }) => kind === "audio" && name === sound.rendition);
   const known = found?.language || found?.label || found?.commentary || found?.described;
@@ -62,13 +62,13 @@ export function nameOfSound(sound: Sound, renditions: Rendition[]): TrackName {
   return soundName(factsOf(sound, renditions), sound.name || `Sound ${sound.index + 1}`);
 }
 
-/** The language that is heard; while nobody has chosen, that of the sound that plays by itself. */
+/** The language of the sound; without a choice, that of the default one. */
 export function languageHeard(sound: Sound | undefined, renditions: Rendition[]): string | null {
   if (sound) return factsOf(sound, renditions).language ?? null;
   return renditions.find(({ kind, track }) => kind === "audio" && (track ?? 0) === 0)?.language ?? null;
 }
 
-/** How many sounds a content has; several renditions may be one of them. */
+/** The number of a content's sounds; several renditions may be one of them. */
 export function countSounds(renditions: Rendition[]): number {
   return new Set(renditions.filter(({ kind }) => kind === "audio").map(({ track }) => track ?? 0)).size;
 }

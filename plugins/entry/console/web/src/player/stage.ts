@@ -1,4 +1,4 @@
-// The player as a whole: in full screen or not, and with a picture while the video has none.
+// The player as a whole: full screen or not, and a still while the video has no picture.
 
 import { type RefObject, useEffect, useState } from "react";
 

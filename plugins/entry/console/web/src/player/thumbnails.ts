@@ -1,4 +1,4 @@
-// The pictures of a content's moments, for the seek bar.
+// Pictures of a content by time, for the seek bar.
 
 import { useEffect, useState } from "react";
 import { api } from "../api/client";

@@ -41,7 +41,7 @@ describe("sounds", () => {
     ] as MediaPlaylist[],
     "http://x/watch/1",
   );
-  it("are named as the catalogue knows them, or else as the playlist does", () => {
+  it("are named by the catalogue, or else by the playlist", () => {
     expect(listed.map((sound) => nameOfSound(sound, renditions))).toEqual([
       { name: "English", hints: [] },
       { name: "The makers", hints: ["English", "commentary"] },
@@ -59,7 +59,7 @@ describe("sounds", () => {
       { name: "Sound 2", hints: ["commentary"] },
     ]);
   });
-  it("have a language before any is chosen: that of the one that plays by itself", () => {
+  it("have a language before any is chosen: that of the default one", () => {
     expect(languageHeard(undefined, renditions)).toBe("en");
     expect(languageHeard(listed[2], renditions)).toBe("fr");
     expect(languageHeard(undefined, [])).toBeNull();

@@ -1,4 +1,4 @@
-// What the viewer chose of the captions of one video, and what follows from it.
+// The viewer's choice of captions for one video, and its effects.
 
 import { useState } from "react";
 import type { Caption } from "../api/types";
@@ -10,15 +10,15 @@ export interface Captions {
   choices: Caption[];
   /** The one that is on; `null`: off. */
   on: Caption | null;
-  /** The one that is drawn, which viewers may not have asked for. */
+  /** The one that is drawn, which may be a forced one. */
   drawn: Caption | null;
   /** By its name, or `OFF`. */
   choose(name: string): void;
-  /** Turns them on or off; what to tell the viewer. */
+  /** Turns them on or off; returns a message for the viewer. */
   toggle(): string;
 }
 
-/** `all` as the server lists them; `heard` is the language of the sound. */
+/** `all` in the server's order; `heard` is the language of the sound. */
 export function useCaptions(all: Caption[], heard: string | null): Captions {
   const [picked, setPicked] = useState<string | null>(null);
   const [taste, setTaste] = useState(rememberedTaste);

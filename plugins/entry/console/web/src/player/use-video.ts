@@ -1,4 +1,4 @@
-// What a video element is doing, as React state.
+// The state of a video element, as React state.
 
 import { type RefObject, useEffect, useState } from "react";
 
@@ -8,7 +8,7 @@ export interface VideoState {
   waiting: boolean;
   seeking: boolean;
   time: number;
-  /** Of what is there so far; 0 while unknown. */
+  /** Of the current end; 0 while unknown. */
   duration: number;
   buffered: [start: number, end: number][];
   volume: number;

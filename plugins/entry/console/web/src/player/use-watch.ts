@@ -1,5 +1,5 @@
-// Whether a content that is not for everyone may still be played, asked while it plays: what is in
-// the buffer already was let through, and would be shown to its end.
+// Whether playback of a content that is not public is still allowed, checked during playback: buffered
+// data was allowed before, and would be shown to its end.
 
 import { useEffect, useRef } from "react";
 import { access } from "../api/access";
@@ -15,10 +15,10 @@ export function useWatch(content: string, playing: boolean, onRefused: (refusal:
     const controller = new AbortController();
     let timer: ReturnType<typeof setTimeout>;
     const look = async () => {
-      // What nobody can say the server that plays it decides.
+      // If it is unknown, the server decides with the next request.
       const mine = await access.mine(content, controller.signal).catch(() => null);
       if (controller.signal.aborted) return;
-      // It was let in before: what is missing now was taken away.
+      // It was allowed before: so access was revoked.
       const kind = mine?.type === "not-entitled" ? "revoked" : mine?.type;
       if (mine?.verdict === "denied") latest.current(refusal(kind ?? "", mine.reason));
       else timer = setTimeout(() => void look(), EVERY_MS);

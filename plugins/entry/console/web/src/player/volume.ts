@@ -1,4 +1,4 @@
-// The volume, kept over visits.
+// The volume, stored across visits.
 
 const KEY = "streamgate.volume";
 

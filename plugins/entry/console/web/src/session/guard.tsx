@@ -1,4 +1,4 @@
-// Pages for some people only: asks everybody else to sign in, or says whose they are.
+// Restricted pages: asks other visitors to sign in, or states who the page is for.
 
 import { type ReactNode, useEffect } from "react";
 import type { Scope } from "../api/auth";
@@ -9,9 +9,9 @@ import { may } from "./session";
 import { useSession } from "./use-session";
 
 interface GuardProps {
-  /** What is needed beyond being signed in. */
+  /** What is required beyond being signed in. */
   scope?: Scope;
-  /** It has something to show where there is no sign-in, too. */
+  /** It is also shown on servers without a sign-in. */
   openToo?: boolean;
   children: ReactNode;
 }
@@ -25,7 +25,7 @@ export function Guard({ scope, openToo = false, children }: GuardProps) {
   if (session.state === "open" && !openToo) {
     return (
       <Closed title="Sign-in is off on this server">
-        The plugin “auth” is off, and everyone who can reach this server can do everything.
+        The plugin “auth” is off, and everyone who can reach this server has full control.
       </Closed>
     );
   }

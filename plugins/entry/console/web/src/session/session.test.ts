@@ -5,7 +5,7 @@ import { may, ownName, renewIn, SessionStore } from "./session";
 const PROBLEM = "urn:streamgate:problem:";
 const soon = () => new Date(Date.now() + 600_000).toISOString();
 
-/** A server that answers each path by the next of its answers, the last one for ever. */
+/** A server that answers each path with its answers in order, the last one repeatedly. */
 function server(answers: Record<string, [status: number, body: unknown][]>) {
   const asked: string[] = [];
   vi.stubGlobal("fetch", async (path: string) => {
@@ -41,7 +41,7 @@ afterEach(() => {
 });
 
 describe("the session", () => {
-  it("is open where there is no sign-in, and then everybody may everything", async () => {
+  it("is open without a sign-in, and then everyone has all rights", async () => {
     server({});
     const store = new SessionStore();
     await store.load();
@@ -49,7 +49,7 @@ describe("the session", () => {
     expect(may(store.get(), "admin")).toBe(true);
   });
 
-  it("is nobody's without a credential", async () => {
+  it("is anonymous without a credential", async () => {
     const asked = server({ me: [stranger] });
     const store = new SessionStore();
     await store.load();
@@ -58,7 +58,7 @@ describe("the session", () => {
     expect(may(store.get(), "content:read")).toBe(false);
   });
 
-  it("goes on with new tokens when the old ones ran out", async () => {
+  it("continues with new tokens when the old ones expired", async () => {
     const asked = server({ me: [expired, expired, [200, identity(soon())]], refresh: [[200, {}]] });
     const store = new SessionStore();
     await store.load();
@@ -68,7 +68,7 @@ describe("the session", () => {
     expect(may(store.get(), "content:write")).toBe(false);
   });
 
-  it("is renewed before it ends, once, however many ask", async () => {
+  it("is renewed before it ends, once, for any number of requests", async () => {
     const first = identity(soon());
     const asked = server({
       me: [
@@ -109,7 +109,7 @@ describe("the session", () => {
     expect(store.get().state).toBe("out");
   });
 
-  it("is asked for again while the server cannot say", async () => {
+  it("is requested again while the server cannot answer", async () => {
     server({
       me: [
         [503, {}],
@@ -126,7 +126,7 @@ describe("the session", () => {
 
 describe("ownName", () => {
   const go = (here: string, site: string | null) => ownName(new URL(here), site);
-  it("leads from an address of this machine to the name that cookies are kept under", () => {
+  it("leads from an address of this machine to the name of its cookies", () => {
     const at = "http://localhost:8080";
     expect(go("http://127.0.0.1:8080/watch/7?t=1#x", at)).toBe("http://localhost:8080/watch/7?t=1#x");
     expect(go("http://[::1]:8080/", at)).toBe("http://localhost:8080/");

@@ -1,26 +1,26 @@
-// The session of this browser. Its tokens are in cookies that no script can read; what is
-// known here is who they belong to and when they run out, and they are renewed before.
+// The session of this browser. Its tokens are in cookies that no script can read; this module knows whose
+// they are and when they expire, and renews them before.
 
 import { auth, type Identity, type Scope } from "../api/auth";
 import { ApiError, isAbort } from "../api/client";
 
 export type Session =
-  /** Nobody has answered yet. */
+  /** There is no answer yet. */
   | { state: "unknown" }
-  /** This server has no sign-in: everybody may everything. */
+  /** This server has no sign-in: everyone has all rights. */
   | { state: "open" }
   | { state: "out" }
   | { state: "in"; identity: Identity };
 
-/** Renewed so long before the end, or at half of what is left. */
+/** Renewed this long before the end, or at half of the time left. */
 const MARGIN_MS = 60_000;
 const SOONEST_MS = 15_000;
 const RETRY_MS = 3_000;
-/** `setTimeout` takes no more than 2³¹ ms. */
+/** `setTimeout` accepts at most 2³¹ ms. */
 const LATEST_MS = 86_400_000;
 const LOCK = "streamgate.refresh";
 
-/** Problem types of a session that may go on with new tokens. */
+/** Problem types of a session that can continue with new tokens. */
 const RENEWABLE = new Set(["token-expired"]);
 
 export class SessionStore {
@@ -36,7 +36,7 @@ export class SessionStore {
     return () => this.watchers.delete(watcher);
   };
 
-  /** Asks who is signed in, and renews tokens that have run out. */
+  /** Checks who is signed in, and renews expired tokens. */
   async load(): Promise<void> {
     try {
       const asker = await auth.me();
@@ -51,7 +51,7 @@ export class SessionStore {
     }
   }
 
-  /** Gets new tokens; false: nobody is signed in any more, or nobody can say. */
+  /** Gets new tokens; false: signed out, or unknown. */
   renew(): Promise<boolean> {
     this.renewal ??= exclusively(() => this.renewNow()).finally(() => {
       this.renewal = null;
@@ -65,14 +65,14 @@ export class SessionStore {
     this.set({ state: "out" });
   }
 
-  /** A request was refused for want of a session: true when it may be sent again. */
+  /** A request was refused for lack of a session: true if it may be sent again. */
   async refused(error: ApiError): Promise<boolean> {
     if (RENEWABLE.has(error.kind)) return this.renew();
     if (this.session.state === "in") this.set({ state: "out" });
     return false;
   }
 
-  /** A refresh token is good once, and coming twice it ends the session: one tab at a time. */
+  /** A refresh token is valid once, and using it twice ends the session: one tab at a time. */
   private async renewNow(): Promise<boolean> {
     try {
       const before = this.session.state === "in" ? this.session.identity.expires_at : null;
@@ -80,7 +80,7 @@ export class SessionStore {
         if (error instanceof ApiError && error.status === 401) return null;
         throw error;
       });
-      // Another tab was here first.
+      // Another tab was faster.
       if (found && found.principal !== null && found.expires_at !== before) {
         this.set({ state: "in", identity: found });
         return true;
@@ -88,7 +88,7 @@ export class SessionStore {
       await auth.refresh();
       const renewed = await auth.me();
       if (renewed.principal === null) {
-        // The browser keeps no cookies of this site.
+        // The browser stores no cookies of this site.
         this.set({ state: "out" });
         return false;
       }
@@ -117,8 +117,8 @@ export class SessionStore {
 }
 
 /**
- * Where this page goes, if it was opened under another name of the same machine than the one under
- * which people are signed in: the browser keeps cookies apart by name.
+ * Where this page redirects to, if it was opened under another name of the same machine than the public
+ * one: the browser keeps cookies separate by name.
  */
 export function ownName(here: Location | URL, site: string | null): string | null {
   if (!site || !URL.canParse(site)) return null;
@@ -134,17 +134,17 @@ function goToOwnName(site: string | null): boolean {
   return address !== null;
 }
 
-/** When to renew tokens that are good for so long; all times in milliseconds. */
+/** When to renew tokens with this lifetime; all times in milliseconds. */
 export function renewIn(left: number): number {
   return Math.min(LATEST_MS, Math.max(SOONEST_MS, left - MARGIN_MS, Math.min(left / 2, MARGIN_MS)));
 }
 
-/** Alone among all tabs of this site, where the browser can do that. */
+/** Exclusively among all tabs of this site, where the browser supports it. */
 function exclusively<T>(run: () => Promise<T>): Promise<T> {
   return "locks" in navigator ? navigator.locks.request(LOCK, run) : run();
 }
 
-/** Whether the buttons for something are shown. The server decides in any case. */
+/** Whether the buttons for an action are shown. The server decides in any case. */
 export function may(session: Session, scope: Scope): boolean {
   return session.state === "open" || (session.state === "in" && session.identity.scopes.includes(scope));
 }

@@ -9,17 +9,17 @@ export function useSession(): Session {
   return useSyncExternalStore(session.watch, session.get);
 }
 
-/** Whether who is here may do what needs this scope, as far as this page knows. */
+/** Whether the user has this scope, as far as this page knows. */
 export function useMay(scope: Scope): boolean {
   return may(useSession(), scope);
 }
 
-/** Whether who is here may change this content: whose it is the server tells nobody else. */
+/** Whether the user may change this content: the server states the owner only to those who may. */
 export function useMayChange(content: Content | null): boolean {
   return useMay("content:write") && content?.owner !== undefined;
 }
 
-/** Whether this content is theirs, or they look after all: to delete, to share and to hand over. */
+/** Whether this content is theirs, or they are an admin: to delete, to share and to hand over. */
 export function useOwns(content: Content | null): boolean {
   const session = useSession();
   const admin = useMay("admin");

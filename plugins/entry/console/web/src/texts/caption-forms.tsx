@@ -1,4 +1,4 @@
-// Dialogs about captions: new ones from a file, and what viewers are told of those that are there.
+// Dialogs about captions: adding a file, and properties of existing ones.
 
 import { type FormEvent, type ReactNode, useId, useState } from "react";
 import { CAPTION_FILES, type CaptionProperties, captions } from "../api/captions";
@@ -7,7 +7,7 @@ import type { Caption } from "../api/types";
 import { COMMON_LANGUAGES, languageName, languageOfFile, tagOf } from "../lib/languages";
 import { Dialog, FormEnd } from "../ui/dialog";
 
-/** What the server takes. */
+/** The server's limits. */
 const LANGUAGE_CHARS = 35;
 const LABEL_CHARS = 64;
 
@@ -27,12 +27,12 @@ interface Typed extends Record<Flag, boolean> {
 
 const BLANK: Typed = { language: "", label: "", default: false, forced: false, hearing_impaired: false };
 
-/** As the server takes it, or why it cannot be. */
+/** In the server's form, or an error. */
 function propertiesOf(typed: Typed): CaptionProperties {
   const language = tagOf(typed.language);
   if (language === null)
     throw new Error(
-      `“${typed.language.trim()}” is no language code; English is en, and Brazilian Portuguese pt-BR.`,
+      `“${typed.language.trim()}” is not a language code; English is en, and Brazilian Portuguese pt-BR.`,
     );
   return { ...typed, language: language || null, label: typed.label.trim() || null };
 }

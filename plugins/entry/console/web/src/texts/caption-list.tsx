@@ -20,12 +20,12 @@ interface CaptionListProps {
   onChange(): Promise<void>;
 }
 
-/** The dialog that is open: for one of them, or for a new one. */
+/** The open dialog: for one of them, or for a new one. */
 type Open = { what: "add" } | { what: "details" | "delete"; caption: Caption };
 
 export function CaptionList({ content, captions, onChange }: CaptionListProps) {
   const [open, setOpen] = useState<Open | null>(null);
-  /** Whose text is open, which no dialog puts away. */
+  /** The one whose text is open; no dialog closes it. */
   const [editing, setEditing] = useState<Caption | null>(null);
   const [busy, setBusy] = useState(false);
   const list = useRef<HTMLUListElement>(null);

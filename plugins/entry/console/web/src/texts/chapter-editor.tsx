@@ -1,4 +1,4 @@
-// The chapters of a content, as people write them under a video: one in a line, its time first.
+// The chapters of a content, as people write them under a video: one per line, its time first.
 
 import { type FormEvent, useId, useState } from "react";
 import { captions } from "../api/captions";
@@ -15,7 +15,7 @@ interface ChapterEditorProps {
   onChange(): Promise<void>;
 }
 
-/** So many mistakes are named at once. */
+/** Maximum mistakes that are listed at once. */
 const MOST_NAMED = 5;
 
 export function ChapterEditor({ content, chapters, onChange }: ChapterEditorProps) {

@@ -1,4 +1,4 @@
-// Lines of a text, as complaints name them.
+// Lines of a text, as error messages name them.
 
 /** The line that a sentence is about: 12 of `Line 12: the end is before the start.` */
 export function lineIn(message: string): number | null {
@@ -6,7 +6,7 @@ export function lineIn(message: string): number | null {
   return found && Number(found) > 0 ? Number(found) : null;
 }
 
-/** Where a line begins and ends, the first one being 1; behind the last one: the text's end. */
+/** The range of a line, from 1; after the last one: the text's end. */
 export function rangeOfLine(text: string, line: number): [start: number, end: number] {
   const before = text.split("\n").slice(0, line - 1);
   if (before.length < line - 1) return [text.length, text.length];

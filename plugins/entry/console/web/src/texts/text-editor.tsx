@@ -1,5 +1,5 @@
-// The text of captions as it is, WebVTT, to be corrected in place: in the page and not in a dialog, so
-// that the video can be watched along.
+// The text of captions, WebVTT, edited in place: on the page instead of in a dialog, so that the video
+// can be watched alongside.
 
 import { type FormEvent, useEffect, useId, useRef, useState } from "react";
 import { captions } from "../api/captions";
@@ -12,16 +12,16 @@ import { lineIn, rangeOfLine } from "./lines";
 interface TextEditorProps {
   /** Id of the video. */
   content: string;
-  /** As they were when they were opened. */
+  /** Their state when they were opened. */
   caption: Caption;
-  /** As they are now; `null`: somebody deleted them. */
+  /** Their current state; `null`: they were deleted. */
   current: Caption | null;
   title: string;
   onSaved(): void;
   onClose(): void;
 }
 
-/** Lines shown above the one that the server complains of. */
+/** Lines shown above the one in the server's error. */
 const CONTEXT_LINES = 3;
 
 export function TextEditor({ content, caption, current, title, onSaved, onClose }: TextEditorProps) {
@@ -36,7 +36,7 @@ export function TextEditor({ content, caption, current, title, onSaved, onClose 
   const area = useRef<HTMLTextAreaElement>(null);
   const ids = useId();
   const dirty = loaded !== null && text !== loaded;
-  // Which text there is the address says.
+  // The address identifies the text.
   const foreign = current?.url !== caption.url;
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: another try loads it again.
@@ -45,7 +45,7 @@ export function TextEditor({ content, caption, current, title, onSaved, onClose 
     captions
       .text(content, name, controller.signal)
       .then((found) => {
-        // As a textarea has it: otherwise the text would count as changed.
+        // In the form of a textarea: otherwise the text would count as changed.
         const plain = found.replace(/\r\n?/g, "\n");
         setLoaded(plain);
         setText(plain);
@@ -130,7 +130,7 @@ export function TextEditor({ content, caption, current, title, onSaved, onClose 
   );
 }
 
-/** Selects a line and brings it into view. */
+/** Selects a line and scrolls to it. */
 function show(area: HTMLTextAreaElement | null, line: number | null): void {
   if (!area) return;
   area.focus();

@@ -1,5 +1,4 @@
-// What is read along with a content: its captions, and the titles of its chapters. For those who may
-// change them.
+// The text tracks of a content: its captions and chapters. For users who may change them.
 
 import type { Content } from "../api/types";
 import { CaptionList } from "./caption-list";
@@ -12,7 +11,7 @@ interface TextsProps {
 }
 
 export default function Texts({ content, onChange }: TextsProps) {
-  // Of a server that knows neither, nothing could be changed.
+  // A server that supports neither shows nothing here.
   return (
     <>
       {content.captions && <CaptionList content={content} captions={content.captions} onChange={onChange} />}

@@ -1,4 +1,4 @@
-// The address of a wallet or a contract: short to read, whole for the pointer, screen readers and
+// The address of a wallet or a contract: shortened, with the whole for the pointer, screen readers and
 // the clipboard.
 
 import { shortAddress } from "../lib/wallets";

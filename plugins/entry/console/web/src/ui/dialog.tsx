@@ -1,5 +1,5 @@
-// A modal dialog on the browser's own element, which keeps the focus inside and gives
-// it back, and closes on Escape.
+// A modal dialog on the browser's own element, which keeps the focus inside and returns it, and closes on
+// Escape.
 
 import { type ReactNode, useEffect, useId, useRef } from "react";
 
@@ -44,7 +44,7 @@ interface FormEndProps {
   onClose(): void;
 }
 
-/** The end of a dialog's form: what went wrong, and its two buttons. */
+/** The end of a dialog's form: the error, and its two buttons. */
 export function FormEnd({ error, action, disabled, onClose }: FormEndProps) {
   return (
     <>
@@ -69,7 +69,7 @@ interface ConfirmProps {
   title: string;
   children: ReactNode;
   action: string;
-  /** What the button says that leaves everything as it is. */
+  /** The label of the button that changes nothing. */
   cancel?: string;
   busy: boolean;
   onConfirm(): void;

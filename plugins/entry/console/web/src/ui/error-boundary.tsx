@@ -1,4 +1,4 @@
-// Keeps a mistake on one page from emptying the whole console.
+// Keeps an error on one page from emptying the whole console.
 
 import { Component, type ReactNode } from "react";
 

@@ -1,4 +1,4 @@
-// Something that could not be loaded or done, with a way to try again.
+// Something that failed, with a retry button.
 
 export function Failure({ message, onRetry }: { message: string; onRetry?: () => void }) {
   return (

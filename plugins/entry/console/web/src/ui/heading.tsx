@@ -1,4 +1,4 @@
-// The heading of a page, which takes the focus when one comes here, and that of its parts.
+// The heading of a page, which gets the focus on navigation, and that of its parts.
 
 import type { ReactNode } from "react";
 

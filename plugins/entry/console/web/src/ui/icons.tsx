@@ -106,7 +106,7 @@ export function Icon({ name, size = 20, className }: { name: IconName; size?: nu
   );
 }
 
-/** The sign of StreamGate: a gate half raised over water. */
+/** The logo of StreamGate: a gate half raised over water. */
 export function Sign({ size = 26 }: { size?: number }) {
   return (
     <svg

@@ -1,4 +1,4 @@
-// A link inside the console: an ordinary one for every way of opening but the plain click.
+// A link inside the console: an ordinary one for every way of opening except a plain click.
 
 import type { AnchorHTMLAttributes, MouseEvent } from "react";
 import { navigate } from "../lib/router";

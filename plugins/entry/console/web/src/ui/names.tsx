@@ -1,5 +1,5 @@
-// Names on chains, which are longer than a phone is wide: there they are cut in the middle, and a tap
-// copies the whole. Screen readers read the whole everywhere.
+// Names on chains, which are wider than a phone: there they are shortened in the middle, and a tap copies
+// the whole. Screen readers read the whole everywhere.
 
 import { shortName, splitNames } from "../lib/wallets";
 import { notify } from "./notices";
@@ -23,7 +23,7 @@ export function Name({ value }: { value: string }) {
         title={value}
         onClick={() => void copy()}
       >
-        {/* What is seen is part of the button's name, for who speaks to the browser. */}
+        {/* The visible text is part of the button's name, for voice control. */}
         {shortName(value)}
         <span className="sr-only"> ({value}), copy</span>
       </button>
@@ -31,7 +31,7 @@ export function Name({ value }: { value: string }) {
   );
 }
 
-/** A text of the server's, with the names in it. */
+/** A text from the server, with its names formatted. */
 export function WithNames({ text }: { text: string }) {
   return splitNames(text).map((part, index) =>
     part.name ? (

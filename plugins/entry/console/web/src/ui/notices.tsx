@@ -1,9 +1,8 @@
-// Short messages in the corner, which screen readers speak too. Failures stay until
-// they are put away.
+// Short messages in the corner, which screen readers speak too. Errors stay until they are dismissed.
 //
-// They lie over the page, so they must not keep anybody from what is below: a press goes through a
-// message that leaves by itself, and the page grows by their height, so that its end can be scrolled
-// out from under them (WCAG 2.2, 2.4.11: what has the focus is not covered).
+// They overlap the page, so they must not block what is below: a click goes through a message that
+// disappears automatically, and the page grows by their height, so that its end can be scrolled out from
+// under them (WCAG 2.2, 2.4.11: focus not obscured).
 
 import { useLayoutEffect, useRef, useSyncExternalStore } from "react";
 import { Icon } from "./icons";

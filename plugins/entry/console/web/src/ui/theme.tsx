@@ -1,4 +1,4 @@
-// Light, dark, or as the system has it: one button, kept in localStorage.
+// Light, dark, or the system's theme: one button, stored in localStorage.
 
 import { useState } from "react";
 import { Icon, type IconName } from "./icons";

@@ -1,4 +1,4 @@
-// What somebody typed and did not save is not lost without a question.
+// Unsaved input is not lost without a question.
 
 import { useEffect, useState } from "react";
 import { holdPage } from "../lib/router";

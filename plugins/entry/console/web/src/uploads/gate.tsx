@@ -1,5 +1,5 @@
-// The gate: where files are dropped or chosen. Its slats rise while files hover over
-// any part of the page.
+// The drop zone: files are dropped or chosen here. Its slats rise while files hover over any part of the
+// page.
 
 import { type CSSProperties, useEffect, useRef, useState } from "react";
 import { Icon } from "../ui/icons";
@@ -8,7 +8,7 @@ import { uploads } from "./queue";
 const SLATS = Array.from({ length: 64 }, (_, index) => index);
 const MIDDLE = (SLATS.length - 1) / 2;
 
-/** Takes files dropped anywhere on the page; true while some hover. */
+/** Accepts files dropped anywhere on the page; true while some hover. */
 export function useFileDrop(onFiles: (files: File[]) => void): boolean {
   const [hovering, setHovering] = useState(false);
   const take = useRef(onFiles);

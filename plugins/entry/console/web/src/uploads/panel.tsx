@@ -1,4 +1,4 @@
-// What is being sent, and what an earlier visit left unfinished.
+// Current uploads, and unfinished ones of an earlier visit.
 
 import { useEffect, useRef, useSyncExternalStore } from "react";
 import { bytes, percent, remaining } from "../lib/format";

@@ -54,11 +54,11 @@ describe("explainUploadError", () => {
     originalRequest: {},
     originalResponse: { getStatus: () => status, getBody: () => body },
   });
-  it("says what the server says", () => {
+  it("shows the server's text", () => {
     const error = answered(413, '{"title":"Too large","detail":"At most 10 GB are accepted"}');
     expect(explainUploadError(error)).toEqual({ status: 413, message: "At most 10 GB are accepted." });
   });
-  it("has words of its own for a bare status, for no answer and for an unreadable file", () => {
+  it("has its own text for a bare status, for no answer and for an unreadable file", () => {
     expect(explainUploadError(answered(507, "")).message).toMatch(/disk is full/);
     expect(explainUploadError({ originalRequest: {}, originalResponse: null })).toMatchObject({ status: 0 });
     expect(explainUploadError(new Error("boom"))).toMatchObject({ status: -1 });

@@ -1,9 +1,9 @@
-// Decisions about uploads that need no network: which failures are worth another try,
-// what to say about them, and which file an interrupted upload belongs to.
+// Decisions about uploads that need no network: which failures are worth a retry, their messages, and
+// which file an interrupted upload belongs to.
 
 import { explain } from "../api/client";
 
-/** Waits before each further try; a try that got bytes through starts over. */
+/** Waits before each retry; after a retry with progress they start over. */
 export const RETRY_DELAYS_MS = [0, 1_000, 2_000, 4_000, 8_000, 15_000, 30_000, 30_000];
 
 /** `status` 0: no answer came. */
@@ -21,12 +21,12 @@ interface FileFacts {
   lastModified: number;
 }
 
-/** What makes two files the same one, as far as a browser can tell without reading them. */
+/** What identifies a file, as far as a browser can tell without reading it. */
 export function fingerprintOf(file: FileFacts): string {
   return ["streamgate", file.name, file.type, file.size, file.lastModified].join("-");
 }
 
-/** Does an entry of the browser's storage belong to this file? */
+/** Whether an entry of the browser's storage belongs to this file. */
 export function belongsTo(storageKey: string, file: FileFacts): boolean {
   return storageKey.startsWith(`tus::${fingerprintOf(file)}::`);
 }
@@ -48,14 +48,14 @@ interface TusError {
   originalResponse?: { getStatus(): number; getBody(): string } | null;
 }
 
-/** What to tell a person about a failed upload. */
+/** The message for a failed upload. */
 export function explainUploadError(error: unknown): { status: number; message: string } {
   const tus = error as TusError;
   if (tus?.originalResponse) {
     const status = tus.originalResponse.getStatus();
     return { status, message: explain(status, tus.originalResponse.getBody() ?? "").message };
   }
-  if (tus?.originalRequest) return { status: 0, message: "The connection was lost. What was sent is kept." };
+  if (tus?.originalRequest) return { status: 0, message: "The connection was lost. Sent data is kept." };
   return {
     status: -1,
     message: "The file could not be read. Was it moved or changed since you chose it?",

@@ -1,6 +1,6 @@
-// The uploads of this page (tus 1.0 by tus-js-client): a queue of files, two at a time,
-// and the uploads that an earlier visit left unfinished. The file's fingerprint and its
-// upload's address are in the browser's localStorage, so that a reload loses nothing.
+// The uploads of this page (tus 1.0 by tus-js-client): a queue of files, two at a time, and the
+// unfinished uploads of an earlier visit. The file's fingerprint and its upload's address are in the
+// browser's localStorage, so that a reload loses nothing.
 
 import { defaultOptions, Upload } from "tus-js-client";
 import { TransferRate } from "../lib/rate";
@@ -31,7 +31,7 @@ export interface UploadView {
   contentId: string | null;
 }
 
-/** An upload that an earlier visit left; its file must be chosen again. */
+/** An unfinished upload of an earlier visit; its file must be chosen again. */
 export interface Interrupted {
   key: string;
   name: string;
@@ -54,7 +54,7 @@ interface Item extends UploadView {
   file: File;
   upload: Upload;
   rate: TransferRate;
-  /** The failure may go away by itself (no connection). */
+  /** The failure may be temporary (no connection). */
   networkFailure: boolean;
 }
 
@@ -96,7 +96,7 @@ export class UploadQueue {
     return () => this.onFinished.delete(watcher);
   }
 
-  /** Adds files; those with an unfinished upload go on where it stopped. */
+  /** Adds files; those with an unfinished upload resume. */
   add(files: Iterable<File>): void {
     for (const file of files) {
       const fingerprint = fingerprintOf(file);
@@ -126,7 +126,7 @@ export class UploadQueue {
     this.advance();
   }
 
-  /** Stops an upload for good and has the server forget it. */
+  /** Cancels an upload and deletes it on the server. */
   async cancel(key: string): Promise<void> {
     const item = this.find(key);
     if (!item) return;
@@ -140,7 +140,7 @@ export class UploadQueue {
     }
   }
 
-  /** Is this the file that an interrupted upload was made from? */
+  /** Whether this is the file of an interrupted upload. */
   fits(key: string, file: File): boolean {
     return belongsTo(key, file);
   }
@@ -154,7 +154,7 @@ export class UploadQueue {
     if (url) await Upload.terminate(url, { retryDelays: [] }).catch(() => {});
   }
 
-  /** Finds what an earlier visit left, and asks the server how far each is. */
+  /** Finds unfinished uploads of an earlier visit, and requests their offsets. */
   async findInterrupted(): Promise<void> {
     const found: Interrupted[] = [];
     for (const previous of await urlStorage.findAllUploads()) {
@@ -188,7 +188,7 @@ export class UploadQueue {
       retryDelays: RETRY_DELAYS_MS,
       onShouldRetry: (error) => {
         const { status, message } = explainUploadError(error);
-        // Tokens that ran out meanwhile are renewed before the next try.
+        // Expired tokens are renewed before the next attempt.
         const renews = status === 401 && session.get().state === "in";
         if (renews) void session.renew();
         if (!renews && !isWorthRetrying(status)) return false;
@@ -254,7 +254,7 @@ export class UploadQueue {
     };
   }
 
-  /** Starts what waits, as far as there is room. */
+  /** Starts waiting uploads, up to the limit. */
   private advance(): void {
     let running = this.items.filter((item) => item.status === "sending" || item.status === "retrying").length;
     for (const item of this.items) {

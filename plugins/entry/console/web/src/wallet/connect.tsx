@@ -1,5 +1,5 @@
-// The wallets of this browser as buttons, and what happens when one is pressed. The same for
-// signing in and for linking a further wallet.
+// The wallets of this browser as buttons, and the sign-in flow of each. The same for signing in and for
+// linking a further wallet.
 
 import { useEffect, useRef, useState, useSyncExternalStore } from "react";
 import type { Proof } from "../api/auth";
@@ -15,9 +15,9 @@ const SAYS: Record<Stage, string> = {
 };
 
 interface ConnectProps {
-  /** The wallet is for who is signed in, not for a new session. */
+  /** The wallet is linked to the signed-in user, without a new session. */
   link: boolean;
-  /** Takes the proof to the server. */
+  /** Sends the proof to the server. */
   onProof(proof: Proof): Promise<void>;
 }
 
@@ -37,7 +37,7 @@ export function ConnectWallet({ link, onProof }: ConnectProps) {
     setFailure(null);
     try {
       const proof = await prove(wallet, link, (stage) => setBusy({ wallet: wallet.id, stage }));
-      // The person went elsewhere meanwhile.
+      // The user navigated away meanwhile.
       if (here.current) await onProof(proof);
     } catch (error) {
       setFailure(error);

@@ -1,5 +1,5 @@
-// The wallets of this browser: EVM wallets by EIP-6963, and `window.ethereum` (EIP-1193) where
-// none announces itself; Solana's by the Wallet Standard.
+// The wallets of this browser: EVM wallets by EIP-6963, and `window.ethereum` (EIP-1193) if none
+// announces itself; Solana's by the Wallet Standard.
 
 import {
   SolanaSignIn,
@@ -48,7 +48,7 @@ export class Wallets {
 
   readonly get = (): readonly Wallet[] => this.all;
 
-  /** Looks for wallets as long as somebody watches. */
+  /** Looks for wallets as long as there is a listener. */
   readonly watch = (watcher: () => void): (() => void) => {
     this.watchers.add(watcher);
     if (this.watchers.size === 1) this.begin();
@@ -101,7 +101,7 @@ function readAnnouncement(detail: unknown): Wallet | null {
   return { id: info.uuid, kind: "ethereum", provider, ...face(info.name, info.icon) };
 }
 
-/** The wallet, if it can sign for an account of Solana's. */
+/** The wallet, if it can sign for a Solana account. */
 function solanaWallet(standard: StandardWallet): Wallet[] {
   const { features, chains, name, icon } = standard;
   const signs = SolanaSignIn in features || SolanaSignMessage in features;

@@ -1,13 +1,13 @@
-// Why a wallet did not do what it was asked to, in words for people.
+// Why a wallet failed, as text for people.
 
 import { ApiError, messageOf, wholeMessageOf } from "../api/client";
 
-/** Someone said no, or the wallet cannot: not a mistake of this page or the server. */
+/** Declined, or not supported by the wallet: no error of this page or the server. */
 export class WalletError extends Error {
   override readonly name = "WalletError";
 }
 
-/** Codes of EIP-1193 and EIP-1474 that say something of use. */
+/** Codes of EIP-1193 and EIP-1474 with a useful meaning. */
 const SENTENCES: Record<number, string> = {
   4001: "You declined in the wallet. Nothing was signed; try again at any time.",
   4100: "The wallet does not allow this page to use that account. Allow it in the wallet, then try again.",
@@ -26,7 +26,7 @@ export function isRejection(error: unknown): boolean {
   return code === 4001 || (code === null && REJECTION.test(message));
 }
 
-/** What to tell a person about anything that signing in may throw. */
+/** The message for anything that signing in may throw. */
 export function explainWallet(error: unknown): string {
   if (error instanceof ApiError || error instanceof WalletError) return wholeMessageOf(error);
   if (isRejection(error)) return SENTENCES[4001] ?? "";
@@ -35,7 +35,7 @@ export function explainWallet(error: unknown): string {
   return message ? `The wallet says: ${/[.!?]$/.test(message) ? message : `${message}.`}` : messageOf(error);
 }
 
-/** Wallets throw errors, and objects that only look like some. */
+/** Wallets throw errors, and objects that only look like errors. */
 function fieldsOf(error: unknown): { code: number | null; message: string } {
   const fields = (typeof error === "object" && error !== null ? error : {}) as Record<string, unknown>;
   return {

@@ -9,25 +9,25 @@ import { ApiError } from "../api/client";
 import type { Provider, SolanaFeatures, Wallet } from "./discovery";
 import { WalletError } from "./errors";
 
-/** Where a signature is: what the person has to do next. */
+/** The stage of a signature: what the user has to do next. */
 export type Stage = "connecting" | "signing" | "checking";
 
-/** The wallet is on a network that the server takes no signatures for. */
+/** The wallet is on a network whose signatures the server does not accept. */
 export class WrongChain extends WalletError {
   constructor(
     readonly chain: number,
-    /** One that it takes; `null`: it names none. */
+    /** An accepted one; `null`: it names none. */
     readonly wanted: number | null,
     readonly provider: Provider,
   ) {
     super(
-      `The wallet is on the network ${chainName(chain)}, which this server does not take. ` +
+      `The wallet is on the network ${chainName(chain)}, which this server does not accept. ` +
         `Switch it to ${wanted === null ? "another one" : chainName(wanted)}, then try again.`,
     );
   }
 }
 
-/** A proof that whoever is here has the wallet. */
+/** A proof that the user controls the wallet. */
 export async function prove(wallet: Wallet, link: boolean, onStage: (stage: Stage) => void): Promise<Proof> {
   onStage("connecting");
   const proof =
@@ -60,7 +60,7 @@ async function challengeOn(provider: Provider, chain: number, wanted: Wanted): P
     return await auth.challenge(Number.isSafeInteger(chain) ? { ...wanted, chain_id: chain } : wanted);
   } catch (error) {
     if (!(error instanceof ApiError) || error.kind !== "wrong-chain") throw error;
-    // Without a chain the server names the one it prefers.
+    // Without a chain the server names its preferred one.
     const preferred = await auth.challenge(wanted).catch(() => null);
     throw new WrongChain(chain, preferred && chainOf(preferred.message), provider);
   }
@@ -80,7 +80,7 @@ async function proveSolana(
   const { features } = wallet;
   const { accounts } = await features[StandardConnect].connect();
   const account = accounts.find(({ chains }) => chains.some((chain) => chain.startsWith("solana:")));
-  if (!account) throw new WalletError("The wallet has no account of Solana's to sign with.");
+  if (!account) throw new WalletError("The wallet has no Solana account to sign with.");
   const challenge = await auth.challenge({ kind: "solana", address: account.address, link });
   onStage("signing");
   const signed = await signSolana(features, account, challenge);
@@ -99,15 +99,15 @@ async function signSolana(
     if (output && holds(output.signedMessage, text)) return solanaSigned(output, text);
   }
   const [output] = (await features[SolanaSignMessage]?.signMessage({ account, message: text })) ?? [];
-  if (!output) throw new WalletError("The wallet signed another text than it was asked to.");
+  if (!output) throw new WalletError("The wallet signed a different text than requested.");
   return solanaSigned(output, text);
 }
 
-/** What a wallet of Solana's made of a text. */
+/** A Solana wallet's signature of a text. */
 export interface SolanaSigned {
   /** In base58. */
   signature: string;
-  /** In base64; only of a wallet that signs the text within an envelope, as hardware wallets do. */
+  /** In base64; only if a wallet signs the text within an envelope, as hardware wallets do. */
   signed_message?: string;
 }
 
@@ -121,7 +121,7 @@ export function solanaSigned(
   return bare ? signed : { ...signed, signed_message: base64.encode(signedMessage) };
 }
 
-/** Whether the text stands in these bytes, whatever is around it. */
+/** Whether these bytes contain the text. */
 function holds(bytes: Uint8Array, text: Uint8Array): boolean {
   for (let from = 0; from + text.length <= bytes.length; from += 1) {
     if (text.every((byte, index) => byte === bytes[from + index])) return true;

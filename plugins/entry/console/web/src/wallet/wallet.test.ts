@@ -70,7 +70,7 @@ describe("discovery", () => {
     stop();
   });
 
-  it("stands announcements of anything, and shows pictures in data URIs only", () => {
+  it("tolerates any announcement, and shows pictures in data URIs only", () => {
     const { announce } = page();
     const wallets = new Wallets();
     const stop = wallets.watch(() => {});
@@ -118,13 +118,13 @@ describe("prove", () => {
     expect(isRejection(error)).toBe(true);
   });
 
-  it("does not go on without an account", async () => {
+  it("stops without an account", async () => {
     const error = await prove(evm({ eth_requestAccounts: [] }), false, () => {}).catch((e: unknown) => e);
     expect(error).toBeInstanceOf(WalletError);
   });
 });
 
-/** A Solana wallet that answers each of its features with these bytes as what it signed. */
+/** A Solana wallet that answers each of its features with these bytes as the signed ones. */
 const solana = (signed: { signIn?: Uint8Array; signMessage?: Uint8Array }) => {
   const signature = new Uint8Array(64).fill(7);
   const features = {
@@ -147,13 +147,13 @@ const challenged = () =>
   answers([200, { nonce: "abcdefgh", expires_at: "", message: MESSAGE, input: { nonce: "abcdefgh" } }]);
 
 describe("a wallet of Solana's", () => {
-  it("that signs the bare text tells the signature only", async () => {
+  it("that signs the bare text returns only the signature", async () => {
     challenged();
     const proof = await prove(solana({ signMessage: bytes(MESSAGE) }).wallet, false, () => {});
     expect(Object.keys(proof).sort()).toEqual(["kind", "nonce", "signature"]);
   });
 
-  it("that signs the text in an envelope tells what it signed", async () => {
+  it("that signs the text in an envelope returns what it signed", async () => {
     for (const signed of [{ signMessage: enveloped }, { signIn: enveloped }]) {
       challenged();
       const { wallet, signMessage } = solana(signed);

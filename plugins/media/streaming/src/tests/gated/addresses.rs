@@ -1,4 +1,4 @@
-//! One playback address that many use.
+//! One playback address with many users.
 
 use super::*;
 
@@ -19,13 +19,13 @@ async fn an_address_that_is_passed_on_plays_from_few_places_and_its_viewer_goes_
         assert_refused(&got, 429, "too-many-addresses", "start the player again");
         assert_eq!(got.field("retry-after"), "20");
     }
-    // Whoever looks at a playlist plays nothing, and whoever starts a player has another address.
+    // A playlist request is no playback, and a new player gets another address.
     let stranger = ("x-streamgate-client", "192.0.2.1");
     assert_eq!(house.get(&format!("360p/index.m3u8?t={token}"), &[stranger]).await.status, StatusCode::OK);
     let own = token_in(house.get("master.m3u8", &[ADA, stranger]).await.text());
     assert_ne!(own, token);
     assert_eq!(house.get(&format!("360p/1.m4s?t={own}"), &[stranger]).await.status, StatusCode::OK);
-    // The viewer leaves the house, and plays on from a network that is new.
+    // The viewer leaves the house, and continues from a new network.
     house.clock.pass(Duration::from_secs(21));
     assert_eq!(from("192.0.2.50").await.status, StatusCode::OK);
     assert_eq!(from("203.0.113.7").await.status, StatusCode::OK);

@@ -1,4 +1,4 @@
-//! What ends a player: access that is taken back, a session that is over.
+//! What ends a player: a revocation, the end of a session.
 
 use streamgate_contracts::events::CredentialEnded;
 
@@ -35,7 +35,7 @@ async fn who_is_let_in_again_after_a_revocation_plays_with_a_new_token_and_not_w
     assert_eq!(house.segment(&new).await.status, StatusCode::OK);
     assert_refused(&house.segment(&old).await, 403, "revoked", "The token went to another wallet.");
     assert_eq!(house.get(&format!("360p/1.m4s?t={old}"), &[ADA]).await.status, StatusCode::OK);
-    // An event that comes late takes nothing of what was decided after it.
+    // A late event does not affect a decision made after it.
     house.revoke("ada", 2);
     assert_eq!(house.segment(&new).await.status, StatusCode::OK);
 }
@@ -84,10 +84,10 @@ async fn a_session_that_ends_ends_what_was_begun_with_it_and_nothing_of_another_
         }
     }
     assert_eq!(house.segment(&goes_on).await.status, StatusCode::OK);
-    // Who is signed in once more plays on at the same address.
+    // After another sign-in the same address works again.
     assert_eq!(house.get(&format!("360p/1.m4s?t={ended}"), &[other]).await.status, StatusCode::OK);
     assert_eq!(house.segment(&ended).await.status, StatusCode::UNAUTHORIZED);
-    // Neither a new policy nor a revocation makes another thing of it.
+    // Neither a new policy nor a revocation changes the reason.
     house.change();
     house.revoke("ada", 2);
     house.say(allowed(2));
@@ -120,24 +120,24 @@ async fn an_end_that_is_heard_of_while_a_player_starts_wins() {
 }
 
 #[tokio::test]
-async fn an_event_that_access_and_auth_know_nothing_of_ends_nothing() {
+async fn an_event_that_access_and_auth_do_not_confirm_ends_nothing() {
     let house = House::open();
     let token = house.play(ADA).await;
     house.revoke("ada", 1_000);
     assert_eq!(house.segment(&token).await.status, StatusCode::OK);
     house.revoke("", u64::MAX);
     assert_eq!(house.segment(&token).await.status, StatusCode::OK);
-    assert_eq!(house.decisions(), 3, "each is asked about");
+    assert_eq!(house.decisions(), 3, "one decision each");
     house.gate.ended(&CredentialEnded { credential: "session:ada".into(), principal: "ada".into() });
     assert_eq!(house.segment(&token).await.status, StatusCode::OK);
-    // What is so all the same still is.
+    // What is still true stays so.
     house.revoke("ada", 2);
     house.say(denied("not-entitled", "You hold 0 of 1 tokens.", 2));
     assert_refused(&house.segment(&token).await, 403, "revoked", "The token went to another wallet.");
 }
 
 #[tokio::test]
-async fn while_access_is_away_nothing_goes_on_after_a_revocation() {
+async fn while_access_is_away_nothing_plays_after_a_revocation() {
     let house = House::open();
     let token = house.play(ADA).await;
     house.revoke("ada", 2);
@@ -148,7 +148,7 @@ async fn while_access_is_away_nothing_goes_on_after_a_revocation() {
 }
 
 #[tokio::test]
-async fn after_a_restart_nothing_goes_on_that_was_begun_with_a_session_that_is_over() {
+async fn after_a_restart_nothing_plays_that_was_begun_with_a_session_that_ended() {
     let mut house = House::open();
     let (ended, goes_on) = (house.play(ADA).await, house.play(BOB).await);
     house.settled(2).await;

@@ -1,4 +1,4 @@
-//! A stage with a door: an `access` and an `auth` that say what they are told to, and a real database.
+//! A test setup with access control: a fake `access` and `auth`, and a real database.
 
 use std::collections::BTreeSet;
 
@@ -32,7 +32,7 @@ pub(super) const BOB: (&str, &str) = ("cookie", "session=bob");
 pub(super) const OTHER_ID: &str = "0199c3a4-5b6c-7d8e-9f01-23456789abce";
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
-/// An `access` that lets in whom it is told to.
+/// An `access` that allows whom the test names.
 #[derive(Clone)]
 pub(super) struct Doorman {
     pub(super) openness: Arc<Mutex<Option<Openness>>>,
@@ -75,15 +75,15 @@ impl Access for Doorman {
     }
 }
 
-/// An `auth` that believes `session=NAME` and `Bearer NAME`, except of `expired`. A name is that of a
-/// principal, then perhaps `#` and which of its sessions, then scopes with `/` before each.
+/// An `auth` that accepts `session=NAME` and `Bearer NAME`, except `expired`. A name is that of a principal,
+/// then optionally `#` and its session, then scopes with `/` before each.
 #[derive(Clone, Default)]
 pub(super) struct Reception {
     pub(super) asked: Arc<AtomicU32>,
     pub(super) broken: Arc<Mutex<bool>>,
     /// Names of sessions that ended.
     pub(super) over: Arc<Mutex<BTreeSet<String>>>,
-    /// Whether everybody has lost the wallet.
+    /// Whether every principal has lost the wallet.
     pub(super) lost: Arc<Mutex<bool>>,
 }
 
@@ -144,7 +144,7 @@ impl Auth for Reception {
     }
 
     async fn audit(&self, _: Call<AuditRequest>) -> Result<Reply<AuditResponse>, Status> {
-        Err(Status::unimplemented("nothing to tell"))
+        Err(Status::unimplemented("not used here"))
     }
     async fn revoke(&self, _: Call<RevokeRequest>) -> Result<Reply<RevokeResponse>, Status> {
         Err(Status::unimplemented("not here"))
@@ -160,7 +160,7 @@ impl Auth for Reception {
     }
 }
 
-/// A stage with a door.
+/// A setup with access control.
 pub(super) struct House {
     pub(super) stage: Stage,
     pub(super) doorman: Doorman,
@@ -224,7 +224,7 @@ impl House {
         token
     }
 
-    /// What a player with this token and no credentials gets.
+    /// The answer to a player with this token and no credentials.
     pub(super) async fn segment(&self, token: &str) -> Got {
         self.get(&format!("360p/1.m4s?t={token}"), &[]).await
     }
@@ -250,7 +250,7 @@ impl House {
         });
     }
 
-    /// A session ends, and nobody is told.
+    /// A session ends, without an event.
     pub(super) fn end_unheard(&self, name: &str) {
         self.reception.over.lock().unwrap().insert(name.into());
     }
@@ -262,7 +262,7 @@ impl House {
         self.gate.ended(&CredentialEnded { credential: format!("session:{name}"), principal });
     }
 
-    /// Whether a token would be good without a question half a minute from now.
+    /// Whether a token would be valid without a call half a minute from now.
     pub(super) fn gate_is_warm(&self, token: &str) -> bool {
         self.clock.pass(MINUTE / 2);
         let uri = format!("/v/{ID}/360p/1.m4s?t={token}");
@@ -277,7 +277,7 @@ impl House {
         self.gate.changed(&AccessChanged { content: ID.into(), revision: 2 });
     }
 
-    /// How many playback sessions are written down.
+    /// How many playback sessions are stored.
     pub(super) async fn written(&self) -> i64 {
         let database = Client::from_service(self.engine.router());
         let db = streamgate_contracts::db::Db::open(database, "streaming", crate::gate::store::migrations());

@@ -1,4 +1,4 @@
-//! Texts and chapters of contents that are not for everyone.
+//! Texts and chapters of contents that are not public.
 
 use super::super::texts::{CAPTIONS, fill, response};
 use super::*;
@@ -10,7 +10,7 @@ fn house() -> House {
 }
 
 #[tokio::test]
-async fn texts_and_chapters_are_for_whoever_may_play_and_for_nobody_else() {
+async fn texts_and_chapters_need_the_right_to_play() {
     let house = house();
     for path in ["text-1/2.vtt", "text-1/index.m3u8", "chapters.vtt"] {
         assert_refused(&house.get(path, &[]).await, 401, "not-signed-in", "Only for members.");
@@ -28,7 +28,7 @@ async fn texts_and_chapters_are_for_whoever_may_play_and_for_nobody_else() {
 }
 
 #[tokio::test]
-async fn every_address_of_a_text_carries_the_token_and_nobody_else_may_keep_it() {
+async fn every_address_of_a_text_carries_the_token_and_shared_caches_may_not_store_it() {
     let house = house();
     let token = house.start(ADA).await;
     let get = async |path: &str| house.get(&format!("{path}?t={token}"), &[]).await;
@@ -47,7 +47,7 @@ async fn every_address_of_a_text_carries_the_token_and_nobody_else_may_keep_it()
 }
 
 #[tokio::test]
-async fn who_reads_plays_nothing_and_starts_no_player() {
+async fn reading_texts_starts_no_player() {
     let house = house();
     for _ in 0..10 {
         for path in ["text-1/2.vtt", "chapters.vtt"] {
@@ -57,7 +57,7 @@ async fn who_reads_plays_nothing_and_starts_no_player() {
             assert_eq!(got.field("vary"), "cookie, authorization");
         }
     }
-    // All places are still free.
+    // All slots are still free.
     for _ in 0..5 {
         house.play(ADA).await;
     }

@@ -1,12 +1,11 @@
-//! One window of a caption service (CTA-708 §8.4): a grid of characters with a pen, hung up by
-//! an anchor.
+//! One window of a caption service (CTA-708 §8.4): a grid of characters with a pen, positioned by an anchor.
 
 use cea708_types::tables::{Anchor, Code, DefineWindowArgs, Ext1};
 
 use super::super::paint::{Cell, ROWS, span};
 
-/// Columns of a window on a wide picture. Rows are that long whatever the window says, so that
-/// no letter is lost.
+/// Columns of a window on a wide picture. Rows have this length whatever the window declares, so that no
+/// letter is lost.
 const COLUMNS: usize = 42;
 const BLANK: [Cell; COLUMNS] = [Cell::CLEAR; COLUMNS];
 
@@ -28,7 +27,7 @@ impl Window {
         Self { args: *args, visible, written, italic, row: 0, column: 0, grid }
     }
 
-    /// Defined again, it keeps its text.
+    /// A redefined window keeps its text.
     pub(super) fn redefine(&mut self, args: &DefineWindowArgs) {
         if *args != self.args {
             self.args = *args;
@@ -92,12 +91,12 @@ impl Window {
         self.grid.iter().map(<[Cell; COLUMNS]>::as_slice)
     }
 
-    /// Orders windows as they are read.
+    /// Orders windows for reading.
     pub(super) fn place(&self) -> (i32, i32) {
         (self.top(), self.left())
     }
 
-    /// Top and bottom of its text, in percent of the picture; none without text.
+    /// Top and bottom of its text, in percent of the picture; `None` without text.
     pub(super) fn extent(&self) -> Option<(i32, i32)> {
         let first = self.grid.iter().position(|row| span(row).is_some())?;
         let last = self.grid.iter().rposition(|row| span(row).is_some())?;
@@ -106,7 +105,7 @@ impl Window {
     }
 
     fn row_count(&self) -> usize {
-        // The field counts from none (CTA-708 §8.10.5.2).
+        // The field counts from zero (CTA-708 §8.10.5.2).
         (usize::from(self.args.row_count) + 1).min(ROWS)
     }
 
@@ -149,7 +148,7 @@ pub(super) fn letter(code: &Code) -> Option<char> {
         // G1 is Latin-1 (CTA-708 §7.1); the table has look-alikes of these two.
         Code::RegisteredTrademarkSign => '®',
         Code::LatinCapitalEth => 'Ð',
-        // Sixteen bits that receivers take for Unicode.
+        // Sixteen bits that receivers interpret as Unicode.
         Code::P16(letter) => char::from_u32(u32::from(*letter))?,
         code => code.char()?,
     };

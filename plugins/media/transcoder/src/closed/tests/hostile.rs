@@ -1,4 +1,4 @@
-//! Streams that nobody means well with.
+//! Hostile streams.
 
 use proptest::prelude::*;
 
