@@ -24,7 +24,7 @@ pub(crate) enum Unfinished {
 }
 
 impl Pump {
-    /// Hands over an upload in state `finishing`. The caller holds its lease.
+    /// Hands over an upload in state `finishing`. The caller holds its lock.
     pub(crate) async fn hand_over(&self, upload: &Upload) -> Result<(), Unfinished> {
         if !self.publish_object(upload).await? {
             return self
@@ -102,7 +102,7 @@ impl Pump {
         Ok(())
     }
 
-    /// Removes what an ended upload left behind. The caller holds its lease.
+    /// Removes what an ended upload left behind. The caller holds its lock.
     pub(crate) async fn clean_up(&self, upload: &Upload) -> Result<(), Unfinished> {
         self.objects.delete(&upload.object()).await?;
         if upload.kind != Kind::Partial {
