@@ -24,7 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::body::{Gone, Obituary, Outgoing};
 use crate::outbox::Outbox;
-use crate::peer::{Peer, answer, collect, refused, serve, told};
+use crate::peer::{Peer, answer, collect, refused, reply, serve};
 use crate::remote_host::{RemoteHost, Table};
 use crate::wire::{Hello, PLUGIN, PROTOCOL, Start};
 use crate::{confine, stderr};
@@ -209,7 +209,7 @@ where
         body: Incoming,
     ) -> Response<Outgoing> {
         if to == PLUGIN {
-            return told(self.entry(parts.uri.path(), body).await);
+            return reply(self.entry(parts.uri.path(), body).await);
         }
         let service = self.table.read().get(&to).cloned();
         match service {

@@ -18,7 +18,7 @@ use streamgate_plugin_api::abi::{
 };
 
 use crate::body::{Gone, Outgoing};
-use crate::peer::{Peer, answer, capability, collect, refused, told};
+use crate::peer::{Peer, answer, capability, collect, refused, reply};
 use crate::wire::{
     CAPABILITY, Fields, HOST, MOUNT, MOUNT_FIELD, Messages, MountName, MountNames, PUBLIC, event,
     event_message,
@@ -89,16 +89,16 @@ impl HostSide {
 
     async fn host_call(&self, path: &str, body: Incoming) -> Response<Outgoing> {
         match path {
-            "/log" => return told(self.log(body).await),
+            "/log" => return reply(self.log(body).await),
             "/subscribe" => return self.subscribe(body).await,
             _ => {}
         }
         let mut fields = match message(body).await {
             Ok(fields) => fields,
-            Err(reason) => return told(Err(reason)),
+            Err(reason) => return reply(Err(reason)),
         };
         let done = Ok(Bytes::new());
-        told(match path {
+        reply(match path {
             "/publish" => {
                 let published = self.host.publish(event(fields)).await;
                 published.into_result().map(|()| Bytes::new()).map_err(String::from)
@@ -167,7 +167,7 @@ impl HostSide {
         };
         match subscribed.await {
             Ok(events) => Response::new(events),
-            Err(reason) => told(Err(reason)),
+            Err(reason) => reply(Err(reason)),
         }
     }
 

@@ -39,7 +39,7 @@ pub(crate) struct Outbox {
     notices: Mutex<VecDeque<Notice>>,
     bell: Notify,
     closing: CancellationToken,
-    told: CancellationToken,
+    sent: CancellationToken,
     logged: CancellationToken,
 }
 
@@ -61,7 +61,7 @@ impl Outbox {
             notices: Mutex::default(),
             bell: Notify::new(),
             closing: CancellationToken::new(),
-            told: CancellationToken::new(),
+            sent: CancellationToken::new(),
             logged: CancellationToken::new(),
         });
         let closing = Box::pin(outbox.closing.clone().cancelled_owned());
@@ -72,7 +72,7 @@ impl Outbox {
             let _logged = logged.drop_guard();
             let _ = log.ask(HOST, "/log", Outgoing::messages(records)).await;
         });
-        tokio::spawn(outbox.clone().tell(peer));
+        tokio::spawn(outbox.clone().send_notices(peer));
         outbox
     }
 
@@ -112,8 +112,8 @@ impl Outbox {
         self.bell.notify_one();
     }
 
-    async fn tell(self: Arc<Self>, peer: Arc<Peer>) {
-        let _told = self.told.clone().drop_guard();
+    async fn send_notices(self: Arc<Self>, peer: Arc<Peer>) {
+        let _sent = self.sent.clone().drop_guard();
         loop {
             let next = self.notices.lock().pop_front();
             match next {
@@ -133,7 +133,7 @@ impl Outbox {
     pub(crate) async fn flush(&self) {
         self.closing.cancel();
         let all = async {
-            self.told.cancelled().await;
+            self.sent.cancelled().await;
             self.logged.cancelled().await;
         };
         let _ = tokio::time::timeout(FLUSH, all).await;

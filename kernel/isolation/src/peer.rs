@@ -337,7 +337,7 @@ pub(crate) fn refused(status: StatusCode, reason: &str) -> Response<Outgoing> {
 }
 
 /// The result of one of our own requests.
-pub(crate) fn told(result: Result<Bytes, String>) -> Response<Outgoing> {
+pub(crate) fn reply(result: Result<Bytes, String>) -> Response<Outgoing> {
     match result {
         Ok(answer) => Response::new(Outgoing::full(answer)),
         Err(reason) => refused(StatusCode::UNPROCESSABLE_ENTITY, &reason),

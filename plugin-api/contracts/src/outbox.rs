@@ -16,7 +16,7 @@
 //! host.spawn(async move { outbox.run().await });
 //! db.batch()
 //!     .push("DELETE FROM note WHERE id = $1", params!["a"])
-//!     .tell(Event::json("note.a.deleted", "example.note.deleted.v1", &"a"))
+//!     .publish(Event::json("note.a.deleted", "example.note.deleted.v1", &"a"))
 //!     .run()
 //!     .await?;
 //! # Ok(())
@@ -119,9 +119,9 @@ impl Bus {
 }
 
 impl Batch {
-    /// Adds an event: it is published if and only if the batch takes effect. The namespace needs the tables
-    /// of [`TABLE`], and a running [`Outbox`]. The data is text.
-    pub fn tell(self, event: Result<Event, BusError>) -> Self {
+    /// Adds an event: it is published if the batch takes effect, and not if it does not. The
+    /// namespace has the tables of [`TABLE`], and an [`Outbox`] runs on it. The data is text.
+    pub fn publish(self, event: Result<Event, BusError>) -> Self {
         let event = match event {
             Ok(event) => event,
             Err(error) => return self.spoilt(error.to_string()),
@@ -147,7 +147,7 @@ impl Batch {
 
     /// Adds an event for each row of a query, built in the database: for data that only the transaction
     /// itself knows. None if there is no row.
-    pub fn tell_each(self, each: Each<'_>) -> Self {
+    pub fn publish_each(self, each: Each<'_>) -> Self {
         let Each { r#type, subject, data, key, from, params: mut values } = each;
         let now = Event::new("", r#type, "application/json", "");
         let first = values.len();

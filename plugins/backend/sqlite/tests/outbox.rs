@@ -73,7 +73,7 @@ fn run(db: &Db, bus: Bus) -> tokio::task::JoinHandle<()> {
 async fn add(db: &Db, id: i64, subject: &str) -> Result<(), DbError> {
     db.batch()
         .push("INSERT INTO item (id) VALUES ($1)", params![id])
-        .tell(Event::json(subject, "test.added.v1", &json!({ "id": id })))
+        .publish(Event::json(subject, "test.added.v1", &json!({ "id": id })))
         .run()
         .await
         .map(drop)
@@ -197,7 +197,7 @@ async fn a_query_tells_of_each_row_what_only_the_transaction_knows() {
         from: "item WHERE id > $1",
         params: params![1, outbox::open_json(&json!({ "why": "it is \"old\"" })).unwrap()],
     };
-    let batch = db.batch().tell_each(each).push("DELETE FROM item WHERE id > 1", params![]);
+    let batch = db.batch().publish_each(each).push("DELETE FROM item WHERE id > 1", params![]);
     batch.run().await.unwrap();
     assert_eq!(count(&db).await, 1);
     let running = run(&db, heard.willing());
@@ -213,7 +213,7 @@ async fn a_query_tells_of_each_row_what_only_the_transaction_knows() {
 async fn what_a_batch_tells_counts_neither_among_its_outcomes_nor_in_its_errors() {
     let fixture = Fixture::new();
     let db = db(&fixture).await;
-    let told = || db.batch().tell(Event::json("item.1.added", "test.added.v1", &1));
+    let told = || db.batch().publish(Event::json("item.1.added", "test.added.v1", &1));
     let insert = "INSERT INTO item (id) VALUES ($1)";
     let outcomes = told().push(insert, params![1]).run().await.unwrap();
     assert_eq!(outcomes.iter().map(|outcome| outcome.rows_affected).collect::<Vec<_>>(), [1]);

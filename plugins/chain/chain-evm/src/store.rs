@@ -32,7 +32,7 @@ pub(crate) enum Told<'a> {
 }
 
 fn tell(batch: Batch, transfer: &ChainTransfer) -> Batch {
-    batch.tell(Event::json(chain_transfer(&transfer.chain), TYPE_CHAIN_TRANSFER, transfer))
+    batch.publish(Event::json(chain_transfer(&transfer.chain), TYPE_CHAIN_TRANSFER, transfer))
 }
 
 /// Runs a full batch, and begins the next one; the first is still empty.
@@ -168,7 +168,7 @@ impl Store {
             batch = some.iter().fold(batch, tell);
         }
         batch
-            .tell(Event::json(chain_reorganised(chain), TYPE_CHAIN_REORGANISED, reorganised))
+            .publish(Event::json(chain_reorganised(chain), TYPE_CHAIN_REORGANISED, reorganised))
             .push("DELETE FROM transfer WHERE chain = $1 AND number > $2", params![chain, *block])
             .push("DELETE FROM block WHERE chain = $1 AND number > $2", params![chain, *block])
             .run()

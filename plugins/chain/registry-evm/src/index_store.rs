@@ -182,7 +182,7 @@ impl IndexStore {
 }
 
 fn tell(batch: Batch, said: &ChainRegistry) -> Batch {
-    batch.tell(Event::json(chain_registry(&said.chain), TYPE_CHAIN_REGISTRY, said))
+    batch.publish(Event::json(chain_registry(&said.chain), TYPE_CHAIN_REGISTRY, said))
 }
 
 fn event(text: &str) -> Result<ChainRegistry, DbError> {

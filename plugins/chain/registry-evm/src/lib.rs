@@ -7,10 +7,10 @@
 
 mod caip;
 mod chain;
+mod clients;
 mod contents;
 mod index;
 mod index_store;
-mod neighbours;
 mod publication;
 mod publish;
 mod publish_settings;
@@ -34,7 +34,7 @@ use tokio::task::JoinHandle;
 use crate::registry::{Dependencies, Registries};
 use crate::service::RegistryService;
 
-pub use neighbours::Neighbours;
+pub use clients::Clients;
 pub use settings::{Chain, Settings};
 pub use store::StoreError;
 
@@ -67,7 +67,7 @@ impl Plugin for RegistryEvm {
                  replace it first",
             ));
         }
-        let neighbours = Neighbours {
+        let clients = Clients {
             catalogue: host.service("catalogue"),
             storage: host.service("storage"),
             access: host.service("access"),
@@ -78,7 +78,7 @@ impl Plugin for RegistryEvm {
             db: store::open(host.service("database")).await?,
             bus: Bus::of(&host),
             chain: host.service("chain"),
-            neighbours,
+            clients,
         };
         let registries = Arc::new(Registries::new(dependencies));
         registries.apply(settings).map_err(StartError::new)?;
@@ -134,7 +134,7 @@ impl Standalone {
     pub async fn start(
         database: Client,
         chain: Client,
-        neighbours: Neighbours,
+        clients: Clients,
         settings: Settings,
         publish: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<Self, StoreError> {
@@ -143,7 +143,7 @@ impl Standalone {
             std::future::ready(Ok(()))
         });
         let db = store::open(database).await?;
-        let registries = Arc::new(Registries::new(Dependencies { host: None, db, bus, chain, neighbours }));
+        let registries = Arc::new(Registries::new(Dependencies { host: None, db, bus, chain, clients }));
         registries.apply(settings).expect("keys that can be read");
         let told = Arc::clone(&registries);
         let telling = tokio::spawn(async move { told.tell().await });

@@ -21,9 +21,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::caip::ChainId;
+use crate::clients::{Clients, Silent};
 use crate::contents;
 use crate::index_store::IndexStore;
-use crate::neighbours::{Neighbours, Silent};
 use crate::publication::{Action, New, Publication, Publications};
 use crate::publish_settings::ID;
 use crate::queue::{Queue, Queued, State};
@@ -109,7 +109,7 @@ pub(crate) struct Publisher {
     /// The sender of transactions.
     pub(crate) server: Address,
     pub(crate) rules: Rules,
-    pub(crate) neighbours: Neighbours,
+    pub(crate) clients: Clients,
     pub(crate) store: Publications,
     pub(crate) queue: Queue,
     pub(crate) index: IndexStore,
@@ -266,7 +266,7 @@ impl Publisher {
     async fn look_at_all(&self, agenda: &mut Agenda) -> Result<(), PublishError> {
         let mut after = String::new();
         loop {
-            let page = self.neighbours.ready(&after).await?;
+            let page = self.clients.ready(&after).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after.clone_from(last);
             for content in page {
@@ -281,7 +281,7 @@ impl Publisher {
     /// Executes the action for a content.
     async fn settle(&self, content: &str, asked: bool, agenda: &mut Agenda) -> Result<(), PublishError> {
         let policy = match self.rules.policy_uri {
-            Some(_) => Some(self.neighbours.policy(content).await?),
+            Some(_) => Some(self.clients.policy(content).await?),
             None => None,
         };
         let known = self.store.get(content).await?;
@@ -299,21 +299,21 @@ impl Publisher {
                 Ok(())
             }
             Step::Queue(action, cid) => {
-                let found = self.neighbours.content(content).await?;
+                let found = self.clients.content(content).await?;
                 let Some(found) = found.filter(|found| found.state() == ContentState::Ready) else {
                     // It was deleted, or is not ready yet; another event comes when it is.
                     return Ok(self.store.answered(content).await?);
                 };
                 let owner = match action {
                     Action::Register if !found.owner.is_empty() => {
-                        self.neighbours.account(&found.owner, self.chain).await?
+                        self.clients.account(&found.owner, self.chain).await?
                     }
                     Action::Register | Action::Update => None,
                 };
                 self.room().await?;
                 let cid = match cid {
                     Some(cid) => cid,
-                    None => match self.neighbours.cid(content).await? {
+                    None => match self.clients.cid(content).await? {
                         Some(cid) => cid,
                         None => {
                             let trouble = "the file that was uploaded is not in storage, so it has no CID";

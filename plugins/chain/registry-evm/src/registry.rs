@@ -22,9 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::caip::{Account, ChainId};
 use crate::chain::Chain;
+use crate::clients::Clients;
 use crate::index::Index;
 use crate::index_store::IndexStore;
-use crate::neighbours::Neighbours;
 use crate::publication::Publications;
 use crate::publish::{Inbox, Publisher, Rules};
 use crate::queue::Queue;
@@ -54,7 +54,7 @@ pub(crate) struct Contents {
     pub(crate) publish: bool,
     pub(crate) publications: Publications,
     pub(crate) inbox: Arc<Inbox>,
-    pub(crate) neighbours: Neighbours,
+    pub(crate) clients: Clients,
 }
 
 /// The other parts of the system that registries need. Tests have no host.
@@ -64,7 +64,7 @@ pub(crate) struct Dependencies {
     pub(crate) db: Db,
     pub(crate) bus: Bus,
     pub(crate) chain: Client,
-    pub(crate) neighbours: Neighbours,
+    pub(crate) clients: Clients,
 }
 
 /// All registries.
@@ -88,8 +88,8 @@ impl Registries {
 
     /// Sends audit entries of requests, and publishes the registries' events, until it is dropped.
     pub(crate) async fn tell(&self) {
-        let Dependencies { db, neighbours, bus, .. } = &self.dependencies;
-        let audit = Outbox::new(db.clone(), neighbours.auth.clone());
+        let Dependencies { db, clients, bus, .. } = &self.dependencies;
+        let audit = Outbox::new(db.clone(), clients.auth.clone());
         let events = outbox::Outbox::new(db.clone(), bus.clone());
         tokio::join!(audit.run(&self.noted), events.run());
     }
@@ -147,7 +147,7 @@ impl Registries {
         general: &Settings,
     ) -> Kept {
         let (id, stop) = (contract.chain, CancellationToken::new());
-        let Dependencies { host, db, chain, neighbours, .. } = self.dependencies.clone();
+        let Dependencies { host, db, chain, clients, .. } = self.dependencies.clone();
         let chain = Chain::new(chain, id);
         let health = |part: &str| host.as_ref().map(|host| host.health(&component(id, part)));
         let contents = Contents {
@@ -159,7 +159,7 @@ impl Registries {
             publish: settings.publish,
             publications: Publications::new(db, id, contract.address),
             inbox: Arc::default(),
-            neighbours,
+            clients,
         };
         let indexed: Arc<AtomicBool> = Arc::default();
         let index = Index {
@@ -181,7 +181,7 @@ impl Registries {
                 reconcile: general.reconcile.get(),
                 poll: general.poll.get(),
             },
-            neighbours: contents.neighbours.clone(),
+            clients: contents.clients.clone(),
             store: contents.publications.clone(),
             queue: contents.queue.clone(),
             index: contents.index.clone(),

@@ -127,7 +127,7 @@ async fn ask(
     let (chain, contents) = signed_for(&registry, &chain)?;
     let content = content_id(&content)?;
     let unavailable = |silent| Problem::unavailable(format!("{silent}. Try again in a moment."));
-    let known = contents.neighbours.content(&content).await.map_err(unavailable)?;
+    let known = contents.clients.content(&content).await.map_err(unavailable)?;
     let missing = || refused(problems::NOT_FOUND, format!("There is no content {content}."));
     let known = known.ok_or_else(missing)?;
     if known.state() != ContentState::Ready {

@@ -24,7 +24,7 @@ use streamgate_contracts::chain::v1::{
 };
 use streamgate_contracts::events::{ChainRegistry, RegistryChange, TYPE_CHAIN_REGISTRY};
 use streamgate_plugin_api::{Client, Event};
-use streamgate_registry_evm::{Neighbours, Standalone};
+use streamgate_registry_evm::{Clients, Standalone};
 use streamgate_sqlite::Engine;
 use streamgate_tests::wait::eventually;
 use support::{Both, CHAIN, PATIENCE, name, settings};
@@ -88,7 +88,7 @@ impl Server {
             assert_eq!(event.r#type, TYPE_CHAIN_REGISTRY);
             heard.lock().unwrap().push(event.parse().unwrap());
         };
-        let running = Standalone::start(database(), reads, Neighbours::none(), settings.registry, tell);
+        let running = Standalone::start(database(), reads, Clients::none(), settings.registry, tell);
         let running = running.await.unwrap();
         let client = ContentRegistryClient::new(Client::from_service(running.router()));
         Self { client, told, chain, running }

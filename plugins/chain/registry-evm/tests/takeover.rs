@@ -22,7 +22,7 @@ use streamgate_contracts::database::v1::{ExecuteRequest, QueryRequest, Statement
 use streamgate_plugin_api::Client;
 use streamgate_plugin_api::caller::CALLER;
 use streamgate_plugin_api::grants::Access;
-use streamgate_registry_evm::{Neighbours, Standalone, StoreError};
+use streamgate_registry_evm::{Clients, Standalone, StoreError};
 use streamgate_sqlite::Engine;
 use support::{Both, CHAIN, name, settings};
 use tempfile::TempDir;
@@ -117,7 +117,7 @@ fn left(registry: &str) -> Vec<String> {
 }
 
 async fn start(database: Client, reads: Client, settings: Both) -> Result<Standalone, StoreError> {
-    Standalone::start(database, reads, Neighbours::none(), settings.registry, |_| {}).await
+    Standalone::start(database, reads, Clients::none(), settings.registry, |_| {}).await
 }
 
 async fn transaction(running: &Standalone, key: &str) -> Result<Transaction, tonic::Status> {

@@ -132,7 +132,7 @@ impl Store {
             from: "policies WHERE content = $1",
             params: params![content, open(&json!({ "content": content }))?],
         };
-        let mut outcomes = entry.push(batch).tell_each(changed).run().await?;
+        let mut outcomes = entry.push(batch).publish_each(changed).run().await?;
         let row = outcomes.swap_remove(0).rows.first().ok_or(DbError::NotFound)?;
         row.get("revision")
     }
@@ -464,7 +464,7 @@ impl Store {
 /// Publishes that a principal's grants below their generation are revoked.
 fn revoked(batch: Batch, content: &str, principal: &str, reason: &str) -> Result<Batch, DbError> {
     let said = json!({ "content": content, "principal": principal, "reason": cut(reason) });
-    Ok(batch.tell_each(Each {
+    Ok(batch.publish_each(Each {
         r#type: TYPE_ACCESS_REVOKED,
         subject: "'access.' || content || '.revoked'",
         data: &outbox::with_number(3, "generation", "generation"),
@@ -478,7 +478,7 @@ fn revoked(batch: Batch, content: &str, principal: &str, reason: &str) -> Result
 /// `$3`.
 fn all_revoked(batch: Batch, content: &str, reason: &str, now_ms: i64, last: &str) -> Result<Batch, DbError> {
     let said = json!({ "content": content, "principal": "", "reason": cut(reason) });
-    Ok(batch.tell_each(Each {
+    Ok(batch.publish_each(Each {
         r#type: TYPE_ACCESS_REVOKED,
         subject: "'access.' || $1 || '.revoked'",
         data: &outbox::with_number(2, "generation", "last.generation"),

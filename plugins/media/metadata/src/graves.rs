@@ -58,7 +58,7 @@ impl Store {
             .push("DELETE FROM retries WHERE id = $1", params![id])
             .frees_space();
         let deleted = ContentDeleted { id: id.to_owned() };
-        let batch = batch.tell(Event::json(content_deleted(id), TYPE_CONTENT_DELETED, &deleted));
+        let batch = batch.publish(Event::json(content_deleted(id), TYPE_CONTENT_DELETED, &deleted));
         let buried = by.note(batch, "content.delete", id, called(content)).run().await;
         match buried {
             Ok(_) => Ok(true),

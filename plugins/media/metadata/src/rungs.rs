@@ -57,7 +57,7 @@ impl Store {
                     }
                 };
             }
-            match usage::count(batch, Some(&before), &after).tell(news_of(&after)).run().await {
+            match usage::count(batch, Some(&before), &after).publish(news_of(&after)).run().await {
                 Ok(_) => return Ok(after),
                 Err(DbError::Conflict { .. } | DbError::UniqueViolation { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -110,7 +110,7 @@ impl Store {
             }
             generations::settle(&mut rungs, before.state(), now_ms(), self.until_ms());
             batch = generations::write_turns(batch, id, &known, &rungs);
-            match usage::count(batch, Some(&before), &after).tell(news_of(&after)).run().await {
+            match usage::count(batch, Some(&before), &after).publish(news_of(&after)).run().await {
                 Ok(_) => return Ok(after),
                 Err(DbError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),

@@ -200,7 +200,7 @@ impl Store {
             ],
             1,
         );
-        let batch = usage::count(batch, None, &content).tell(news_of(&content));
+        let batch = usage::count(batch, None, &content).publish(news_of(&content));
         match batch.run().await {
             Ok(_) => return Ok((content, true)),
             Err(DbError::Conflict { .. }) => {}
@@ -281,7 +281,7 @@ impl Store {
                 batch = generations::finish(batch, id, self.until_ms());
             }
             let batch = told_of_rights(with(batch, &before, &after), &before, &after);
-            match usage::count_file(batch, &before, &after).tell(news_of(&after)).run().await {
+            match usage::count_file(batch, &before, &after).publish(news_of(&after)).run().await {
                 Ok(_) => return Ok(after),
                 Err(DbError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -444,7 +444,7 @@ fn told_of_rights(batch: Batch, before: &Content, after: &Content) -> Batch {
         return batch;
     }
     let changed = ContentStanding { id: after.id.clone() };
-    batch.tell(Event::json(content_standing(&after.id), TYPE_CONTENT_STANDING, &changed))
+    batch.publish(Event::json(content_standing(&after.id), TYPE_CONTENT_STANDING, &changed))
 }
 
 /// Publishes the new state of a content.

@@ -24,7 +24,7 @@ pub(crate) enum Unfinished {
 }
 
 impl Pump {
-    /// Hands over an upload in state `finishing`. The caller holds its lease.
+    /// Hands over an upload in state `finishing`. The caller holds its lock.
     pub(crate) async fn hand_over(&self, upload: &Upload) -> Result<(), Unfinished> {
         if !self.publish_object(upload).await? {
             return self

@@ -11,7 +11,7 @@ use crate::transfer::Pump;
 
 impl Pump {
     /// Copies the parts of an upload in state `joining`, and moves it to `finishing`. The
-    /// caller holds its lease.
+    /// caller holds its lock.
     pub(crate) async fn join_parts(
         &self,
         upload: &mut Upload,

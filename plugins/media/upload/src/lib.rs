@@ -15,7 +15,7 @@ pub mod fuzz;
 mod handover;
 mod incoming;
 mod joining;
-mod leases;
+mod locks;
 mod metadata;
 mod owner;
 mod protocol;

@@ -407,7 +407,7 @@ impl Store {
             Kind::Partial => batch,
             Kind::Whole | Kind::Final => {
                 let payload = ContentUploaded { id: id.clone(), bytes: upload.received };
-                batch.tell(Event::json(content_uploaded(id), TYPE_CONTENT_UPLOADED, &payload))
+                batch.publish(Event::json(content_uploaded(id), TYPE_CONTENT_UPLOADED, &payload))
             }
         };
         audit::completed(upload, batch).run().await.map(drop)

@@ -65,8 +65,8 @@ pub(crate) async fn round(uploads: &Uploads) -> Option<String> {
 }
 
 async fn work_off(uploads: &Uploads, seen: Upload) -> Result<(), String> {
-    // The holder of the lease is doing it already.
-    let Some(lease) = uploads.leases.try_take(&seen.id) else { return Ok(()) };
+    // Whoever has the lock is doing it already.
+    let Some(lock) = uploads.locks.try_take(&seen.id) else { return Ok(()) };
     let store = &uploads.pump.store;
     let words = |fault: Fault| fault.to_string();
     let found = store.find(&seen.id).await.map_err(|error| error.to_string())?;
@@ -99,11 +99,11 @@ async fn work_off(uploads: &Uploads, seen: Upload) -> Result<(), String> {
         State::Joining => {
             // It may take long; the others must not wait.
             let uploads = uploads.clone();
-            crate::spawn(async move { uploads.finish_under(upload, lease).await });
+            crate::spawn(async move { uploads.finish_under(upload, lock).await });
             Ok(())
         }
         State::Finishing => {
-            uploads.pump.finish(&mut upload, &lease).await.map_err(|reason| reason.to_string())
+            uploads.pump.finish(&mut upload, &lock).await.map_err(|reason| reason.to_string())
         }
         State::Ending => uploads.pump.clean_up(&upload).await.map_err(|reason| reason.to_string()),
         State::Gone => {

@@ -15,7 +15,7 @@ use crate::detach::ToTheEnd;
 use crate::fault::Fault;
 use crate::handover::Unfinished;
 use crate::incoming::Incoming;
-use crate::leases::{Lease, Leases};
+use crate::locks::{Lock, Locks};
 use crate::protocol::{Announced, Concat, Continuation, Creation, check_fits};
 use crate::settings::Settings;
 use crate::store::{self, Bounds, Kind, NotAdded, State, Upload};
@@ -34,8 +34,8 @@ const CUT_OFF_MS: i64 = 2_000;
 #[derive(Debug, Clone)]
 pub(crate) struct Uploads {
     pub(crate) pump: Pump,
-    pub(crate) leases: Leases,
-    /// There is work for the sweeper.
+    pub(crate) locks: Locks,
+    /// There is something for the sweeper to do.
     pub(crate) work: Arc<Notify>,
     places: Places,
     /// Held for reading by every transfer until it has settled.
@@ -48,7 +48,7 @@ impl Uploads {
     pub(crate) fn new(pump: Pump, settings: &Settings) -> Self {
         Self {
             pump,
-            leases: Leases::default(),
+            locks: Locks::default(),
             work: Arc::default(),
             places: Places::new(settings.max_transfers as usize, settings.max_transfers_per_caller as usize),
             transfers: Arc::default(),
@@ -66,7 +66,7 @@ impl Uploads {
 
     /// Ends all transfers and waits until each has synced what it received.
     pub(crate) async fn settle(&self, patience: Duration) {
-        self.leases.stop_all();
+        self.locks.stop_all();
         let idle = self.transfers.write();
         if tokio::time::timeout(patience, idle).await.is_err() {
             tracing::warn!("some transfers did not settle in time; they resume at their last checkpoint");
@@ -130,7 +130,7 @@ impl Uploads {
             expires_at_ms: self.pump.pace.expiry(),
         };
         let share = self.share(&upload.owner).await?;
-        let lease = self.take(&upload.id).await?;
+        let lock = self.take(&upload.id).await?;
         let inserted = self.pump.store.insert(&upload, share.bounds, share.stored.as_ref()).await;
         inserted.map_err(|error| match error {
             NotAdded::All => Fault::Crowded,
@@ -148,12 +148,12 @@ impl Uploads {
         let opened = tokio::time::timeout(CREATION, self.open(&mut upload)).await;
         let late = |_| Err(Fault::Unavailable("the catalogue or the database did not answer in time".into()));
         if let Err(fault) = opened.unwrap_or_else(late) {
-            let _ = self.end_under(&upload.id, audit::failed(&upload, &fault.to_string()), lease).await;
+            let _ = self.end_under(&upload.id, audit::failed(&upload, &fault.to_string()), lock).await;
             return Err(fault);
         }
         if let (Some(place), Some(announced)) = (place, creation.body) {
-            match self.receive(&mut upload, announced, body, &lease, place).await {
-                // It can be resumed: the client gets its address and its offset.
+            match self.receive(&mut upload, announced, body, &lock, place).await {
+                // It can be continued: the client learns its address and its offset.
                 Ok(())
                 | Err(
                     Fault::Idle
@@ -164,12 +164,12 @@ impl Uploads {
                 ) => {}
                 Err(fault) => {
                     let entry = audit::failed(&upload, &fault.to_string());
-                    let _ = self.end_under(&upload.id, entry, lease).await;
+                    let _ = self.end_under(&upload.id, entry, lock).await;
                     return Err(fault);
                 }
             }
         }
-        Ok(self.finish(upload, lease).await)
+        Ok(self.finish(upload, lock).await)
     }
 
     /// Gives a new upload its content and lets it begin.
@@ -240,7 +240,7 @@ impl Uploads {
         let store = &self.pump.store;
         let entry = audit::failed(earlier, "the same upload was requested again while it was created");
         if earlier.created_at_ms + CUT_OFF_MS < now_ms()
-            && let Some(_lease) = self.leases.try_take(&earlier.id)
+            && let Some(_lock) = self.locks.try_take(&earlier.id)
             && store.end_unmoved(earlier, entry.as_ref()).await?
         {
             self.pump.noted.notify_one();
@@ -256,7 +256,7 @@ impl Uploads {
         if upload.state != State::Receiving {
             return Ok(upload);
         }
-        let _lease = self.take(id).await?;
+        let _lock = self.take(id).await?;
         self.pump.store.get(id).await
     }
 
@@ -280,8 +280,8 @@ impl Uploads {
         body: Body,
     ) -> Result<Upload, Fault> {
         self.own(id, &caller).await?;
-        let lease = self.take(id).await?;
-        if lease.stop.is_cancelled() {
+        let lock = self.take(id).await?;
+        if lock.stop.is_cancelled() {
             return Err(Fault::Locked("a newer request took over the upload"));
         }
         let mut upload = self.own(id, &caller).await?;
@@ -305,9 +305,9 @@ impl Uploads {
             upload = upload.recorded();
         }
         if upload.state == State::Receiving {
-            self.receive(&mut upload, patch.body, body, &lease, place).await?;
+            self.receive(&mut upload, patch.body, body, &lock, place).await?;
         }
-        Ok(self.finish(upload, lease).await)
+        Ok(self.finish(upload, lock).await)
     }
 
     /// tus 1.0 §Upload-Defer-Length: once set, the length stays.
@@ -332,7 +332,7 @@ impl Uploads {
         upload: &mut Upload,
         announced: Announced,
         body: Body,
-        lease: &Lease,
+        lock: &Lock,
         place: Place,
     ) -> Result<(), Fault> {
         let _running = self.transfers.read().await;
@@ -344,7 +344,7 @@ impl Uploads {
         let room = most.saturating_sub(upload.received);
         let verified = announced.checksum.is_none();
         let incoming = Incoming::new(body, room, announced.checksum);
-        let stop = lease.stop.child_token();
+        let stop = lock.stop.child_token();
         let mut run = Box::pin(self.pump.run(upload, &incoming, announced.length, verified, &stop));
         let received = tokio::select! {
             received = &mut run => received,
@@ -358,7 +358,7 @@ impl Uploads {
             tracing::warn!(upload = upload.id, %error, "reserved space is returned later");
         }
         match received {
-            Err(Fault::Locked(_)) if !lease.stop.is_cancelled() => Err(Fault::Displaced),
+            Err(Fault::Locked(_)) if !lock.stop.is_cancelled() => Err(Fault::Displaced),
             Err(Fault::BeyondLength { .. }) => Err(beyond),
             other => other,
         }
@@ -381,13 +381,13 @@ impl Uploads {
         let uploads = self.clone();
         let id = id.to_owned();
         let task = crate::spawn(async move {
-            let lease = uploads.take(&id).await?;
-            uploads.end_under(&id, entry, lease).await
+            let lock = uploads.take(&id).await?;
+            uploads.end_under(&id, entry, lock).await
         });
         task.await.map_err(|_| Fault::Internal("the termination was interrupted".into()))?
     }
 
-    async fn end_under(&self, id: &str, entry: Option<Entry>, lease: Lease) -> Result<(), Fault> {
+    async fn end_under(&self, id: &str, entry: Option<Entry>, lock: Lock) -> Result<(), Fault> {
         self.pump.store.end(id, entry.as_ref()).await?;
         self.pump.noted.notify_one();
         let (pump, work) = (self.pump.clone(), self.work.clone());
@@ -398,21 +398,21 @@ impl Uploads {
                 Ok(_) => Ok(()),
                 Err(error) => Err(Fault::from(error).into()),
             };
-            drop(lease);
+            drop(lock);
             note_unfinished(&id, cleaned, &work);
         });
         let _ = tokio::time::timeout(COURTESY, cleaning).await;
         Ok(())
     }
 
-    /// Joins and hands over what is ready for it, and returns the resulting state of the upload.
-    async fn finish(&self, mut upload: Upload, lease: Lease) -> Upload {
+    /// Joins and hands over what is ready for it, and answers how the upload stands then.
+    async fn finish(&self, mut upload: Upload, lock: Lock) -> Upload {
         if !matches!(upload.state, State::Joining | State::Finishing) {
             return upload;
         }
         let uploads = self.clone();
         let known = upload.clone();
-        let finishing = crate::spawn(async move { uploads.finish_under(known, lease).await });
+        let finishing = crate::spawn(async move { uploads.finish_under(known, lock).await });
         let patience = if upload.state == State::Joining { COURTESY * 5 } else { COURTESY };
         if let Ok(Ok(finished)) = tokio::time::timeout(patience, finishing).await {
             upload = finished;
@@ -420,10 +420,10 @@ impl Uploads {
         upload
     }
 
-    /// One attempt to finish an upload, under its lease.
-    pub(crate) async fn finish_under(&self, mut upload: Upload, lease: Lease) -> Upload {
-        let outcome = self.pump.finish(&mut upload, &lease).await;
-        drop(lease);
+    /// One try to finish an upload, under its lock.
+    pub(crate) async fn finish_under(&self, mut upload: Upload, lock: Lock) -> Upload {
+        let outcome = self.pump.finish(&mut upload, &lock).await;
+        drop(lock);
         if outcome.is_ok() && upload.kind == Kind::Final {
             // Its parts can be removed.
             self.work.notify_one();
@@ -432,9 +432,9 @@ impl Uploads {
         upload
     }
 
-    pub(crate) async fn take(&self, id: &str) -> Result<Lease, Fault> {
+    pub(crate) async fn take(&self, id: &str) -> Result<Lock, Fault> {
         let busy = |_| Fault::Locked("another request is still working on the upload");
-        self.leases.take(id).await.map_err(busy)
+        self.locks.take(id).await.map_err(busy)
     }
 
     fn admit(&self, caller: Holder) -> Result<Place, Fault> {
@@ -452,9 +452,9 @@ impl Uploads {
 
 impl Pump {
     /// Joins the parts, if there are parts to join, and hands the upload over.
-    pub(crate) async fn finish(&self, upload: &mut Upload, lease: &Lease) -> Result<(), Unfinished> {
+    pub(crate) async fn finish(&self, upload: &mut Upload, lock: &Lock) -> Result<(), Unfinished> {
         if upload.state == State::Joining {
-            self.join_parts(upload, &lease.stop).await?;
+            self.join_parts(upload, &lock.stop).await?;
         }
         if upload.state == State::Finishing {
             self.hand_over(upload).await?;

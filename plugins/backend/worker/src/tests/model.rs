@@ -11,7 +11,8 @@ use streamgate_contracts::jobs::v1::{Job, JobState};
 use super::*;
 use crate::error::JobError;
 use crate::store::Beat;
-use crate::store::{Filter, SET_ASIDE_TRIES};
+use crate::store::Filter;
+use crate::store::leases::SET_ASIDE_TRIES;
 
 const QUEUES: [&str; 2] = ["alpha", "beta"];
 const MAX_INTERRUPTIONS: u32 = 3;

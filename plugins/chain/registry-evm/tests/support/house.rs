@@ -24,7 +24,7 @@ use streamgate_metadata::Metadata;
 use streamgate_plugin_api::settings::ByteSize;
 use streamgate_plugin_api::time::Clock;
 use streamgate_plugin_api::{Body, Client, Event, Principal};
-use streamgate_registry_evm::{Neighbours, Standalone};
+use streamgate_registry_evm::{Clients, Standalone};
 use streamgate_sqlite::Engine;
 use streamgate_tests::anvil::CHAIN;
 use streamgate_tests::wait::eventually;
@@ -150,7 +150,7 @@ impl House {
                 if shut { StatusCode::SERVICE_UNAVAILABLE.into_response() } else { next.run(request).await }
             }
         });
-        let neighbours = Neighbours {
+        let clients = Clients {
             catalogue: catalogue.clone(),
             storage: storage.clone(),
             access: Client::from_service(access.internal().layer(door)),
@@ -158,7 +158,7 @@ impl House {
         };
         let chain = support::chain(database(), settings.chain).await;
         let reads = Client::from_service(chain.router());
-        let registry = Standalone::start(database(), reads, neighbours, settings.registry, |_| {});
+        let registry = Standalone::start(database(), reads, clients, settings.registry, |_| {});
         let (registry, deaf) = (Arc::new(registry.await.unwrap()), Arc::new(AtomicBool::new(false)));
         let (hears, loses) = (Arc::clone(&registry), Arc::clone(&deaf));
         let listening = async move {

@@ -31,7 +31,7 @@ pub(crate) fn one_key(batch: Batch, which: &str, params: Vec<Param>) -> Batch {
 fn notify(batch: Batch, kind: &str, which: &str, params: &[Param]) -> Batch {
     let table = if kind == "key" { "api_keys" } else { "sessions" };
     let data = r#"'{"credential":"KIND:' || id || '","principal":"' || principal || '"}'"#;
-    batch.tell_each(Each {
+    batch.publish_each(Each {
         r#type: TYPE_CREDENTIAL_ENDED,
         subject: &format!("'credential.{kind}:' || id || '.ended'"),
         data: &data.replace("KIND", kind),

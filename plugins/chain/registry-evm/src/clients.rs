@@ -28,7 +28,7 @@ const CID: [u8; 4] = [0x01, 0x55, 0x12, 0x20];
 
 /// The plugins that know about contents, and the one that keeps the audit log, by capability.
 #[derive(Debug, Clone)]
-pub struct Neighbours {
+pub struct Clients {
     /// Which contents there are.
     pub catalogue: Client,
     /// Their files.
@@ -53,8 +53,8 @@ impl Silent {
     }
 }
 
-impl Neighbours {
-    /// None: no call is answered.
+impl Clients {
+    /// None: whatever is asked is not answered.
     pub fn none() -> Self {
         let nobody = || Client::from_service(axum::Router::new());
         Self { catalogue: nobody(), storage: nobody(), access: nobody(), auth: nobody() }
@@ -160,7 +160,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_neighbour_that_is_not_there_is_no_content_that_is_not_there() {
-        let nobody = Neighbours::none();
+        let nobody = Clients::none();
         assert!(nobody.ready("").await.is_err() && nobody.content("x").await.is_err());
         assert!(nobody.policy("x").await.is_err());
     }

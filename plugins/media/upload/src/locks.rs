@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The current request of each upload. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Leases {
+pub(crate) struct Locks {
     slots: Slots<Slot>,
     all: CancellationToken,
 }
@@ -28,8 +28,8 @@ struct Slot {
 
 /// The right to work on an upload, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Lease {
-    /// Cancelled when a newer request wants the upload.
+pub(crate) struct Lock {
+    /// Cancelled when somebody newer wants the upload.
     pub(crate) stop: CancellationToken,
     _turn: OwnedMutexGuard<()>,
     _slot: slots::Slot<Slot>,
@@ -39,9 +39,9 @@ pub(crate) struct Lease {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StillBusy;
 
-impl Leases {
-    /// Stops the current request of the upload and replaces it once it has settled.
-    pub(crate) async fn take(&self, id: &str) -> Result<Lease, StillBusy> {
+impl Locks {
+    /// Stops whoever works on the upload and takes its place once it has settled.
+    pub(crate) async fn take(&self, id: &str) -> Result<Lock, StillBusy> {
         let slot = self.slots.get(id);
         let stop = self.all.child_token();
         let older = {
@@ -51,16 +51,16 @@ impl Leases {
         older.cancel();
         let turn = slot.turn.clone().lock_owned();
         let turn = tokio::time::timeout(PATIENCE, turn).await.map_err(|_| StillBusy)?;
-        Ok(Lease { stop, _turn: turn, _slot: slot })
+        Ok(Lock { stop, _turn: turn, _slot: slot })
     }
 
-    /// Takes the upload only if it is free.
-    pub(crate) fn try_take(&self, id: &str) -> Option<Lease> {
+    /// Takes the upload only if nobody works on it.
+    pub(crate) fn try_take(&self, id: &str) -> Option<Lock> {
         let slot = self.slots.get(id);
         let turn = slot.turn.clone().try_lock_owned().ok()?;
         let stop = self.all.child_token();
         *slot.newest.lock().unwrap_or_else(PoisonError::into_inner) = stop.clone();
-        Some(Lease { stop, _turn: turn, _slot: slot })
+        Some(Lock { stop, _turn: turn, _slot: slot })
     }
 
     /// Stops all requests, now and later: the plugin is about to stop.
@@ -76,39 +76,39 @@ mod tests {
 
     #[tokio::test]
     async fn the_newest_stops_the_older_and_waits_for_it_to_settle() {
-        let leases = Leases::default();
-        let older = leases.take("a").await.unwrap();
+        let locks = Locks::default();
+        let older = locks.take("a").await.unwrap();
         let newer = tokio::spawn({
-            let leases = leases.clone();
-            async move { leases.take("a").await }
+            let locks = locks.clone();
+            async move { locks.take("a").await }
         });
         older.stop.cancelled().await;
         assert!(!newer.is_finished());
-        assert!(leases.try_take("a").is_none());
+        assert!(locks.try_take("a").is_none());
         drop(older);
         assert!(!newer.await.unwrap().unwrap().stop.is_cancelled());
     }
 
     #[tokio::test]
     async fn of_two_that_wait_the_older_is_stopped_before_it_begins() {
-        let leases = Leases::default();
-        let first = leases.take("a").await.unwrap();
-        let (second, third) = (leases.take("a"), leases.take("a"));
+        let locks = Locks::default();
+        let first = locks.take("a").await.unwrap();
+        let (second, third) = (locks.take("a"), locks.take("a"));
         let (second, third, ()) = tokio::join!(
-            async { second.await.map(|lease| lease.stop.is_cancelled()) },
-            async { third.await.map(|lease| lease.stop.is_cancelled()) },
+            async { second.await.map(|lock| lock.stop.is_cancelled()) },
+            async { third.await.map(|lock| lock.stop.is_cancelled()) },
             async { drop(first) },
         );
         assert_eq!((second, third), (Ok(true), Ok(false)));
     }
 
     #[tokio::test]
-    async fn no_state_is_kept_of_uploads_without_a_request() {
-        let leases = Leases::default();
+    async fn nothing_is_remembered_of_uploads_that_nobody_works_on() {
+        let locks = Locks::default();
         for number in 0..100 {
-            drop(leases.take(&number.to_string()).await.unwrap());
-            drop(leases.try_take("x"));
+            drop(locks.take(&number.to_string()).await.unwrap());
+            drop(locks.try_take("x"));
         }
-        assert!(leases.slots.is_empty());
+        assert!(locks.slots.is_empty());
     }
 }
