@@ -68,7 +68,7 @@ async fn everybody_reads_creators_upload_and_admins_look_after_the_server() {
         .expect("an answer");
     assert_eq!(forged.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(forged.headers()["www-authenticate"], "Bearer");
-    // A browser asks before it uploads from another site, without credentials.
+    // A browser sends a preflight without credentials before it uploads from another site.
     let preflight = nobody
         .request(Method::OPTIONS, server.url("/files"))
         .header("origin", "https://studio.example")
@@ -80,7 +80,7 @@ async fn everybody_reads_creators_upload_and_admins_look_after_the_server() {
     assert!(preflight.status().is_success(), "{preflight:?}");
     let allowed = preflight.headers()["access-control-allow-headers"].to_str().expect("text");
     assert!(allowed.to_ascii_lowercase().contains("authorization"), "{allowed}");
-    // Another method in a field is the same as that method: it opens nothing.
+    // An overriding method in a header counts as that method: it gives no more access.
     let content = "/files/0190c3b0-0000-7000-8000-000000000000";
     for sent in ["OPTIONS", "GET", "HEAD", "POST", "PUT"] {
         for field in ["x-http-method-override", "x-http-method", "x-method-override"] {

@@ -1,4 +1,4 @@
-//! `examples/signature-verify` and `examples/nft-verify`, built and run as their READMEs say.
+//! `examples/signature-verify` and `examples/nft-verify`, built and run as in their READMEs.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use streamgate_tests::server::{Setup, cache, repository};
 use streamgate_tests::tools::run;
 use tempfile::TempDir;
 
-/// Builds an example, and answers its program.
+/// Builds an example, and returns its program.
 fn built(name: &str) -> PathBuf {
     run(Command::new(env!("CARGO"))
         .args(["build", "--locked", "--manifest-path"])

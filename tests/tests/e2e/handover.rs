@@ -1,5 +1,5 @@
-//! A swap of the gateway as in a container, whose processes may not look into one another: the new run takes the
-//! listening sockets over, and no client sees anything.
+//! A swap of the gateway as in a container whose processes may not inspect one another: the new run takes
+//! over the listening sockets, and clients do not notice.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ const SWAPS: usize = 10;
 const UPLOAD: usize = 1 << 20;
 const PIECE: usize = 8 << 10;
 
-/// Clients that make a connection for each request.
+/// Clients that open a connection for each request.
 struct Callers {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
@@ -35,7 +35,7 @@ impl Callers {
         let clients = (0..CLIENTS).map(|_| {
             let (stop, answered) = (stop.clone(), answered.clone());
             tokio::spawn(async move {
-                // Some hundred connections a second each; more would use up the ports of the machine.
+                // Some hundred connections per second each; more would use up the ports of the machine.
                 let mut pace = every(Duration::from_millis(4));
                 while !stop.load(Ordering::Relaxed) {
                     pace.tick().await;
