@@ -1,7 +1,7 @@
 //! HLS and DASH as a player sees them: every playlist, every segment, every frame.
 //!
-//! The parsers know just enough of RFC 8216 and ISO/IEC 23009-1 to list what a player would
-//! fetch; ffprobe does the decoding.
+//! The parsers implement just enough of RFC 8216 and ISO/IEC 23009-1 to list what a player would fetch;
+//! ffprobe does the decoding.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
