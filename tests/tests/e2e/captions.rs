@@ -182,7 +182,7 @@ async fn chapters_are_set_and_removed_as_a_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn titles_of_chapters_that_find_no_room_are_shortened_and_the_content_says_so() {
+async fn too_long_titles_of_chapters_are_shortened_and_the_content_reports_it() {
     let title = "x".repeat(190);
     let chapter = |n: u32| format!("[CHAPTER]\nTIMEBASE=1/1000\nSTART={n}0\nEND={n}9\ntitle={n} {title}\n");
     let chapters: String = (0..300).map(chapter).collect();

@@ -98,7 +98,7 @@ async fn every_plugin_of_the_default_edition_restarts_on_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_takes_another_file_for_the_servers_changes_nothing_and_is_told_which_one_it_reads() {
+async fn a_command_with_another_configuration_file_changes_nothing_and_names_the_servers_file() {
     let (config, other) = (Config::new(), Config::new());
     let mut server = Setup::default().config(config.path()).start().await;
     let own = config.path().display().to_string();
@@ -245,7 +245,7 @@ impl Events {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_follows_the_changes_is_sent_to_the_new_run_and_misses_none() {
+async fn a_client_of_live_changes_moves_to_the_new_run_and_misses_none() {
     let mut server = Server::start().await;
     let upload = Upload::create(&server, 1 << 20, &[("filename", "one.mp4")]).await.expect("created");
     let name = async |title: &str| {

@@ -120,7 +120,7 @@ async fn a_wrong_environment_variable_and_a_wrong_set_are_named_as_the_place() {
 }
 
 #[tokio::test]
-async fn check_says_where_the_keys_of_registries_belong_now() {
+async fn check_names_the_new_place_of_the_keys_of_registries() {
     let home = TempDir::new().expect("a temporary folder");
     let file = home.path().join("plugins.toml");
     let text = format!(

@@ -101,7 +101,7 @@ async fn everybody_reads_creators_upload_and_admins_look_after_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_goes_on_after_its_keys_end_only_with_another_one() {
+async fn an_upload_continues_after_its_keys_end_only_with_another_one() {
     let server = Server::start().await;
     let token = key(&server, "content:write").await;
     let address = server.url("/files");
@@ -135,7 +135,7 @@ async fn without_the_plugin_that_judges_nothing_passes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_signs_in_is_judged_across_swaps_and_crashes_of_the_judge() {
+async fn authorization_works_across_swaps_and_crashes_of_auth() {
     let mut server = Server::start().await;
     let admin = server.client();
     for _ in 0..3 {

@@ -19,7 +19,7 @@ fn judge(plugin: &str, sets: &[&str]) -> Vec<(String, String, String)> {
 }
 
 #[test]
-fn a_plugin_that_needs_nobody_breaks_no_rule() {
+fn a_plugin_without_dependencies_meets_every_rule() {
     for (plugin, sets) in [
         ("chain-solana", &[][..]),
         ("console", &[]),

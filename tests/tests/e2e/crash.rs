@@ -76,7 +76,7 @@ async fn after_any_kill_uploads_resume_and_every_content_ends_ready_and_whole() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_killed_between_any_two_durable_steps_goes_on_and_every_content_ends_ready_and_whole() {
+async fn a_server_killed_between_any_two_durable_steps_recovers_and_every_content_ends_ready_and_whole() {
     let clip = clips::plain("320x180", "25", 8.0);
     let data = Bytes::from(std::fs::read(&clip).expect("the clip"));
     let failpoints = Failpoints::new();

@@ -56,7 +56,7 @@ async fn a_wallet_signs_in_and_a_file_without_a_key_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_holds_a_token_is_told_with_the_block_and_an_outage_is_no_answer() {
+async fn the_holder_of_a_token_is_reported_with_the_block_and_an_outage_is_no_answer() {
     let program = built("nft-verify");
     let anvil = Anvil::start();
     let accounts = anvil.accounts().await;

@@ -41,7 +41,7 @@ async fn fsck(server: &Server, more: &[&str]) -> (Vec<(String, String)>, Option<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lost_objects_lost_rows_and_lost_databases_are_told_of() {
+async fn lost_objects_lost_rows_and_lost_databases_are_reported() {
     let mut server = store().start().await;
     let (kept, lost) = (uploaded(&server, b"kept").await, uploaded(&server, b"lost").await);
     assert_eq!(fsck(&server, &[]).await, (vec![], Some(0)));

@@ -72,7 +72,7 @@ impl Callers {
     }
 }
 
-async fn swaps_of_the_gateway_are_seen_by_nobody(setup: Setup) {
+async fn swaps_of_the_gateway_disturb_no_client(setup: Setup) {
     let mut server = setup.launched_by(env!("CARGO_BIN_EXE_contained")).start().await;
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("it runs");
     assert!(status.contains("Seccomp:\t2"), "the server is not confined: {status}");
@@ -100,11 +100,11 @@ async fn swaps_of_the_gateway_are_seen_by_nobody(setup: Setup) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn swaps_where_processes_may_not_look_into_one_another_refuse_and_cut_no_connection() {
-    swaps_of_the_gateway_are_seen_by_nobody(Setup::default()).await;
+    swaps_of_the_gateway_disturb_no_client(Setup::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn neither_do_swaps_of_a_gateway_in_a_process_of_its_own() {
     let isolated = Setup::default().set("plugins.gateway.isolation", "process");
-    swaps_of_the_gateway_are_seen_by_nobody(isolated.set("plugins.gateway.process.network", true)).await;
+    swaps_of_the_gateway_disturb_no_client(isolated.set("plugins.gateway.process.network", true)).await;
 }

@@ -97,7 +97,7 @@ async fn change(server: &Server, url: &str, title: usize) -> anyhow::Result<u64>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_change_that_was_answered_is_told_though_the_server_is_killed_at_any_moment() {
+async fn every_acknowledged_change_is_published_though_the_server_is_killed_at_any_moment() {
     let mut chance = Chance::new();
     let mut server = setup().start().await;
     let mut answered: BTreeMap<String, (u64, bool)> = BTreeMap::new();

@@ -179,7 +179,7 @@ fn cases() -> Vec<(&'static str, PathBuf, Ends)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_odd_input_ends_ready_or_failed_with_a_reason_and_the_server_goes_on() {
+async fn every_odd_input_ends_ready_or_failed_with_a_reason_and_the_server_keeps_running() {
     let cases = cases();
     let mut server = Server::start().await;
     let pid = server.pid();

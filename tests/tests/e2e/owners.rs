@@ -89,7 +89,7 @@ async fn listed(server: &Server, http: &Client, query: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_sees_plays_or_changes_what_is_not_theirs() {
+async fn users_see_play_and_change_only_what_they_may() {
     let mut server = closed().await;
     let (ann, ann_http) = creator(&server, 1).await;
     let (_, bob_http) = creator(&server, 2).await;

@@ -122,7 +122,7 @@ async fn one_creator_uses_up_what_they_may_and_the_other_is_not_slowed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whose_minutes_are_used_up_waits_for_the_next_day_and_is_told_so() {
+async fn a_job_without_minutes_left_waits_for_the_next_day_and_states_it() {
     let server =
         Setup::default().set("plugins.auth.quotas", "{ creator = { encode_minutes = 0 } }").start().await;
     let (ann, bob) = (Creator::new(&server, 1).await, Creator::new(&server, 2).await);

@@ -23,7 +23,7 @@ async fn until(server: &Server, id: &str, what: &str, is: impl Fn(&Value) -> boo
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_uploaded_content_is_registered_once_over_a_kill_and_its_policy_is_told() {
+async fn an_uploaded_content_is_registered_once_over_a_kill_with_its_policy() {
     let anvil = Anvil::start();
     let account = anvil.accounts().await[ACCOUNT];
     let registry = anvil.deploy("ContentRegistry", account.into_word().as_slice()).await;

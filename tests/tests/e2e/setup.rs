@@ -172,7 +172,7 @@ async fn an_admin_who_is_locked_out_gets_an_address_in_the_servers_shell() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_typing_error_is_told_from_a_command_of_a_plugin_while_nothing_runs() {
+async fn a_typing_error_is_distinguished_from_a_command_of_a_plugin_without_a_server() {
     let (code, _, error) = Setup::default().command(&["chekc"]).await;
     assert_eq!(code, Some(2));
     assert!(error.contains("did you mean `check`?"), "{error}");

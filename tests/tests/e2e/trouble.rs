@@ -91,7 +91,7 @@ async fn ten_good_uploads_outlive_a_crashing_source_a_lost_transcoder_and_a_full
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_started_on_a_disk_without_a_free_byte_deletes_what_it_is_told_to() {
+async fn a_server_that_is_started_on_a_full_disk_can_delete() {
     let mut server = Setup::default().on_disk_of(1_500).start().await;
     if server.disk().is_none() {
         eprintln!("skipped: no disk may be mounted here");

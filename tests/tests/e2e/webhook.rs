@@ -459,7 +459,7 @@ async fn addresses_that_are_not_public_are_refused_unless_the_settings_allow_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endpoint_that_is_gone_is_left_alone_until_somebody_enables_it() {
+async fn an_endpoint_that_is_gone_gets_nothing_until_it_is_enabled() {
     let receiver = Receiver::start().await;
     let only = endpoint("only", &receiver.url(), "subjects = [\"nothing.at.all\"]");
     let config = Config::new(&format!("allow_private_networks = true\n{only}"));

@@ -169,7 +169,7 @@ async fn a_content_without_an_owner_belongs_to_the_first_admin_as_soon_as_there_
 }
 
 #[tokio::test]
-async fn a_standing_says_what_whose_a_content_is_lets_somebody_do() {
+async fn a_standing_states_what_a_user_may_do_with_a_content() {
     let world = World::new();
     let life = world.live(gated()).await;
     add(&world, &life, 1, "ann", Openness::Private).await;
