@@ -1,4 +1,4 @@
-//! Events of ASS, as files carry them.
+//! ASS events, as in files.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

@@ -1,4 +1,4 @@
-//! Captions as people upload them.
+//! Uploaded caption files.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

@@ -1,4 +1,4 @@
-//! Documents of TTML, as MP4 carries them.
+//! TTML documents, as in MP4 files.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

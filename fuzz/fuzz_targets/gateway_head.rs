@@ -1,4 +1,4 @@
-//! Heads of requests at the door.
+//! Heads of requests at the gateway.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

@@ -1,5 +1,5 @@
-//! The boxes of init segments and of fragments: what is read lies within the bytes, and a fragment that was put
-//! elsewhere in time is the same but for its time.
+//! The boxes of init segments and of fragments: reads stay within the bytes, and a fragment that was moved in
+//! time differs only in its time.
 #![no_main]
 
 use streamgate_transcoder::segment::{parse_fragment, parse_init};

@@ -1,4 +1,4 @@
-//! What a wallet is said to have signed, its address and its signature.
+//! The message that a wallet claims to have signed, its address and its signature.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| streamgate_auth::fuzz::message(data));

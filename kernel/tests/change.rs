@@ -176,7 +176,7 @@ fn swaps_and_restarts_of_a_plugin_in_a_process_of_its_own_leave_nothing_in_the_s
 }
 
 #[test]
-fn a_build_that_is_no_plugin_or_does_not_start_changes_nothing() {
+fn an_invalid_build_or_one_that_does_not_start_changes_nothing() {
     let scene = scene("");
     let runs = scene.runs();
     let junk = scene.place.dir.path().join("junk.so");
@@ -281,7 +281,7 @@ fn a_reload_that_fails_half_way_is_undone() {
 }
 
 #[test]
-fn a_plugin_past_its_panic_budget_is_started_anew_then_quarantined_until_somebody_restarts_it() {
+fn a_plugin_past_its_panic_budget_is_restarted_then_quarantined_until_an_operator_restarts_it() {
     let mut scene = scene("");
     let first = scene.plugin("fixture-echo")["run"].clone();
     let panic = |times: usize| {

@@ -139,7 +139,7 @@ fn rewrite(from: &'static str, to: &'static str) -> impl FnOnce(&mut [u8]) {
 }
 
 #[test]
-fn capabilities_and_prefixes_have_one_provider_and_needs_make_no_circle() {
+fn capabilities_and_prefixes_have_one_provider_and_dependencies_have_no_cycle() {
     let place = Place::new(ALL);
     place.patch("caller", |bytes| {
         rewrite("provides = ['calls', ]", "provides = ['echo']")(bytes);
@@ -245,7 +245,7 @@ fn another_layout_of_the_same_version_is_refused_with_both_sides_the_mend_and_th
 }
 
 #[test]
-fn what_is_no_plugin_is_refused_with_the_loaders_reason() {
+fn an_invalid_plugin_is_refused_with_the_loaders_reason() {
     let place = Place::new(
         "[plugins.fixture-echo]\nfile = \"lib/text.so\"\n[plugins.fixture-gate]\nfile = \"libstreamgate_fixture_caller.so\"\n",
     );

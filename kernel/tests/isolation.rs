@@ -53,7 +53,7 @@ fn lives(child: Pid) -> bool {
 }
 
 #[test]
-fn a_plugin_in_its_own_process_serves_is_asked_logs_takes_settings_and_stops_like_any_other() {
+fn a_plugin_in_its_own_process_behaves_like_any_other() {
     let mut scene = scene("");
     let child = scene.child();
     assert!(lives(child));
@@ -81,7 +81,7 @@ fn a_plugin_in_its_own_process_serves_is_asked_logs_takes_settings_and_stops_lik
 }
 
 #[test]
-fn a_child_that_dies_is_started_anew_with_its_reason_shown_and_the_others_go_on() {
+fn a_child_that_dies_is_restarted_with_its_reason_shown_and_the_others_continue() {
     let mut scene = scene("");
     let first = scene.child();
     kill_process(first, Signal::SEGV).unwrap();

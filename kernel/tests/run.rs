@@ -107,7 +107,7 @@ fn a_plugin_that_no_longer_answers_becomes_unhealthy() {
 }
 
 #[test]
-fn what_a_plugin_says_of_itself_degrades_those_that_need_it_and_counts_if_it_is_required() {
+fn the_reported_health_of_a_plugin_degrades_its_dependents_and_counts_if_it_is_required() {
     let place = Place::new(ALL);
     let mut server = place.run(&["--set", "plugins.fixture-echo.mode=sick"]);
     server.wait_for("started, but some plugins are not healthy");

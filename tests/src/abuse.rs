@@ -13,23 +13,23 @@ type Piece = Result<Bytes, std::io::Error>;
 /// A redirection.
 ///
 /// # Panics
-/// When `to` is no value of a field.
+/// When `to` is not a valid header value.
 #[must_use]
 pub fn redirects(status: u16, to: &str) -> Response<Body> {
     let response = Response::builder().status(status).header(header::LOCATION, to);
     response.body(Body::empty()).expect("an address")
 }
 
-/// A status, and nothing else.
+/// A status only.
 ///
 /// # Panics
-/// When it is none.
+/// When it is not a status.
 #[must_use]
 pub fn status(status: u16) -> Response<Body> {
     Response::builder().status(status).body(Body::empty()).expect("a status")
 }
 
-/// A few bytes now and then, for ever.
+/// A few bytes now and then, endlessly.
 #[must_use]
 pub fn drips() -> Response<Body> {
     let drops = stream::unfold((), |()| async {
@@ -39,13 +39,13 @@ pub fn drips() -> Response<Body> {
     Response::new(Body::from_stream(drops))
 }
 
-/// As many bytes as anybody reads.
+/// An endless body.
 #[must_use]
 pub fn floods() -> Response<Body> {
     Response::new(Body::from_stream(stream::repeat_with(|| Piece::Ok(Bytes::from(vec![b' '; 16 << 10])))))
 }
 
-/// More fields than anybody should read.
+/// More headers than a client should read.
 ///
 /// # Panics
 /// Never.

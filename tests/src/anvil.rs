@@ -36,10 +36,10 @@ fn tools() -> &'static PathBuf {
     })
 }
 
-/// A compiled contract: what deploys it, and what stands on the chain then; hexadecimal.
+/// A compiled contract: its deployment code, and its code on the chain; hexadecimal.
 ///
 /// # Panics
-/// When there is no such contract, or what it needs is not on the machine.
+/// When there is no such contract, or a tool is missing.
 pub fn compiled(name: &str) -> (String, String) {
     let text = fs::read_to_string(tools().join(format!("build/{name}.json"))).expect("a contract");
     let built: Value = serde_json::from_str(&text).expect("JSON");
@@ -49,7 +49,7 @@ pub fn compiled(name: &str) -> (String, String) {
 
 /// An Anvil on a free port of this machine; it ends with this value.
 ///
-/// Every method panics when the chain does not do what it is told.
+/// Every method panics when the chain does not do as requested.
 #[derive(Debug)]
 pub struct Anvil {
     node: Node,
@@ -82,7 +82,7 @@ impl Anvil {
         serde_json::from_value(self.rpc("eth_accounts", json!([])).await).expect("addresses")
     }
 
-    /// Sends a transaction and answers its receipt.
+    /// Sends a transaction and returns its receipt.
     ///
     /// # Panics
     /// When it reverts, or no block comes.

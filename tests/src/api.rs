@@ -1,5 +1,5 @@
-//! Contents as `/api/v1/contents` shows them. Unknown fields are ignored: it reads as a client
-//! written today would tomorrow.
+//! Contents as in `/api/v1/contents`. Unknown fields are ignored, like in a client that is older than the
+//! server.
 
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,7 @@ pub struct Rendition {
     pub complete: bool,
 }
 
-/// A text that can be read along with a content.
+/// A text track of a content.
 #[derive(Debug, Clone, Deserialize)]
 #[allow(missing_docs, reason = "the names are those of docs/reference/http")]
 pub struct Caption {
@@ -68,7 +68,7 @@ pub struct Source {
 }
 
 impl Content {
-    /// Playable from the first frame on, whether or not more is to come.
+    /// Playable from the first frame, whether or not more follows.
     #[must_use]
     pub fn watchable(&self) -> bool {
         matches!(self.state.as_str(), "playable" | "ready")
@@ -85,7 +85,7 @@ impl Server {
     /// `GET /api/v1/contents/{id}`.
     ///
     /// # Errors
-    /// When the server cannot be reached or does not know it.
+    /// When the server cannot be reached or has no such content.
     pub async fn content(&self, id: &str) -> Result<Content> {
         let value = self.json(&format!("/api/v1/contents/{id}")).await?;
         Ok(serde_json::from_value(value)?)
@@ -108,7 +108,7 @@ impl Server {
         }
     }
 
-    /// Waits until the content is as `wanted` says.
+    /// Waits until the content is as `wanted`.
     ///
     /// # Panics
     /// When `limit` has passed, or it failed and that is not wanted.

@@ -72,8 +72,8 @@ pub fn plain(size: &str, rate: &str, seconds: f64) -> PathBuf {
     clip("plain.mp4", &arguments)
 }
 
-/// A 1080p clip with as much detail and movement as camera footage has: a real clip over and over
-/// if `STREAMGATE_TEST_MEDIA` has one, else a test picture under film grain.
+/// A 1080p clip with as much detail and movement as camera footage: a repeated real clip if
+/// `STREAMGATE_TEST_MEDIA` has one, else a test picture with film grain.
 #[must_use]
 pub fn detailed(seconds: f64) -> PathBuf {
     let seconds = seconds.to_string();

@@ -21,17 +21,17 @@ impl SmallDisk {
         mounted.then(|| Self(folder.to_path_buf()))
     }
 
-    /// Takes every free byte, until [`Self::free`].
+    /// Fills every free byte, until [`Self::free`].
     pub fn fill(&self) {
         let Ok(mut file) = File::create(self.ballast()) else { return };
-        // The large blocks first; a page that is left is room, too.
+        // The large blocks first; a remaining page counts too.
         for bytes in [64 << 10, 4 << 10, 1] {
             let block = vec![0; bytes];
             while file.write_all(&block).is_ok() {}
         }
     }
 
-    /// Gives back what [`Self::fill`] took.
+    /// Frees what [`Self::fill`] filled.
     pub fn free(&self) {
         let _ = fs::remove_file(self.ballast());
     }

@@ -21,13 +21,13 @@ impl Failpoints {
     /// None is armed.
     ///
     /// # Panics
-    /// When there is no room for a folder.
+    /// When a folder cannot be created.
     #[must_use]
     pub fn new() -> Self {
         Self(TempDir::with_prefix("failpoints-").expect("a temporary folder"))
     }
 
-    /// A confined plugin has to be allowed to write here.
+    /// A confined plugin must be allowed to write here.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.0.path()

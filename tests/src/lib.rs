@@ -1,10 +1,10 @@
-//! Runs the real `streamgate` binary and looks at it from outside, as its users do.
+//! Runs the real `streamgate` binary and tests it from outside, like its users.
 //!
-//! Harness of the end-to-end tests (`tests/tests/e2e/`) and of `make bench`: a server with a data
-//! directory of its own ([`server`]), an upload client ([`tus`]), a reader of contents ([`api`]),
-//! test clips ([`clips`]), chains ([`anvil`], [`solana`]), people with wallets ([`wallet`]), a reader of HLS and DASH ([`media`]) and
-//! other people's programs ([`tools`]), and hostile answers ([`abuse`]). It never links the kernel or a plugin: what it knows of
-//! them is what they answer.
+//! Harness of the end-to-end tests (`tests/tests/e2e/`) and of `make bench`: a server with its own data
+//! directory ([`server`]), an upload client ([`tus`]), a reader of contents ([`api`]), test clips
+//! ([`clips`]), chains ([`anvil`], [`solana`]), users with wallets ([`wallet`]), a reader of HLS and DASH
+//! ([`media`]), third-party programs ([`tools`]), and hostile answers ([`abuse`]). It never links the kernel
+//! or a plugin: it only knows their answers.
 
 pub mod abuse;
 pub mod anvil;

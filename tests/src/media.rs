@@ -1,7 +1,7 @@
 //! HLS and DASH as a player sees them: every playlist, every segment, every frame.
 //!
-//! The parsers know just enough of RFC 8216 and ISO/IEC 23009-1 to list what a player would
-//! fetch; ffprobe does the decoding.
+//! The parsers implement just enough of RFC 8216 and ISO/IEC 23009-1 to list what a player would fetch;
+//! ffprobe does the decoding.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -42,8 +42,8 @@ impl Stream {
     }
 }
 
-/// Decodes every stream of a file or an address, each in a run of its own: read all at once,
-/// ffmpeg's DASH demuxer stops when the first of them ends.
+/// Decodes every stream of a file or an address, each in its own run: read all at once, ffmpeg's DASH demuxer
+/// stops when the first of them ends.
 ///
 /// # Errors
 /// When ffprobe cannot read it, or reports any decoding error.
@@ -88,7 +88,7 @@ pub fn video_frames(file: impl AsRef<OsStr>) -> Result<u64> {
 /// A media playlist (RFC 8216 §4).
 #[derive(Debug, Clone)]
 pub struct Playlist {
-    /// Where it came from.
+    /// Its address.
     pub url: Url,
     /// EXT-X-MAP.
     pub init: Option<Url>,
@@ -105,7 +105,7 @@ pub struct Playlist {
 /// Reads the multivariant playlist and all media playlists that it names.
 ///
 /// # Errors
-/// When one is missing or is no playlist.
+/// When one is missing or is not a playlist.
 pub async fn hls(server: &Server, path: &str) -> Result<Vec<Playlist>> {
     let base = Url::parse(&server.url(path))?;
     let master = text(server, &base, "application/vnd.apple.mpegurl").await?;
@@ -153,7 +153,7 @@ async fn playlist(server: &Server, url: Url) -> Result<Playlist> {
     Ok(read)
 }
 
-/// A manifest (ISO/IEC 23009-1), as far as a player's requests go.
+/// A manifest (ISO/IEC 23009-1), as far as a player requests its parts.
 #[derive(Debug, Clone, Default)]
 pub struct Manifest {
     /// `static` or `dynamic`.
@@ -172,7 +172,7 @@ struct Template {
     segments: u64,
 }
 
-/// Reads the manifest and works out the address of every segment.
+/// Reads the manifest and determines the address of every segment.
 ///
 /// # Errors
 /// When it is missing or not of the form SegmentTemplate with SegmentTimeline.
@@ -184,7 +184,7 @@ pub async fn dash(server: &Server, path: &str) -> Result<Manifest> {
     let mut own: Option<Template> = None;
     let mut representation: Option<String> = None;
     let mut waiting: Vec<String> = Vec::new();
-    // A text is one whole file.
+    // A text track is one whole file.
     let (mut names_file, mut file) = (false, false);
     let mut reader = Reader::from_str(&body);
     loop {
@@ -290,7 +290,7 @@ fn attribute<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     line[start..].split('"').next()
 }
 
-/// Fetches all addresses wholly and answers the sum of their bytes.
+/// Fetches all addresses completely and returns the sum of their bytes.
 ///
 /// # Errors
 /// When one does not answer 200 with a body of the promised length.
@@ -326,11 +326,11 @@ async fn text(server: &Server, url: &Url, expected: &str) -> Result<String> {
     Ok(body)
 }
 
-/// Holds a finished content to what a player needs: both manifests complete, naming the same
-/// segments, each of which is there; both decode without an error.
+/// Checks that a finished content has what a player needs: both manifests complete, naming the same segments,
+/// each of which exists; both decode without an error.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The problem.
 pub async fn whole(server: &Server, content: &crate::api::Content) -> Result<Decoded> {
     let hls_path = content.hls.as_deref().context("an HLS address")?;
     let dash_path = content.dash.as_deref().context("a DASH address")?;
@@ -360,10 +360,10 @@ pub async fn whole(server: &Server, content: &crate::api::Content) -> Result<Dec
     Ok(Decoded { bytes, hls: decode(server.url(hls_path))?, dash: decode(server.url(dash_path))?, playlists })
 }
 
-/// What [`whole`] saw.
+/// The results of [`whole`].
 #[derive(Debug)]
 pub struct Decoded {
-    /// Of all segments and init segments.
+    /// The bytes of all segments and init segments.
     pub bytes: u64,
     /// Streams of the multivariant playlist.
     pub hls: Vec<Stream>,

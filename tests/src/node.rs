@@ -1,4 +1,4 @@
-//! A program that plays a chain on this machine: it says where it listens, and speaks JSON-RPC.
+//! A program that runs a chain on this machine: it prints its address, and speaks JSON-RPC.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 #[derive(Debug)]
 pub struct Node {
     child: Child,
-    /// Where it listens.
+    /// Its address.
     pub url: String,
     http: reqwest::Client,
 }
@@ -22,7 +22,7 @@ impl Drop for Node {
 }
 
 impl Node {
-    /// Starts it and waits until it writes `Listening on ADDRESS`; `how` says how to come by it.
+    /// Starts it and waits until it writes `Listening on ADDRESS`; `how` explains how to install it.
     ///
     /// # Panics
     /// When it does not start.
@@ -40,7 +40,7 @@ impl Node {
             .map_while(Result::ok)
             .find_map(|line| line.strip_prefix("Listening on ").map(str::to_owned))
             .unwrap_or_else(|| panic!("{how}: {command:?} ended before it listened"));
-        // It must not stop at a full pipe.
+        // It must not block on a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, url: format!("http://{address}"), http: reqwest::Client::new() }
     }

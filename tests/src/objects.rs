@@ -1,7 +1,7 @@
-//! The objects on disk, compared with what the catalogue says there must be.
+//! The objects on disk, compared with the catalogue.
 //!
-//! Looks at the files of `storage-fs` directly: an object that no row names is invisible over
-//! HTTP, which is what makes it an orphan.
+//! Reads the files of `storage-fs` directly: an object without a row is invisible over HTTP, which makes it
+//! an orphan.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,13 +12,13 @@ use crate::api::Content;
 use crate::server::Server;
 use crate::wait::eventually;
 
-/// Keys (`bucket/key`) of all objects and of everything unfinished.
+/// Keys (`bucket/key`) of all objects and of all unfinished writes.
 #[must_use]
 pub fn on_disk(server: &Server) -> BTreeSet<String> {
     let root = server.data_dir().join("storage-fs/objects");
     let mut found = BTreeSet::new();
     walk(&root, &root, &mut found);
-    // Whose the folder is: no object, and there as long as the folder is.
+    // The owner of the folder: not an object, and there as long as the folder is.
     found.remove(".incomplete/owner");
     found
 }
@@ -43,7 +43,7 @@ fn belongs(key: &str, contents: &[Content]) -> bool {
         Some(key) => (true, key),
         None => (false, key),
     };
-    // Who may write below a content's directory, as long as there is the content.
+    // The fence of a content's directory, as long as the content exists.
     if let Some(id) = key.strip_prefix(".incomplete/fences/media/").and_then(|it| it.strip_suffix("/fence")) {
         return contents.iter().any(|content| content.id == id);
     }
@@ -79,7 +79,7 @@ fn belongs(key: &str, contents: &[Content]) -> bool {
 /// Waits until every file on disk belongs to a content of the catalogue.
 ///
 /// # Panics
-/// When some never go; the message names them.
+/// When some remain; the message names them.
 pub async fn no_orphans(server: &Server) {
     eventually("files on disk that no content names to go", Duration::from_secs(30), async || {
         let contents = server.contents().await.ok()?;
@@ -95,7 +95,7 @@ pub async fn no_orphans(server: &Server) {
 /// Waits until no object is on disk.
 ///
 /// # Panics
-/// When some never go.
+/// When some remain.
 pub async fn none_left(server: &Server) {
     eventually("all objects to go", Duration::from_secs(30), async || {
         on_disk(server).is_empty().then_some(())

@@ -1,8 +1,8 @@
-//! Chance that can be repeated: the seed is printed, and `STREAMGATE_TEST_SEED` sets it.
+//! Repeatable randomness: the seed is printed, and `STREAMGATE_TEST_SEED` sets it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A small generator (xorshift64*), good enough to pick moments.
+/// A small generator (xorshift64*), good enough to choose times.
 #[derive(Debug)]
 pub struct Chance(u64);
 
@@ -10,7 +10,7 @@ impl Chance {
     /// From `STREAMGATE_TEST_SEED`, else from the clock; prints the seed.
     ///
     /// # Panics
-    /// When the variable holds no number.
+    /// When the variable is not a number.
     #[must_use]
     pub fn new() -> Self {
         let seed = match std::env::var("STREAMGATE_TEST_SEED") {

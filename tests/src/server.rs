@@ -1,4 +1,4 @@
-//! A `streamgate` process with a data directory and a port of its own.
+//! A `streamgate` process with its own data directory and port.
 //!
 //! The binary and the plugins are those beside the test executable (`target/debug` for
 //! `make test`, `target/release` for `make bench`); the configuration is the repository's
@@ -21,10 +21,10 @@ use crate::disk::SmallDisk;
 use crate::failpoints::Failpoints;
 use crate::wait::{eventually, every};
 
-/// How long a server may take to be ready or to stop before a test gives up.
+/// How long a server may take to be ready or to stop before a test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Folder of the repository.
+/// The root of the repository.
 #[must_use]
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -33,7 +33,7 @@ pub fn repository() -> PathBuf {
         .to_path_buf()
 }
 
-/// The repository's configuration in a folder, with another preset: two encodes with it do not have the same bytes.
+/// The repository's configuration in a folder, with another preset: two encodes with it have different bytes.
 pub fn config_with(folder: &Path, preset: &str, log: &str) -> String {
     let text = fs::read_to_string(repository().join("plugins.toml")).expect("readable");
     let table = "[plugins.transcoder]\n";
@@ -55,7 +55,7 @@ pub fn binaries() -> PathBuf {
     dir.to_path_buf()
 }
 
-/// Folder for what tests keep between runs: generated clips, installed peers.
+/// The folder that persists between runs: generated clips, installed peers.
 #[must_use]
 pub fn cache() -> PathBuf {
     let dir = binaries()
@@ -82,18 +82,18 @@ pub fn binary() -> PathBuf {
     path
 }
 
-/// What a server is started with.
+/// The options of a server.
 #[derive(Debug, Clone)]
 pub struct Setup {
     settings: Vec<(String, String)>,
     config: PathBuf,
-    /// Where the binary is.
+    /// The path of the binary.
     binaries: PathBuf,
     /// Where its plugins are, unless it finds them on its own.
     plugins: Option<PathBuf>,
     ready_within: Duration,
     mebibytes: Option<u64>,
-    /// A program that the server is an argument of.
+    /// A program that starts the server.
     launcher: Option<PathBuf>,
     failpoints: Option<PathBuf>,
 }
@@ -128,20 +128,20 @@ impl Setup {
         self
     }
 
-    /// Takes plugins from this folder too, besides those of the build.
+    /// Also takes plugins from this folder, besides those of the build.
     #[must_use]
     pub fn plugins_in(self, folder: impl AsRef<Path>) -> Self {
         let dirs = [binaries(), folder.as_ref().to_owned()];
         self.set("kernel.plugin_dirs", format!("{dirs:?}"))
     }
 
-    /// Takes the plugins of the tests too.
+    /// Also takes the plugins of the tests.
     #[must_use]
     pub fn with_fixtures(self) -> Self {
         self.plugins_in(binaries().join("examples"))
     }
 
-    /// Runs with this text for a configuration, in a folder that has to stay.
+    /// Uses this text as the configuration, in a folder that must persist.
     ///
     /// # Panics
     /// When it cannot be written.
@@ -153,8 +153,7 @@ impl Setup {
         (Self::default().config(config), folder)
     }
 
-    /// Of another build: its folder `target/release` in a clone of its own, with that clone's
-    /// configuration.
+    /// Uses another build: its folder `target/release` in a separate clone, with that clone's configuration.
     ///
     /// # Errors
     /// When there is none.
@@ -166,7 +165,8 @@ impl Setup {
         Ok(Self::installed(&binaries, Some(&binaries)).config(config.join("plugins.toml")))
     }
 
-    /// Of an installation: the binary in a folder, and the plugins in another, or where the binary finds them.
+    /// Uses an installation: the binary in a folder, and the plugins in another, or where the binary finds
+    /// them.
     #[must_use]
     pub fn installed(binaries: &Path, plugins: Option<&Path>) -> Self {
         Self { binaries: binaries.to_owned(), plugins: plugins.map(Path::to_owned), ..Self::default() }
@@ -179,14 +179,14 @@ impl Setup {
         self
     }
 
-    /// Starts the server through this program, which becomes it: `PROGRAM streamgate run …`.
+    /// Starts the server through this program, which executes it: `PROGRAM streamgate run …`.
     #[must_use]
     pub fn launched_by(mut self, program: impl Into<PathBuf>) -> Self {
         self.launcher = Some(program.into());
         self
     }
 
-    /// Ends or holds the server where the test says.
+    /// Ends or holds the server at the test's failpoints.
     #[must_use]
     pub fn with_failpoints(mut self, failpoints: &Failpoints) -> Self {
         self.failpoints = Some(failpoints.folder().to_owned());
@@ -209,14 +209,14 @@ impl Setup {
         server
     }
 
-    /// Starts a server and waits for nothing.
+    /// Starts a server without waiting.
     pub fn spawned(self) -> Server {
         let mut server = self.prepared(free_port());
         server.spawn().expect("streamgate starts");
         server
     }
 
-    /// Runs a command where no server runs: its exit code, standard output and standard error.
+    /// Runs a command without a running server: its exit code, standard output and standard error.
     pub async fn command(self, arguments: &[&str]) -> (Option<i32>, String, String) {
         self.prepared(free_port()).try_control(arguments).await
     }
@@ -238,7 +238,7 @@ pub fn client() -> reqwest::Client {
     client_with(HeaderMap::new())
 }
 
-/// The same with an access token or an API key, but in requests that have one of their own.
+/// The same with an access token or an API key, except in requests that have their own.
 #[must_use]
 pub fn signed_in(token: &str) -> reqwest::Client {
     let bearer = HeaderValue::try_from(format!("Bearer {token}")).expect("tokens are plain text");
@@ -273,7 +273,7 @@ impl Server {
         Setup::default().start().await
     }
 
-    /// `http://127.0.0.1:PORT` with `path` behind it.
+    /// `http://127.0.0.1:PORT` followed by `path`.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
@@ -291,7 +291,7 @@ impl Server {
         self.home.path().join("data")
     }
 
-    /// The disk of its own that it was started with.
+    /// The separate disk that it was started with.
     #[must_use]
     pub fn disk(&self) -> Option<&SmallDisk> {
         self.disk.as_ref()
@@ -304,7 +304,7 @@ impl Server {
         Some(token.trim().to_owned())
     }
 
-    /// A new client that is signed in as the first admin, where people sign in at all.
+    /// A new client that is signed in as the first admin, if sign-in is possible.
     #[must_use]
     pub fn client(&self) -> reqwest::Client {
         self.admin_token().map_or_else(client, |token| signed_in(&token))
@@ -321,7 +321,7 @@ impl Server {
         .await
     }
 
-    /// The client that the harness itself uses: that of the first admin.
+    /// The client of the harness itself: that of the first admin.
     #[must_use]
     pub fn http(&self) -> &reqwest::Client {
         &self.http
@@ -336,7 +336,7 @@ impl Server {
         self.child.as_ref().and_then(Child::id).expect("the server runs")
     }
 
-    /// Everything that all runs of this server wrote.
+    /// The output of all runs of this server.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read(self.log_path())
@@ -344,7 +344,7 @@ impl Server {
             .unwrap_or_default()
     }
 
-    /// Starts the process without waiting for anything.
+    /// Starts the process without waiting.
     ///
     /// # Errors
     /// When the binary cannot be started.
@@ -385,7 +385,7 @@ impl Server {
         output
     }
 
-    /// The same, whatever comes of it: the exit code, standard output and standard error.
+    /// The same, also if it fails: the exit code, standard output and standard error.
     ///
     /// # Panics
     /// When `streamgate` cannot be started.
@@ -400,7 +400,7 @@ impl Server {
         (output.status.code(), text(&output.stdout), text(&output.stderr))
     }
 
-    /// The process of a plugin that has one of its own, once it runs.
+    /// The process of an isolated plugin, once it runs.
     pub async fn plugin_process(&self, plugin: &str) -> Pid {
         let process = eventually(format!("a process of {plugin}"), PATIENCE, async || {
             let report: serde_json::Value =
@@ -412,10 +412,10 @@ impl Server {
         Pid::from_raw(process).expect("the number of a process")
     }
 
-    /// Waits until `/health/ready` answers 200, and tells how long that took.
+    /// Waits until `/health/ready` answers 200, and returns how long that took.
     ///
     /// # Panics
-    /// When the process ends first or the time is up.
+    /// When the process ends first or the time is over.
     pub async fn ready(&mut self) -> Duration {
         let begun = Instant::now();
         let url = self.url("/health/ready");
@@ -513,12 +513,12 @@ impl Server {
         sets.extend(self.setup.plugins.iter().map(|plugins| format!("kernel.plugin_dirs={:?}", [plugins])));
         let config = fs::read_to_string(&self.setup.config).unwrap_or_default();
         if config.contains("[plugins.auth]") {
-            // Where browsers reach it; messages are signed for the address of the configuration.
+            // The address for browsers; messages are signed for the address of the configuration.
             sets.push("plugins.auth.public_url=http://localhost:8080".to_owned());
             sets.push(format!("plugins.auth.origins={:?}", [self.url("")]));
         }
         if config.contains("[plugins.access]") {
-            // Most tests watch without signing in; those of gating say otherwise.
+            // Most tests watch without signing in; those of gating override this.
             sets.push("plugins.access.default=public".to_owned());
         }
         sets.extend(self.setup.settings.iter().map(|(k, v)| format!("{k}={v}")));
@@ -559,7 +559,7 @@ pub async fn command(arguments: &[&str], dir: &Path) -> Result<std::process::Out
     Ok(command.output().await?)
 }
 
-/// The caller's `STREAMGATE_…` variables are settings of the server too; tests start without them.
+/// The caller's `STREAMGATE_…` variables would be settings of the server too, so tests remove them.
 fn without_own_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("STREAMGATE_") {

@@ -1,8 +1,8 @@
 //! A Solana cluster on this machine.
 //!
-//! It is no validator: there is none that installs from a package. The token programs are the real
-//! ones, run by LiteSVM, and Metaplex's accounts are written by Metaplex's own serializer; the
-//! JSON-RPC in front of them is the tests' own (`tests/chains-solana/front.js`).
+//! It is not a validator: none can be installed from a package. The token programs are the real ones, run by
+//! LiteSVM, and Metaplex's accounts are written by Metaplex's own serializer; the JSON-RPC server in front is
+//! our own (`tests/chains-solana/front.js`).
 
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use crate::tools::node_project;
 const HOW: &str = "this test needs Node.js with npm, which installs LiteSVM as \
                    tests/chains-solana/package-lock.json names it";
 
-/// The folder with LiteSVM and its front; installed once.
+/// The folder with LiteSVM and its server; installed once.
 fn tools() -> &'static PathBuf {
     static TOOLS: OnceLock<PathBuf> = OnceLock::new();
     TOOLS.get_or_init(|| {
@@ -27,8 +27,8 @@ fn tools() -> &'static PathBuf {
 
 /// A cluster on a free port of this machine; it ends with this value.
 ///
-/// Keys, mints and accounts are addresses in base58. Every method panics when the cluster does not
-/// do what it is told.
+/// Keys, mints and accounts are addresses in base58. Every method panics when the cluster does not do as
+/// requested.
 #[derive(Debug)]
 pub struct Cluster {
     node: Node,
@@ -77,7 +77,7 @@ impl Cluster {
         self.text("test_mint", json!([wanted])).await
     }
 
-    /// The owner's associated token account, which is made. That of Token-2022 has an extension.
+    /// The owner's associated token account, which is created. That of Token-2022 has an extension.
     pub async fn associated(&self, mint: &str, owner: &str) -> String {
         self.text("test_associated", json!([mint, owner])).await
     }
@@ -87,17 +87,17 @@ impl Cluster {
         self.text("test_account", json!([mint, owner])).await
     }
 
-    /// Mints so much, in the smallest unit, into a token account.
+    /// Mints an amount, in the smallest unit, into a token account.
     pub async fn give(&self, account: &str, amount: u64) {
         self.rpc("test_mint_to", json!([account, amount])).await;
     }
 
-    /// Moves so much, in the smallest unit, from a token account of the owner to another one.
+    /// Transfers an amount, in the smallest unit, from a token account of the owner to another one.
     pub async fn transfer(&self, from: &str, to: &str, owner: &str, amount: u64) {
         self.rpc("test_transfer", json!([from, to, owner, amount])).await;
     }
 
-    /// An NFT of a collection in the owner's hands: its mint and the token account.
+    /// An NFT of a collection, held by the owner: its mint and the token account.
     pub async fn nft(&self, program: &str, owner: &str, collection: &str) -> (String, String) {
         let mint = self.mint(program, 0).await;
         let account = self.associated(&mint, owner).await;
@@ -107,8 +107,8 @@ impl Cluster {
         (mint, account)
     }
 
-    /// Sets the metadata of a mint: `collection`, `verified`, another mint that it is `of`, another
-    /// `program` that it belongs to.
+    /// Sets the metadata of a mint: `collection`, `verified`, another mint that it is `of`, another owning
+    /// `program`.
     pub async fn metadata(&self, mint: &str, what: Value) {
         let mut what = what;
         what["mint"] = mint.into();

@@ -1,7 +1,7 @@
-//! Other people's programs: peers to be compared with and clients to be served.
+//! Third-party programs: peers for comparison, and clients.
 //!
-//! Node packages and Python packages are installed once per lock file under the target folder,
-//! from the registries that `npm` and `pip` are set up for.
+//! Node packages and Python packages are installed once per lock file under the target folder, from the
+//! registries that `npm` and `pip` are configured for.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,21 +11,21 @@ use anyhow::{Context, Result, bail};
 
 use crate::server::{cache, repository};
 
-/// Copies the folder (relative to the repository) into the cache, runs `npm ci` there when its
-/// lock file is new, and answers the copy.
+/// Copies the folder (relative to the repository) into the cache, runs `npm ci` there when its lock file is
+/// new, and returns the copy.
 ///
 /// # Errors
-/// When npm is missing or cannot install; the message holds npm's own words.
+/// When npm is missing or cannot install; the message contains npm's output.
 pub fn node_project(folder: &str) -> Result<PathBuf> {
     installed(folder, "package-lock.json", |dir| {
         run(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(dir))
     })
 }
 
-/// The same for a folder of scripts that comes without a lock file; its `package.json` names exact versions.
+/// The same for a folder of scripts without a lock file; its `package.json` names exact versions.
 ///
 /// # Errors
-/// When npm is missing or cannot install; the message holds npm's own words.
+/// When npm is missing or cannot install; the message contains npm's output.
 pub fn node_scripts(folder: &Path) -> Result<PathBuf> {
     installed(&folder.to_string_lossy(), "package.json", |dir| {
         let quiet = ["install", "--legacy-peer-deps", "--no-audit", "--no-fund", "--ignore-scripts"];
@@ -33,8 +33,8 @@ pub fn node_scripts(folder: &Path) -> Result<PathBuf> {
     })
 }
 
-/// Copies the folder (relative to the repository) into the cache, makes a virtual environment
-/// with its `requirements.txt`, and answers the copy; the interpreter is `.venv/bin/python`.
+/// Copies the folder (relative to the repository) into the cache, creates a virtual environment with its
+/// `requirements.txt`, and returns the copy; the interpreter is `.venv/bin/python`.
 ///
 /// # Errors
 /// When Python or its venv module is missing or pip cannot install.
@@ -64,7 +64,7 @@ fn installed(folder: &str, lock: &str, install: impl FnOnce(&Path) -> Result<Out
     Ok(to)
 }
 
-/// Copies files and folders, but not what was installed beside them.
+/// Copies files and folders, without installed packages.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
         let entry = entry?;
@@ -83,7 +83,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 /// Runs a program to its end.
 ///
 /// # Errors
-/// When it cannot be started or fails; the message holds what it printed.
+/// When it cannot be started or fails; the message contains its output.
 pub fn run(command: &mut Command) -> Result<Output> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("starting {command:?}"))?;
     if !output.status.success() {

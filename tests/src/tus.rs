@@ -1,7 +1,6 @@
 //! A tus 1.0.0 client, as small as the protocol allows: creation, HEAD, PATCH.
 //!
-//! It tells every offset that the server acknowledged, so that a test can hold the server to it.
-//! It never retries.
+//! It reports every offset that the server acknowledged, so that a test can verify them. It never retries.
 
 use std::path::Path;
 
@@ -17,7 +16,7 @@ use crate::server::Server;
 #[derive(Debug, Clone)]
 pub struct Upload {
     http: Client,
-    /// Where its PATCH requests go.
+    /// The address of its PATCH requests.
     pub url: String,
     /// Upload id, and id of the content.
     pub id: String,
@@ -59,7 +58,7 @@ impl Upload {
         Ok(Self { http, url, id })
     }
 
-    /// Bytes that the server acknowledges to have (HEAD).
+    /// The bytes that the server has acknowledged (HEAD).
     ///
     /// # Errors
     /// When the server cannot be reached or the upload is gone.
@@ -71,7 +70,7 @@ impl Upload {
         offset(&answer)
     }
 
-    /// Sends `body` to `offset` in one PATCH, and answers the acknowledged offset.
+    /// Sends `body` to `offset` in one PATCH, and returns the acknowledged offset.
     ///
     /// # Errors
     /// When the server cannot be reached or refuses.
@@ -92,8 +91,7 @@ impl Upload {
         offset(&answer)
     }
 
-    /// Sends what is missing of `data` from `at` on, `chunk` bytes a PATCH; `acknowledged` hears
-    /// every offset.
+    /// Sends the rest of `data` from `at`, `chunk` bytes per PATCH; `acknowledged` receives every offset.
     ///
     /// # Errors
     /// As [`Upload::patch`].
@@ -114,7 +112,7 @@ impl Upload {
     }
 }
 
-/// Uploads a whole file in one PATCH and answers the content's id.
+/// Uploads a whole file in one PATCH and returns the content's id.
 ///
 /// # Errors
 /// As [`Upload::create`] and [`Upload::patch`].

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-/// Ticks at which a condition is looked at again; the first comes at once.
+/// Ticks for repeated checks; the first comes at once.
 #[must_use]
 pub fn every(period: Duration) -> Interval {
     let mut ticks = interval(period);
@@ -13,7 +13,7 @@ pub fn every(period: Duration) -> Interval {
     ticks
 }
 
-/// Looks at `probe` until it answers `Some`, for at most `limit`.
+/// Calls `probe` until it returns `Some`, for at most `limit`.
 ///
 /// # Panics
 /// When the limit has passed; the message names `what`.

@@ -1,4 +1,4 @@
-//! People with a wallet of the EVM whose key is known, who sign in over HTTP (EIP-4361).
+//! Users with an EVM wallet whose key is known, who sign in over HTTP (EIP-4361).
 
 use alloy_primitives::{Address, eip191_hash_message, hex};
 use k256::ecdsa::SigningKey;
@@ -26,7 +26,7 @@ fn key(seed: u8) -> SigningKey {
     SigningKey::from_slice(&[seed; 32]).expect("a key")
 }
 
-/// A challenge, signed by the wallet whose key is 32 times this byte: what signs in, once.
+/// A challenge, signed by the wallet whose key is 32 times this byte: it signs in once.
 pub async fn proof(server: &Server, seed: u8) -> Value {
     let asked = json!({ "kind": "ethereum", "address": address(seed), "chain_id": 1 });
     let challenge = post(server, "challenge", &asked).await;

@@ -1,4 +1,4 @@
-//! Greets whom the settings name, at `/hello`.
+//! Greets the configured name, at `/hello`.
 
 use axum::{Router, routing::get};
 use schemars::JsonSchema;

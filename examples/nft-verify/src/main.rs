@@ -1,5 +1,5 @@
-//! Says whether a wallet holds a token, and at which block that was so: the `chain-evm` plugin
-//! linked in, with a database that is thrown away.
+//! Reports whether a wallet holds a token, and at which block: the `chain-evm` plugin linked in, with a
+//! temporary database.
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
@@ -24,7 +24,7 @@ async fn main() -> Result<()> {
     let id: u64 =
         id.and_then(|id| id.parse().ok()).context("an account begins with its chain: eip155:1:0x…")?;
 
-    // Of two or more endpoints two must agree. A local node is one, and mines when it likes.
+    // Of two or more endpoints, two must agree. A local node is one, and produces blocks at any time.
     let settings = json!({
         "allow_private": true,
         "chains": [{ "id": id, "endpoints": endpoints, "max_age": "0s" }],

@@ -1,5 +1,5 @@
-//! Signs a StreamGate server's challenge (EIP-4361) with a wallet's key, and shows what the server
-//! says: who the wallet is there, and what it may.
+//! Signs a StreamGate server's challenge (EIP-4361) with a wallet's key, and shows the server's answer: the
+//! wallet's principal and its permissions.
 
 use alloy_primitives::{Address, Signature, eip191_hash_message, hex};
 use anyhow::{Context as _, Result, bail};
@@ -24,14 +24,14 @@ fn main() -> Result<()> {
     let wallet = Address::from_private_key(&key).to_checksum(None);
     let http: Agent = Agent::config_builder().http_status_as_error(false).build().into();
 
-    // The server writes what is to be signed, with a nonce that is good once.
+    // The server writes the message to be signed, with a single-use nonce.
     let wanted = json!({ "kind": "ethereum", "address": wallet, "chain_id": chain });
     let url = format!("{server}/api/v1/auth/challenge");
     let challenge = json(http.post(url).send_json(wanted)?)?;
     let message = challenge["message"].as_str().context("a challenge without a message")?;
     println!("The server asks {wallet} to sign:\n\n{message}\n");
 
-    // A wallet shows the message to its owner and signs it as EIP-191 has it.
+    // A wallet shows the message to its owner and signs it as EIP-191 defines.
     let signature: Signature = key.sign_prehash_recoverable(eip191_hash_message(message).as_slice())?.into();
     let signature = hex::encode_prefixed(signature.as_bytes());
     println!("The signature is {signature}\n");
@@ -46,7 +46,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The JSON of an answer; a problem (RFC 9457) is an error with the server's own words.
+/// The JSON of an answer; a problem (RFC 9457) is an error with the server's own text.
 fn json(mut response: Response<Body>) -> Result<Value> {
     let status = response.status();
     let body: Value = response.body_mut().read_json().with_context(|| format!("{status} without JSON"))?;

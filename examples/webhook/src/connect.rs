@@ -1,5 +1,5 @@
-//! Connections to endpoints. Every one is made here, to an address that was looked at first, so
-//! that a name which resolves to another address a moment later gains nothing.
+//! Connections to endpoints. Every one is made here, to an address that was checked first, so that a name
+//! which resolves to another address a moment later does not bypass the check.
 
 use std::future::Future;
 use std::io;
@@ -20,13 +20,13 @@ use streamgate_plugin_api::address::not_public;
 use tokio::net::{TcpStream, lookup_host};
 use tower_service::Service;
 
-/// How many addresses of a name are tried.
+/// The number of addresses of a name that are tried.
 const MAX_ADDRESSES: usize = 4;
 
 const POOL_IDLE: Duration = Duration::from_secs(60);
 const MAX_HEAD: usize = 32 * 1024;
 
-/// What posts. It follows no redirect, uses no proxy and keeps no cookies.
+/// The HTTP client. It follows no redirect, uses no proxy and keeps no cookies.
 pub(crate) type HttpClient = legacy::Client<HttpsConnector<Connector>, Full<Bytes>>;
 
 /// Why there is no connection.
@@ -111,7 +111,7 @@ impl Service<Uri> for Connector {
 /// A client of this connector that keeps up to `keep` idle connections to each host.
 ///
 /// # Errors
-/// When this machine cannot do TLS.
+/// When TLS is not available on this machine.
 pub(crate) fn client(
     connector: Connector,
     roots: RootCertStore,
@@ -133,8 +133,8 @@ pub(crate) fn client(
         .build(https))
 }
 
-/// Whom the system trusts; where it has no certificates (a bare container), whom Mozilla does. It
-/// reads files.
+/// The certificates that the system trusts, or Mozilla's where it has none (a bare container). It reads
+/// files.
 pub(crate) fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -166,7 +166,7 @@ mod tests {
             assert!(matches!(error, ConnectError::NotPublic { .. }), "{host}: {error}");
             assert!(error.to_string().contains("a loopback address"), "{error}");
         }
-        // The one that is allowed is the first to arrive.
+        // The allowed one is the first to arrive.
         let uri: Uri = format!("http://127.0.0.1:{port}/").parse().unwrap();
         let mut allowed = connector(true).connect(uri).await.unwrap();
         let (_, peer) = listener.accept().await.unwrap();

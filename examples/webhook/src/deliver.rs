@@ -1,4 +1,4 @@
-//! One attempt: a signed request, and what its answer means. It writes nothing down.
+//! One attempt: a signed request, and the meaning of its answer. It does not use the database.
 
 use std::error::Error;
 use std::time::{Duration, Instant, SystemTime};
@@ -19,20 +19,20 @@ use crate::store::Delivery;
 const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("StreamGate-Webhook/", env!("CARGO_PKG_VERSION")));
 
-/// How much of an answer is read, in bytes. Of a refusal it is kept.
+/// The bytes of an answer that are read. Those of a refusal are kept.
 const MAX_RESPONSE: usize = 2048;
 
-/// What came of one attempt.
+/// The result of an attempt.
 #[derive(Debug)]
 pub(crate) struct Attempt {
     /// Unix milliseconds.
     pub(crate) started_at: i64,
     pub(crate) duration: Duration,
-    /// None when there was no answer.
+    /// `None` without an answer.
     pub(crate) status: Option<u16>,
-    /// Empty when it succeeded.
+    /// Empty on success.
     pub(crate) error: String,
-    /// How the answer of a refusal begins.
+    /// The beginning of the answer of a refusal.
     pub(crate) response: String,
     pub(crate) verdict: Verdict,
 }
@@ -42,14 +42,14 @@ pub(crate) struct Attempt {
 pub(crate) enum Verdict {
     /// Any 2xx.
     Delivered,
-    /// 410: it wants nothing more, ever.
+    /// 410: the endpoint wants no more deliveries.
     Gone,
-    /// Anything else, and when the endpoint wants to be left alone for a while, for how long.
+    /// Anything else, with the pause that the endpoint requested, if any.
     Failed { retry_after: Option<Duration> },
 }
 
-/// Posts the delivery and waits for the answer, for at most `timeout`. `max_retry_after` bounds
-/// what the endpoint may ask for.
+/// Posts the delivery and waits for the answer, for at most `timeout`. `max_retry_after` limits the pause
+/// that the endpoint may request.
 pub(crate) async fn attempt(
     client: &HttpClient,
     endpoint: &Endpoint,
@@ -108,7 +108,7 @@ where
 {
     let (head, mut body) = response.into_parts();
     let mut bytes = Vec::new();
-    // An answer that breaks off after its head is an answer all the same.
+    // An answer that is interrupted after its head still counts.
     while bytes.len() < MAX_RESPONSE
         && let Some(Ok(frame)) = body.frame().await
     {
@@ -136,7 +136,7 @@ fn judge(head: &http::response::Parts, max_retry_after: Duration) -> (Verdict, S
     (verdict, error)
 }
 
-/// The error with all its causes, each said once.
+/// The error with all its causes, each once.
 pub(crate) fn describe(error: &dyn Error) -> String {
     let mut causes =
         std::iter::successors(error.source(), |cause| (**cause).source()).map(ToString::to_string);

@@ -1,5 +1,5 @@
-//! From the table to one endpoint: takes what is due, sends some of it at the same time, and
-//! writes down what came of it.
+//! From the table to one endpoint: takes due deliveries, sends some of them concurrently, and records the
+//! results.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,19 +15,19 @@ use crate::endpoint::Endpoint;
 use crate::engine::{Engine, pause};
 use crate::store::{After, Delivery};
 
-/// How much longer than an attempt a delivery stays taken: time to write down what came of it.
+/// How much longer than an attempt a delivery stays taken: time to record the result.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// The longest time until the table is looked at again, whatever it said.
+/// The maximum time between two reads of the table.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// After a failure of the database.
 const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 
-/// How often an outcome is written before it is given up; the delivery is then repeated.
+/// How often recording a result is attempted; after that the delivery is repeated.
 const RECORD_TRIES: u32 = 5;
 
-/// Delivers until the engine stops; then finishes what is under way, or gives it back.
+/// Delivers until the engine stops; then finishes active deliveries, or releases them.
 pub(crate) async fn run(engine: Arc<Engine>, endpoint: Arc<Endpoint>) {
     let stop = engine.stopping();
     let parallel = engine.settings.max_parallel as usize;
@@ -63,7 +63,7 @@ pub(crate) async fn run(engine: Arc<Engine>, endpoint: Arc<Endpoint>) {
     }
 }
 
-/// What is under way: the id of each delivery, and until when it is taken.
+/// Active deliveries: the id of each, and until when it is taken.
 type TakenUntil = HashMap<Id, (String, i64)>;
 
 fn forget(taken: &mut TakenUntil, done: Result<(Id, ()), tokio::task::JoinError>) {
@@ -75,8 +75,8 @@ fn forget(taken: &mut TakenUntil, done: Result<(Id, ()), tokio::task::JoinError>
     taken.remove(&id);
 }
 
-/// Sends as much of what is due as may be sent at the same time. Answers how long there is
-/// nothing to do, unless something happens.
+/// Sends as many due deliveries as the limit of concurrency allows. Returns how long to wait, unless
+/// something happens.
 async fn fill(
     engine: &Arc<Engine>,
     endpoint: &Arc<Endpoint>,
@@ -104,11 +104,11 @@ async fn fill(
         return Ok(LONGEST_SLEEP);
     }
     let next = engine.store.next_due(&endpoint.name).await?;
-    // A delivery that became due between both looks is taken at once.
+    // A delivery that became due between both reads is taken at once.
     Ok(next.map_or(LONGEST_SLEEP, until))
 }
 
-/// How long it is until then, at most [`LONGEST_SLEEP`].
+/// The time until then, at most [`LONGEST_SLEEP`].
 fn until(at: i64) -> Duration {
     Duration::from_millis(u64::try_from(at - now_ms()).unwrap_or(0)).min(LONGEST_SLEEP)
 }
@@ -130,13 +130,13 @@ async fn deliver(engine: Arc<Engine>, endpoint: Arc<Endpoint>, delivery: Deliver
     }
 }
 
-/// None when it was delivered.
+/// `None` when it was delivered.
 fn after(engine: &Engine, delivery: &Delivery, made: &Attempt) -> Option<After> {
     let tries = delivery.tries + 1;
     match made.verdict {
         Verdict::Delivered => None,
         Verdict::Failed { retry_after } if tries < engine.settings.max_attempts => {
-            // Full jitter: deliveries that failed together do not come back together.
+            // Full jitter: deliveries that failed together are not retried together.
             let pause = engine.backoff().after(tries).mul_f64(fastrand::f64());
             let pause = pause.max(retry_after.unwrap_or_default());
             Some(After::RetryAt(now_ms().saturating_add(millis(pause))))

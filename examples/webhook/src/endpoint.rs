@@ -1,4 +1,4 @@
-//! An endpoint at work: its settings made ready, and how it does.
+//! An active endpoint: its prepared settings and its state.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -16,21 +16,21 @@ use crate::settings::EndpointSettings;
 use crate::sign::Key;
 use crate::store::EndpointRow;
 
-/// Somebody who is told.
+/// A receiver.
 pub(crate) struct Endpoint {
     pub(crate) name: String,
     pub(crate) uri: Uri,
-    /// As people may see it: without the query, which may hold a token.
+    /// As shown to users: without the query, which may contain a token.
     pub(crate) shown: String,
     pub(crate) subjects: Vec<String>,
     pub(crate) keys: Vec<Key>,
     pub(crate) structured: bool,
     pub(crate) disabled: bool,
-    /// Something may be due.
+    /// A delivery may be due.
     pub(crate) wake: Notify,
     health: Health,
     gone: AtomicBool,
-    /// Until when it wants to be left alone, in Unix milliseconds.
+    /// The end of the pause that it requested, in Unix milliseconds.
     paused_until: AtomicI64,
     trouble: Mutex<Trouble>,
 }
@@ -42,10 +42,10 @@ struct Trouble {
 }
 
 impl Endpoint {
-    /// Makes the settings ready; reads the files of secrets.
+    /// Prepares the settings; reads the files of secrets.
     ///
     /// # Errors
-    /// When a secret cannot be read any more.
+    /// When a secret can no longer be read.
     pub(crate) fn new(
         settings: EndpointSettings,
         allow_private: bool,
@@ -84,12 +84,12 @@ impl Endpoint {
         self.change(|trouble| trouble.failing = Some(row.error.clone()).filter(|_| row.failures > 0));
     }
 
-    /// By which another address is told, without saying what it is.
+    /// Distinguishes addresses without revealing them.
     pub(crate) fn address_digest(&self) -> String {
         STANDARD.encode(Sha256::digest(self.uri.to_string()))
     }
 
-    /// Whether events are taken for it and sent to it.
+    /// Whether it receives events.
     pub(crate) fn is_open(&self) -> bool {
         !self.disabled && !self.is_gone()
     }
@@ -105,7 +105,7 @@ impl Endpoint {
         self.change(|trouble| trouble.failing = None);
     }
 
-    /// It is to be tried again, whatever it has answered.
+    /// It should be retried, regardless of its answers.
     pub(crate) fn enable(&self) {
         self.gone.store(false, Relaxed);
         self.paused_until.store(0, Relaxed);
@@ -113,12 +113,12 @@ impl Endpoint {
         self.wake.notify_one();
     }
 
-    /// Leaves it alone for a while.
+    /// Pauses it for a while.
     pub(crate) fn pause(&self, pause: Duration) {
         self.paused_until.fetch_max(now_ms().saturating_add(millis(pause)), Relaxed);
     }
 
-    /// Until when it is still to be left alone, in Unix milliseconds.
+    /// The end of its pause, in Unix milliseconds.
     pub(crate) fn paused_until(&self) -> Option<i64> {
         Some(self.paused_until.load(Relaxed)).filter(|until| *until > now_ms())
     }
@@ -131,12 +131,12 @@ impl Endpoint {
         self.change(|trouble| trouble.failing = Some(error.to_owned()));
     }
 
-    /// Whether as much waits for it as may.
+    /// Whether the queue for it is full.
     pub(crate) fn set_full(&self, full: bool) {
         self.change(|trouble| trouble.full = full);
     }
 
-    /// It is in the settings no more.
+    /// It is no longer in the settings.
     pub(crate) fn forget(&self) {
         self.health.healthy();
     }

@@ -1,6 +1,6 @@
-//! Everything that runs under one set of settings. Changed settings are another engine: the new
-//! one starts, then the old one ends. All that lasts is in the table, where deliveries are taken
-//! by one of them only.
+//! Everything that runs under one set of settings. Changed settings are another engine: the new one starts,
+//! then the old one ends. All durable state is in the table, where each delivery is taken by one of them
+//! only.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::settings::Settings;
 use crate::store::{EndpointRow, Store};
 use crate::{dispatch, intake, sweep};
 
-/// What its tasks share.
+/// The state that its tasks share.
 pub(crate) struct Engine {
     pub(crate) settings: Settings,
     pub(crate) store: Store,
@@ -28,10 +28,10 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Makes everything ready. Nothing runs yet.
+    /// Prepares everything. Nothing runs yet.
     ///
     /// # Errors
-    /// When a secret cannot be read, or the database not be reached.
+    /// When a secret cannot be read, or the database cannot be reached.
     pub(crate) async fn new(host: &Host, store: Store, settings: Settings) -> Result<Arc<Self>, StartError> {
         let inner = host.clone();
         let prepared = tokio::task::spawn_blocking(move || prepare(&inner, settings));
@@ -46,7 +46,7 @@ impl Engine {
         Ok(Arc::new(Self { settings, store, client, endpoints, stop: host.shutdown().child_token() }))
     }
 
-    /// Begins to take events and to deliver them.
+    /// Begins to receive and deliver events.
     ///
     /// # Errors
     /// When a subscription is refused.
@@ -59,12 +59,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends it; what is under way is finished or given back.
+    /// Ends it; active deliveries are finished or released.
     pub(crate) fn stop(&self) {
         self.stop.cancel();
     }
 
-    /// Cancelled when it is to end.
+    /// Cancelled when it should end.
     pub(crate) fn stopping(&self) -> CancellationToken {
         self.stop.clone()
     }
@@ -73,7 +73,7 @@ impl Engine {
         Backoff { first: self.settings.backoff.get(), longest: self.settings.max_backoff.get() }
     }
 
-    /// What is written down of each endpoint, by its name.
+    /// The stored state of each endpoint, by name.
     pub(crate) async fn history(&self) -> Result<HashMap<String, EndpointRow>, DbError> {
         Ok(self.store.endpoints().await?.into_iter().map(|row| (row.name.clone(), row)).collect())
     }
@@ -81,7 +81,7 @@ impl Engine {
 
 type Prepared = (Settings, HttpClient, BTreeMap<String, Arc<Endpoint>>);
 
-/// What reads files.
+/// Runs code that reads files.
 fn prepare(host: &Host, mut settings: Settings) -> Result<Prepared, StartError> {
     let private = settings.allow_private_networks;
     let connector = Connector { allow_private: private, timeout: settings.connect_timeout.get() };

@@ -1,5 +1,5 @@
-//! From the bus into the table. The bus never waits for it: events that the database does not
-//! take in time wait here, within bounds, and beyond these they are lost and counted.
+//! From the bus into the table. The bus never waits for it: events that the database does not accept in time
+//! wait here, up to a limit; beyond that they are lost and counted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use tokio_util::task::TaskTracker;
 use crate::endpoint::Endpoint;
 use crate::engine::{Engine, pause};
 
-/// How many events, and how many bytes of them, wait for the database.
+/// The number and bytes of events that may wait for the database.
 const MAX_EVENTS: usize = 8192;
 const MAX_BYTES: usize = 32 << 20;
 
-/// How many deliveries, and how many bytes of them, are written in one batch.
+/// The number and bytes of deliveries that are written in one batch.
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 8 << 20;
 
@@ -31,14 +31,14 @@ const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// How long it keeps trying to write pending events while it stops.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
-/// An event, and whom it is for.
+/// An event and its recipients.
 struct Taken {
     event: Event,
     endpoints: Arc<[Arc<Endpoint>]>,
     _room: OwnedSemaphorePermit,
 }
 
-/// Where events wait for the database.
+/// The queue of events that wait for the database.
 #[derive(Clone)]
 struct Waiting {
     sender: mpsc::Sender<Taken>,
@@ -46,7 +46,7 @@ struct Waiting {
     lost: Arc<AtomicU64>,
 }
 
-/// Subscribes to what the endpoints want, each subject once, and begins to write.
+/// Subscribes to the subjects of all endpoints, each once, and begins to write.
 ///
 /// # Errors
 /// When a subscription is refused.
@@ -74,7 +74,7 @@ pub(crate) fn start(engine: &Arc<Engine>, host: &Host, tasks: &TaskTracker) -> R
     Ok(())
 }
 
-/// Takes events of one subject as fast as they come, and at the end those that came before it.
+/// Receives events of one subject as fast as they arrive, including those that arrived before the end.
 async fn take(
     mut subscription: Subscription,
     endpoints: Arc<[Arc<Endpoint>]>,
@@ -130,7 +130,7 @@ async fn write(engine: Arc<Engine>, mut events: mpsc::Receiver<Taken>, lost: Arc
     }
 }
 
-/// Splits what is to be written into batches that the database takes.
+/// Splits rows into batches that the database accepts.
 fn parts<'b, A>(mut wanted: &'b [(A, &Event)]) -> impl Iterator<Item = &'b [(A, &'b Event)]> {
     std::iter::from_fn(move || {
         let mut bytes = 0;
@@ -145,7 +145,7 @@ fn parts<'b, A>(mut wanted: &'b [(A, &Event)]) -> impl Iterator<Item = &'b [(A, 
     })
 }
 
-/// Writes one batch, again and again until the database has it.
+/// Writes one batch, repeatedly until the database has it.
 async fn put(engine: &Engine, part: &[(&Endpoint, &Event)], health: &Health) {
     let rows: Vec<_> = part.iter().map(|(endpoint, event)| (endpoint.name.as_str(), *event)).collect();
     let stop = engine.stopping();
@@ -170,7 +170,7 @@ async fn put(engine: &Engine, part: &[(&Endpoint, &Event)], health: &Health) {
         };
         let since =
             stop.is_cancelled().then(|| *stopping_since.get_or_insert_with(tokio::time::Instant::now));
-        // After `Unknown` they may be there already: told twice is better than not at all.
+        // After `Unknown` they may be there already: two deliveries are better than none.
         let hopeless = !matches!(
             error,
             DbError::Unavailable { .. }
@@ -214,7 +214,7 @@ mod tests {
         }
     }
 
-    /// The data is shared, so that even a large one costs nothing.
+    /// The data is shared, so that even large data is cheap to clone.
     fn event(bytes: usize) -> Event {
         static ZEROS: [u8; 4 << 20] = [0; 4 << 20];
         Event::new("a", "t", "application/octet-stream", &ZEROS[..bytes])

@@ -1,10 +1,8 @@
-//! Webhooks: tells other systems what happens here. Events of the bus become CloudEvents over
-//! HTTP, signed as Standard Webhooks has it, tried again until they are taken, and kept as dead
-//! letters when they are not.
+//! Webhooks: reports events to other systems. Events of the bus become CloudEvents over HTTP, signed with
+//! Standard Webhooks, retried until they are accepted, and otherwise kept as dead letters.
 //!
-//! What was taken from the bus is written into the table first and delivered from there, so that
-//! whatever happens to this process, it is delivered at least once. Receivers tell repetitions by
-//! `webhook-id`.
+//! Events are first written into the table and delivered from there, so that each is delivered at least once,
+//! even if this process crashes. Receivers detect repetitions by `webhook-id`.
 
 mod connect;
 mod deliver;

@@ -1,4 +1,4 @@
-//! What is posted: an event as CloudEvents 1.0 over HTTP has it, in binary or structured mode.
+//! The request: an event as CloudEvents 1.0 over HTTP, in binary or structured mode.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use streamgate_plugin_api::Event;
 
-/// What header values must not hold as it is (HTTP protocol binding 1.0.2 §3.1.3.2).
+/// Characters that header values must escape (HTTP protocol binding 1.0.2 §3.1.3.2).
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
 const SPEC_VERSION: &str = "1.0";
@@ -98,7 +98,7 @@ enum Data<'a> {
     Text(&'a str),
 }
 
-/// `…/json` or `…+json`, whatever its parameters.
+/// `…/json` or `…+json`, with any parameters.
 pub(crate) fn is_json(media_type: &str) -> bool {
     let kind = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     kind.ends_with("/json") || kind.ends_with("+json")

@@ -1,4 +1,4 @@
-//! When an endpoint says to try again.
+//! The pause that an endpoint requests.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,4 +1,4 @@
-//! `/api/v1/webhooks`: to look at endpoints and deliveries, and to deliver again.
+//! `/api/v1/webhooks`: shows endpoints and deliveries, and redelivers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,10 +25,10 @@ use crate::view::{DeliveryView, DetailView, EndpointView};
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 200;
 
-/// CloudEvents `type` of the event that a test sends.
+/// CloudEvents `type` of the test event.
 const TYPE_TEST: &str = "streamgate.webhook.test.v1";
 
-/// The engine of the moment.
+/// The current engine.
 type Current = watch::Receiver<Arc<Engine>>;
 type Answer<T> = Result<T, Problem>;
 type Fresh<T> = ([(header::HeaderName, &'static str); 1], Json<T>);
@@ -82,7 +82,7 @@ async fn state(engine: &Engine) -> Result<Known, ApiError> {
     Ok((engine.history().await?, engine.store.counts().await?))
 }
 
-/// Sends an event of its own, whatever the endpoint's subjects are.
+/// Sends a test event, regardless of the endpoint's subjects.
 async fn test(Extract(current): Extract<Current>, Path(name): Path<String>) -> Answer<impl IntoResponse> {
     let engine = current.borrow().clone();
     let endpoint = open(&engine, &name)?;
@@ -97,7 +97,7 @@ async fn test(Extract(current): Extract<Current>, Path(name): Path<String>) -> A
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], fresh(detail(&engine, &id).await?)))
 }
 
-/// Tries an endpoint again that has answered 410, or asked to be left alone.
+/// Retries an endpoint that answered 410 or requested a pause.
 async fn enable(Extract(current): Extract<Current>, Path(name): Path<String>) -> Answer<Fresh<EndpointView>> {
     let engine = current.borrow().clone();
     let known = named(&engine, &name)?;
@@ -106,7 +106,7 @@ async fn enable(Extract(current): Extract<Current>, Path(name): Path<String>) ->
     endpoint(Extract(current), Path(name)).await
 }
 
-/// As many of the dead ones, the oldest first, as may wait.
+/// As many of the dead ones as may wait, the oldest first.
 async fn redeliver_dead(
     Extract(current): Extract<Current>,
     Path(name): Path<String>,
@@ -163,7 +163,7 @@ async fn deliveries(
     let engine = current.borrow().clone();
     let Query(query) = query.map_err(|rejection| ApiError::Invalid(rejection.body_text()))?;
     let (filter, limit) = query.filter()?;
-    // One more than is shown tells whether there is a next page.
+    // One more than shown, to know whether there is a next page.
     let mut found = engine.store.list(&filter, limit + 1).await.map_err(ApiError::from)?;
     let more = found.len() > limit as usize;
     found.truncate(limit as usize);
@@ -207,7 +207,7 @@ struct DeleteQuery {
     endpoint: Option<String>,
 }
 
-/// Removes dead letters, of one endpoint (it may be in the settings no more) or of all.
+/// Removes dead letters, of one endpoint (which may have been removed from the settings) or of all.
 async fn delete_dead(
     Extract(current): Extract<Current>,
     query: Result<Query<DeleteQuery>, QueryRejection>,
@@ -231,7 +231,7 @@ fn named<'a>(engine: &'a Engine, name: &str) -> Result<&'a Arc<Endpoint>, ApiErr
     engine.endpoints.get(name).ok_or_else(|| ApiError::NoEndpoint(name.chars().take(64).collect()))
 }
 
-/// The endpoint, if it may be sent to.
+/// The endpoint, if it accepts deliveries.
 fn open<'a>(engine: &'a Engine, name: &str) -> Result<&'a Arc<Endpoint>, ApiError> {
     let endpoint = named(engine, name)?;
     let closed = |reason| Err(ApiError::Closed { name: name.to_owned(), reason });
@@ -251,7 +251,7 @@ async fn detail(engine: &Engine, id: &str) -> Result<DetailView, ApiError> {
     Ok(DetailView::new(&delivery, engine.store.attempts(id).await?))
 }
 
-/// What is no id is no delivery; it need not be looked for.
+/// An invalid id cannot be a delivery, so it is not looked up.
 fn checked(id: String) -> Result<String, ApiError> {
     match Uuid::try_parse(&id) {
         Ok(parsed) => Ok(parsed.to_string()),

@@ -1,4 +1,4 @@
-//! The settings of the plugin, and what a value of the right type may still get wrong.
+//! The settings of the plugin, and the checks beyond their types.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -15,11 +15,11 @@ use url::{Host, Url};
 
 use crate::sign::Key;
 
-/// How many endpoints there may be, and how many subjects each may name.
+/// The maximum number of endpoints, and of subjects of each.
 const MAX_ENDPOINTS: usize = 64;
 const MAX_SUBJECTS: usize = 32;
 
-/// The longest file that may hold a secret, in bytes.
+/// The maximum size of a file with a secret, in bytes.
 const MAX_SECRET_FILE: u64 = 1024;
 
 const HOUR: u64 = 3600;
@@ -30,7 +30,7 @@ const DAY: u64 = 24 * HOUR;
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Who is told.
+    /// The receivers.
     pub endpoints: Vec<EndpointSettings>,
     /// Also deliver to loopback, private, link-local and other addresses that are not on the public internet.
     /// Anyone who can name an endpoint can then reach what only this machine can.
@@ -39,37 +39,37 @@ pub struct Settings {
     pub timeout: Duration,
     /// How long connecting may take.
     pub connect_timeout: Duration,
-    /// How often a delivery is tried before it goes to the dead letters.
+    /// The number of attempts before a delivery becomes a dead letter.
     pub max_attempts: u32,
-    /// The pause after the first failure, at most; it doubles with every further one. The actual
-    /// pause is drawn from nothing to that.
+    /// The maximum pause after the first failure; it doubles with every further one. The actual pause is
+    /// random, between zero and that.
     pub backoff: Duration,
-    /// The longest pause between two attempts.
+    /// The maximum pause between two attempts.
     pub max_backoff: Duration,
-    /// The longest `Retry-After` of an endpoint that is followed.
+    /// The maximum `Retry-After` that is honoured.
     pub max_retry_after: Duration,
-    /// Deliveries to one endpoint at the same time.
+    /// Concurrent deliveries to one endpoint.
     pub max_parallel: u32,
-    /// Deliveries that may wait for one endpoint. With one more, the oldest goes to the dead letters.
+    /// Maximum deliveries that wait for one endpoint. With one more, the oldest becomes a dead letter.
     pub max_waiting: u32,
-    /// How long delivered ones are kept to look at.
+    /// How long successful deliveries are kept.
     pub retention: Duration,
-    /// How long dead ones are kept, to look at and to redeliver.
+    /// How long dead letters are kept.
     pub dead_retention: Duration,
-    /// Delivered ones, and dead ones, that are kept of one endpoint at most.
+    /// Maximum successful deliveries, and dead letters, that are kept per endpoint.
     pub max_kept: u32,
     /// How long active deliveries may continue when the plugin stops; then they are cancelled, and repeated
     /// after the next start.
     pub stop_timeout: Duration,
 }
 
-/// Somebody who is told.
+/// A receiver.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EndpointSettings {
     /// Its name, unique among the endpoints: `[a-z][a-z0-9-]*`.
     pub name: String,
-    /// Where events are posted to: `https://…`, or `http://…`.
+    /// The address that events are posted to: `https://…`, or `http://…`.
     pub url: String,
     /// Which events, by their subjects; `*` stands for one token, `>` at the end for one or more.
     #[serde(default = "everything")]
@@ -78,14 +78,14 @@ pub struct EndpointSettings {
     #[serde(default)]
     #[schemars(extend("writeOnly" = true))]
     pub secret: Option<Secret>,
-    /// A file that holds the secret, instead of `secret`.
+    /// A file with the secret, instead of `secret`.
     #[serde(default)]
     pub secret_file: Option<PathBuf>,
-    /// The secret before this one, while it is exchanged: deliveries are signed with both.
+    /// The previous secret, during a rotation: deliveries are signed with both.
     #[serde(default)]
     #[schemars(extend("writeOnly" = true))]
     pub previous_secret: Option<Secret>,
-    /// A file that holds the secret before this one, instead of `previous_secret`.
+    /// A file with the previous secret, instead of `previous_secret`.
     #[serde(default)]
     pub previous_secret_file: Option<PathBuf>,
     /// Send the event as one JSON document (CloudEvents' structured mode) instead of its data with
@@ -101,7 +101,7 @@ fn everything() -> Vec<String> {
     vec![">".into()]
 }
 
-/// A secret as it was written. It is never shown.
+/// A secret as written. It is never shown.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(inline)]
@@ -135,7 +135,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Everything that is wrong with these values. It reads the files of secrets, and nothing else.
+    /// All problems of these values. It reads the files of secrets only.
     pub fn problems(&self) -> Vec<SettingsProblem> {
         let mut problems = Vec::new();
         let mut say = |key: &str, message: String| problems.push(SettingsProblem::new(key, message));
@@ -201,9 +201,9 @@ impl EndpointSettings {
         }
     }
 
-    /// Where to post to.
+    /// The address to post to.
     pub(crate) fn address(&self, allow_private: bool) -> Result<Url, String> {
-        // No message repeats the address: it may hold a password.
+        // Messages never repeat the address: it may contain a password.
         let url = Url::parse(&self.url).map_err(|error| format!("it is no address: {error}"))?;
         if !matches!(url.scheme(), "https" | "http") {
             return Err(format!("`{}` is neither https nor http", url.scheme()));
@@ -230,7 +230,7 @@ impl EndpointSettings {
         Ok(url)
     }
 
-    /// The keys to sign with, the present one first; else what is wrong with which field.
+    /// The signing keys, the current one first; else the problem and its field.
     pub(crate) fn keys(&self) -> Result<Vec<Key>, Vec<(&'static str, String)>> {
         let present = read(["secret", "secret_file"], self.secret.as_ref(), self.secret_file.as_deref());
         let previous = read(

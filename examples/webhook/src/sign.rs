@@ -1,4 +1,4 @@
-//! Signatures as Standard Webhooks 1.0 has them: HMAC-SHA256 over `id.timestamp.body`.
+//! Signatures of Standard Webhooks 1.0: HMAC-SHA256 over `id.timestamp.body`.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ const PREFIX: &str = "whsec_";
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Key(Vec<u8>);
 
-/// Why a text is no key. It never holds the text.
+/// Why a text is not a key. It never contains the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidKey {
     #[error("it does not begin with `whsec_`; make one with: echo whsec_$(openssl rand -base64 32)")]
@@ -25,7 +25,7 @@ pub(crate) enum InvalidKey {
 }
 
 impl Key {
-    /// Reads `whsec_<base64>`; white space around it is no part of it.
+    /// Parses `whsec_<base64>`; surrounding white space is ignored.
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidKey> {
         let encoded = text.trim().strip_prefix(PREFIX).ok_or(InvalidKey::Prefix)?;
         let bytes = STANDARD.decode(encoded).map_err(|_| InvalidKey::Base64)?;
@@ -47,8 +47,8 @@ impl fmt::Debug for Key {
     }
 }
 
-/// The value of `webhook-signature`: one signature for each key, so that receivers may know the
-/// old or the new one while it is exchanged. `timestamp` is in Unix seconds.
+/// The value of `webhook-signature`: one signature for each key, so that receivers may have the old or the
+/// new one during a rotation. `timestamp` is in Unix seconds.
 pub(crate) fn signatures(keys: &[Key], id: &str, timestamp: i64, body: &[u8]) -> String {
     keys.iter().map(|key| key.sign(id, timestamp, body)).collect::<Vec<_>>().join(" ")
 }

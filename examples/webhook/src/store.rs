@@ -1,5 +1,4 @@
-//! The SQL of deliveries. It decides nothing about time: `now` is always given, in Unix
-//! milliseconds.
+//! The SQL of deliveries. It does not read the clock: `now` is always passed, in Unix milliseconds.
 //!
 //! A delivery that is being sent has no state of its own: the sender sets its `due_at` past the end of the
 //! attempt, so that it becomes due again if that process dies. That time also proves who took it.
@@ -12,17 +11,17 @@ use uuid::Uuid;
 
 use crate::deliver::Attempt;
 
-/// How many rows one sweeping statement changes at most.
+/// The maximum number of rows that one sweeping statement changes.
 pub(crate) const SWEEP: u32 = 500;
 
-/// How many attempts of one delivery are kept.
+/// The number of attempts that are kept per delivery.
 const MAX_ATTEMPTS: u32 = 50;
 
-/// All columns of a delivery but its data, which may be large.
+/// All columns of a delivery except its data, which may be large.
 const COLUMNS: &str = "id, endpoint, state, event_id, source, kind, subject, time, datacontenttype, traceparent, \
                        attempts, tries, due_at, created_at, updated_at, ended_at, reason";
 
-/// Where a delivery stands.
+/// The state of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     Waiting,
@@ -33,7 +32,7 @@ pub(crate) enum State {
 impl State {
     pub(crate) const ALL: [Self; 3] = [Self::Waiting, Self::Delivered, Self::Dead];
 
-    /// As rows, addresses and documents have it.
+    /// Its name in rows, addresses and documents.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -63,7 +62,7 @@ pub(crate) struct Delivery {
     pub(crate) reason: String,
 }
 
-/// An attempt as it was written down.
+/// A stored attempt.
 #[derive(Debug, Clone)]
 pub(crate) struct AttemptRow {
     pub(crate) number: u32,
@@ -74,7 +73,7 @@ pub(crate) struct AttemptRow {
     pub(crate) response: String,
 }
 
-/// What lasts of an endpoint.
+/// The stored state of an endpoint.
 #[derive(Debug, Clone)]
 pub(crate) struct EndpointRow {
     pub(crate) name: String,
@@ -97,7 +96,7 @@ pub(crate) enum After {
 pub(crate) struct Filter {
     pub(crate) endpoint: Option<String>,
     pub(crate) state: Option<State>,
-    /// Only what is older than this id.
+    /// Only those older than this id.
     pub(crate) before: Option<String>,
 }
 
@@ -113,8 +112,7 @@ impl Store {
         Ok(Self { db: Db::open(client, "webhook", migrations).await? })
     }
 
-    /// Writes down which endpoints there are, by name and digest of the address. One at a new
-    /// address is no longer gone.
+    /// Stores the endpoints, by name and digest of the address. One at a new address is no longer gone.
     pub(crate) async fn register(&self, endpoints: &[(&str, String)]) -> Result<(), DbError> {
         let mut batch = self.db.batch();
         for (name, address) in endpoints {
@@ -144,8 +142,8 @@ impl Store {
             .collect()
     }
 
-    /// Puts each event to wait for its endpoint; one that was put before is left as it is. Of
-    /// endpoints for which more than `most` wait then, the oldest are dead: how many of each.
+    /// Queues each event for its endpoint, unless it already is. If more than `most` wait for an endpoint,
+    /// the oldest become dead; returns how many of each.
     pub(crate) async fn put(
         &self,
         deliveries: &[(&str, &Event)],
@@ -170,7 +168,7 @@ impl Store {
             .collect())
     }
 
-    /// Puts one event to wait for one endpoint, as [`Self::put`] does: its id.
+    /// Queues one event for one endpoint, like [`Self::put`]; returns its id.
     pub(crate) async fn put_one(
         &self,
         endpoint: &str,
@@ -183,7 +181,7 @@ impl Store {
         Ok(id)
     }
 
-    /// Takes up to `limit` due deliveries until `until`, the ones that are due longest first.
+    /// Takes up to `limit` due deliveries until `until`, the longest due first.
     pub(crate) async fn take(
         &self,
         endpoint: &str,
@@ -200,7 +198,7 @@ impl Store {
         deliveries(self.db.execute_returning(&sql, params![endpoint, now, limit, until]).await?)
     }
 
-    /// Gives back what was taken until `until` and not tried to its end.
+    /// Releases deliveries that were taken until `until` and not completed.
     pub(crate) async fn give_back(&self, taken: &[(String, i64)], now: i64) -> Result<(), DbError> {
         let mut batch = self.db.batch();
         for (id, until) in taken {
@@ -210,7 +208,7 @@ impl Store {
         batch.run().await.map(drop)
     }
 
-    /// When the next one is due, if one waits.
+    /// When the next one is due, if any waits.
     pub(crate) async fn next_due(&self, endpoint: &str) -> Result<Option<i64>, DbError> {
         let sql = "SELECT min(due_at) AS due FROM delivery WHERE endpoint = $1 AND state = 'waiting'";
         self.db.query_one(sql, params![endpoint]).await?.get("due")
@@ -222,7 +220,7 @@ impl Store {
         self.db.query_one(sql, params![endpoint]).await?.get("n")
     }
 
-    /// Writes down an attempt that succeeded.
+    /// Records a successful attempt.
     pub(crate) async fn delivered(
         &self,
         delivery: &Delivery,
@@ -237,7 +235,7 @@ impl Store {
         batch.push(endpoint, params![&delivery.endpoint, now]).run().await.map(drop)
     }
 
-    /// Writes down an attempt that failed, unless another one has begun meanwhile.
+    /// Records a failed attempt, unless another one has begun in the meantime.
     pub(crate) async fn failed(
         &self,
         delivery: &Delivery,
@@ -273,7 +271,7 @@ impl Store {
         self.db.batch().push(sql, row).push(forget, params![id, number.saturating_sub(MAX_ATTEMPTS)])
     }
 
-    /// The endpoint wants nothing more: all that waits for it is dead.
+    /// The endpoint wants no more deliveries: all that wait for it become dead.
     pub(crate) async fn gone(&self, endpoint: &str, now: i64) -> Result<(), DbError> {
         let sql = "UPDATE delivery SET state = 'dead', reason = $3, ended_at = $2, updated_at = $2 \
                    WHERE endpoint = $1 AND state = 'waiting'";
@@ -283,7 +281,7 @@ impl Store {
         batch.push(sql, params![endpoint, now]).run().await.map(drop)
     }
 
-    /// It is to be tried again.
+    /// It should be retried.
     pub(crate) async fn enable(&self, endpoint: &str) -> Result<(), DbError> {
         let sql = "UPDATE endpoint SET gone_at = NULL, failures = 0, error = '' WHERE name = $1";
         self.db.execute(sql, params![endpoint]).await.map(drop)
@@ -294,7 +292,7 @@ impl Store {
         Ok(deliveries(self.db.query(&sql, params![id]).await?)?.pop())
     }
 
-    /// The attempts of a delivery that are kept, in order.
+    /// The stored attempts of a delivery, in order.
     pub(crate) async fn attempts(&self, id: &str) -> Result<Vec<AttemptRow>, DbError> {
         let sql = "SELECT number, started_at, duration_ms, status, error, response FROM attempt \
                    WHERE delivery = $1 ORDER BY number";
@@ -332,14 +330,14 @@ impl Store {
         self.db.query(&sql, params).await?.into_iter().map(|row| delivery(&row, Bytes::new())).collect()
     }
 
-    /// How many deliveries there are of each endpoint in each state.
+    /// The number of deliveries of each endpoint in each state.
     pub(crate) async fn counts(&self) -> Result<Vec<(String, State, u64)>, DbError> {
         let sql = "SELECT endpoint, state, count(*) AS n FROM delivery GROUP BY endpoint, state";
         let rows = self.db.query(sql, params![]).await?;
         rows.into_iter().map(|row| Ok((row.get("endpoint")?, state(&row)?, row.get("n")?))).collect()
     }
 
-    /// Puts an ended delivery to wait again, with all its tries before it. None: it is not ended.
+    /// Queues an ended delivery again, with all its attempts. `None`: it has not ended.
     pub(crate) async fn redeliver(&self, id: &str, now: i64) -> Result<Option<Delivery>, DbError> {
         let sql = format!(
             "UPDATE delivery SET state = 'waiting', tries = 0, due_at = $2, updated_at = $2, ended_at = NULL, \
@@ -348,7 +346,7 @@ impl Store {
         Ok(deliveries(self.db.execute_returning(&sql, params![id, now]).await?)?.pop())
     }
 
-    /// The same for up to `limit` dead ones of an endpoint, the oldest first: how many.
+    /// The same for up to `limit` dead ones of an endpoint, the oldest first; returns how many.
     pub(crate) async fn redeliver_dead(&self, endpoint: &str, limit: u64, now: i64) -> Result<u64, DbError> {
         let sql = "UPDATE delivery SET state = 'waiting', tries = 0, due_at = $3, updated_at = $3, \
                        ended_at = NULL, reason = '' \
@@ -362,7 +360,7 @@ impl Store {
         Ok(self.remove("id = $1 AND state = 'dead'", params![id]).await? == 1)
     }
 
-    /// Removes up to [`SWEEP`] dead deliveries, of one endpoint or of all: how many.
+    /// Removes up to [`SWEEP`] dead deliveries, of one endpoint or of all; returns how many.
     pub(crate) async fn delete_dead(&self, endpoint: Option<&str>) -> Result<u64, DbError> {
         let which = format!(
             "id IN (SELECT id FROM delivery WHERE state = 'dead' AND (endpoint = $1 OR $1 = '') \
@@ -371,7 +369,7 @@ impl Store {
         self.remove(&which, params![endpoint.unwrap_or_default()]).await
     }
 
-    /// Removes up to [`SWEEP`] deliveries that ended in this state before `before`: how many.
+    /// Removes up to [`SWEEP`] deliveries that ended in this state before `before`; returns how many.
     pub(crate) async fn forget_before(&self, state: State, before: i64) -> Result<u64, DbError> {
         let which = format!(
             "id IN (SELECT id FROM delivery WHERE state = $1 AND ended_at IS NOT NULL AND ended_at < $2 \
@@ -380,8 +378,8 @@ impl Store {
         self.remove(&which, params![state.name(), before]).await
     }
 
-    /// Removes up to [`SWEEP`] of the oldest deliveries of an endpoint in this state beyond the
-    /// newest `most`: how many.
+    /// Removes up to [`SWEEP`] of the oldest deliveries of an endpoint in this state beyond the newest
+    /// `most`; returns how many.
     pub(crate) async fn forget_beyond(
         &self,
         endpoint: &str,
@@ -395,7 +393,7 @@ impl Store {
         self.remove(&which, params![endpoint, state.name(), most]).await
     }
 
-    /// What waits for an endpoint that is none any more is dead: how many.
+    /// Deliveries of a removed endpoint become dead; returns how many.
     pub(crate) async fn bury(&self, endpoint: &str, now: i64) -> Result<u64, DbError> {
         let sql = "UPDATE delivery SET state = 'dead', reason = $3, ended_at = $2, updated_at = $2 \
                    WHERE endpoint = $1 AND state = 'waiting'";
@@ -437,7 +435,7 @@ fn insert(batch: Batch, endpoint: &str, event: &Event, now: i64) -> (Batch, Stri
     (batch.push(sql, row), id)
 }
 
-/// Makes all but the newest `most` that wait for an endpoint dead.
+/// Makes all but the newest `most` waiting ones of an endpoint dead.
 fn bound(batch: Batch, endpoint: &str, most: u32, now: i64) -> Batch {
     let sql = "UPDATE delivery SET state = 'dead', reason = $4, ended_at = $3, updated_at = $3 \
                WHERE id IN (SELECT id FROM delivery WHERE endpoint = $1 AND state = 'waiting' \

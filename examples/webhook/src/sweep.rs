@@ -1,5 +1,5 @@
-//! What happens by the clock: ended deliveries that were kept long enough, and those of
-//! endpoints that are in the settings no more.
+//! Periodic cleanup: ended deliveries past their retention, and those of endpoints that were removed from the
+//! settings.
 
 use std::sync::Arc;
 use std::time::Duration;

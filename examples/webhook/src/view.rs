@@ -1,4 +1,4 @@
-//! Endpoints and deliveries as the API shows them. Nothing here knows a secret.
+//! Endpoints and deliveries in the API. It has no access to secrets.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,11 +11,11 @@ use crate::endpoint::Endpoint;
 use crate::message::is_json;
 use crate::store::{AttemptRow, Delivery, EndpointRow, State};
 
-/// An endpoint and how it does.
+/// An endpoint and its state.
 #[derive(Debug, Serialize)]
 pub(crate) struct EndpointView {
     name: String,
-    /// Without its query, which may hold a token.
+    /// Without its query, which may contain a token.
     url: String,
     subjects: Vec<String>,
     /// `binary` or `structured`, as CloudEvents calls it.
@@ -28,7 +28,7 @@ pub(crate) struct EndpointView {
     last_success_at: Option<String>,
     last_failure_at: Option<String>,
     gone_at: Option<String>,
-    /// Until when it wants to be left alone (`Retry-After`).
+    /// The end of the pause that it requested (`Retry-After`).
     paused_until: Option<String>,
     waiting: u64,
     delivered: u64,
@@ -71,7 +71,7 @@ impl EndpointView {
     }
 }
 
-/// A delivery, as lists show it.
+/// A delivery in lists.
 #[derive(Debug, Serialize)]
 pub(crate) struct DeliveryView {
     id: String,
@@ -84,7 +84,7 @@ pub(crate) struct DeliveryView {
     reason: Option<String>,
     created_at: String,
     updated_at: String,
-    /// When it is tried next, while it waits.
+    /// The time of the next attempt, while it waits.
     due_at: Option<String>,
     ended_at: Option<String>,
 }
@@ -124,7 +124,7 @@ impl From<&Delivery> for DeliveryView {
 pub(crate) struct DetailView {
     #[serde(flatten)]
     delivery: DeliveryView,
-    /// JSON as it is, anything else as `{"base64": …}`.
+    /// JSON unchanged, anything else as `{"base64": …}`.
     data: Value,
     attempts: Vec<AttemptView>,
 }
@@ -134,10 +134,10 @@ struct AttemptView {
     number: u32,
     started_at: String,
     duration_ms: u64,
-    /// Null when there was no answer.
+    /// Null without an answer.
     status: Option<u32>,
     error: Option<String>,
-    /// How the answer of a refusal begins.
+    /// The beginning of the answer of a refusal.
     response: Option<String>,
 }
 

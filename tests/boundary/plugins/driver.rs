@@ -1,4 +1,4 @@
-//! The plugin that calls, and answers `GET /boundary/{side}/{case}` with the cost in nanoseconds.
+//! The calling plugin; it answers `GET /boundary/{side}/{case}` with the cost in nanoseconds.
 
 use axum::Router;
 use axum::body::Body as Linked;
@@ -19,7 +19,7 @@ impl Plugin for Driver {
         let measuring = host.clone();
         let measure = async move |Path((side, case)): Path<(String, String)>| {
             let host = measuring.clone();
-            // On a thread of its own: no other task is in between.
+            // On its own thread, so that no other task interferes.
             let cost = spawn_blocking(move || match side.as_str() {
                 "static" => linked(&host, &case),
                 _ => Handle::current().block_on(crossed(&host, &case)),

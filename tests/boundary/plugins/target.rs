@@ -1,4 +1,4 @@
-//! The plugin that is called.
+//! The called plugin.
 
 use std::sync::Arc;
 

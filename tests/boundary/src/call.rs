@@ -1,4 +1,4 @@
-//! The calls, of a service that is linked or that the host handed out.
+//! Calls of a service, either linked or provided by the host.
 
 use std::fmt::Debug;
 
@@ -16,7 +16,7 @@ use crate::target::{PIECE, PIECES};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// How many requests are under way at a time where it is more than one.
+/// How many concurrent requests, where it is more than one.
 const TOGETHER: u32 = 32;
 
 /// Makes requests with bodies of type `B`, and reads the answers to their ends.
@@ -115,7 +115,7 @@ where
     body.collect().await.expect("the body is whole").to_bytes()
 }
 
-/// What a browser sends with each request of a player, as the gateway passes it on.
+/// The headers of a browser with each request of a player, as forwarded by the gateway.
 fn browser() -> HeaderMap {
     let fields = [
         (header::HOST, "media.example.org"),

@@ -1,4 +1,4 @@
-//! Events: one publisher, one subscription, each in a task of its own.
+//! Events: one publisher and one subscription, each in its own task.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,14 +11,14 @@ use tokio::sync::Notify;
 
 use crate::{median, nanoseconds};
 
-/// What the target subscribes to, and the driver publishes on.
+/// The subject between driver and target.
 pub const SUBJECT: &str = "bench.content.uploaded";
 
 const BATCHES: usize = 9;
 const BATCH: u32 = 20_000;
 const LAST: &str = "last";
 
-/// Hears events until there are no more, and tells whenever one is the last of a batch.
+/// Receives events until there are no more, and reports the last of each batch.
 pub async fn hear(events: impl Stream<Item = Event>, last: Arc<Notify>) {
     let mut events = std::pin::pin!(events);
     while let Some(event) = events.next().await {
@@ -36,7 +36,7 @@ fn event(kind: &str) -> Event {
     }
 }
 
-/// What an event costs, made, published and heard, while many are under way, in nanoseconds.
+/// The cost of an event from creation to receipt, while many are in transit, in nanoseconds.
 pub async fn throughput(publish: impl AsyncFn(Event), heard: impl AsyncFn()) -> f64 {
     let mut costs = Vec::with_capacity(BATCHES);
     for _ in 0..BATCHES {

@@ -1,10 +1,10 @@
-//! What `make bench ONLY=boundary` measures: code of one plugin that another one calls, and the
-//! same code linked statically.
+//! The code that `make bench ONLY=boundary` measures: one plugin calls another, or the same code linked
+//! statically.
 //!
-//! [`target`] is the code that is called, [`call`] the calls, [`event`] and [`log`] the rest of
-//! what crosses. The plugin `bench-target` offers the target; `bench-driver` calls it, once
-//! through the host and once as its own code, and answers with the cost. `tests/src/bench/boundary.rs`
-//! runs both in a real server and prints the table.
+//! [`target`] is the called code, [`call`] the calls, [`event`] and [`log`] the rest of what crosses the
+//! boundary. The plugin `bench-target` provides the target; `bench-driver` calls it, once through the host
+//! and once as its own code, and answers with the cost. `tests/src/bench/boundary.rs` runs both in a real
+//! server and prints the table.
 
 pub mod call;
 pub mod event;
@@ -13,11 +13,11 @@ pub mod target;
 
 use std::time::{Duration, Instant};
 
-/// How many batches a figure is the median of, and how long one lasts.
+/// The number of batches of which a figure is the median, and their duration.
 const BATCHES: usize = 25;
 const BATCH: Duration = Duration::from_millis(2);
 
-/// What one of `once` costs, in nanoseconds: the median of batches.
+/// The cost of one call of `once`, in nanoseconds: the median of batches.
 pub async fn cost(mut once: impl AsyncFnMut()) -> f64 {
     let mut calls = 1u32;
     let mut batch = async |calls| {

@@ -1,4 +1,4 @@
-//! Log lines that are on and off, written by whatever subscriber there is.
+//! Log lines at enabled and disabled levels, written by the current subscriber.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -9,13 +9,13 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use crate::{cost, median, nanoseconds};
 
-/// Lines a batch: as many as the host's queue holds without dropping any.
+/// Lines per batch: as many as the host's queue holds without dropping any.
 const BATCH: u32 = 1_000;
 const BATCHES: usize = 9;
 /// Time for the host to write them out.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What a line costs that is not written, in nanoseconds.
+/// The cost of a disabled log line, in nanoseconds.
 pub async fn off() -> f64 {
     const LINES: u32 = 1_000;
     let all = cost(async || {
@@ -40,7 +40,7 @@ pub async fn on() -> f64 {
     median(costs)
 }
 
-/// Runs `work` under a subscriber of this library's own: JSON lines to nowhere.
+/// Runs `work` under a subscriber of this library's own: discarded JSON lines.
 pub fn linked<T>(work: impl FnOnce() -> T) -> T {
     let lines = tracing_subscriber::fmt::layer().json().with_writer(std::io::sink);
     let subscriber =

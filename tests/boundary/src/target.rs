@@ -1,4 +1,4 @@
-//! The code that is called: an axum router with a tonic server in it.
+//! The called code: an axum router with a tonic server in it.
 
 use axum::Router;
 use axum::body::Body;
@@ -17,7 +17,7 @@ pub mod proto {
     tonic::include_proto!("streamgate.bench.v1");
 }
 
-/// How many pieces `/stream` answers with, and how long each is.
+/// The number of pieces that `/stream` answers with, and their length.
 pub const PIECES: usize = 1_000;
 /// See [`PIECES`].
 pub const PIECE: usize = 1 << 10;

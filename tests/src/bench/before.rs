@@ -1,6 +1,6 @@
-//! This build beside another one of StreamGate, over the same data and in turn: what a change costs.
+//! This build beside another one of StreamGate, over the same data and in turn: the cost of a change.
 //!
-//! `STREAMGATE_BENCH_BEFORE` is the other one's folder `target/release`, in a clone of its own.
+//! `STREAMGATE_BENCH_BEFORE` is the other one's folder `target/release`, in a separate clone.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use crate::{clips, media, tus};
 /// Names the other build.
 pub const VARIABLE: &str = "STREAMGATE_BENCH_BEFORE";
 
-/// Short and many, so that what else the machine does meets both.
+/// Short and many, so that other load on the machine affects both.
 const ROUND: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 15;
 const UPLOADS: usize = 7;
-/// No speed may be worse than the other build's by more than this part of it.
+/// The maximum loss of speed compared to the other build.
 const SLACK: f64 = 0.03;
 
 /// # Errors
@@ -35,7 +35,7 @@ pub async fn measure() -> Result<Vec<Row>> {
     let (mut new, mut old) =
         (quiet(Setup::default()).start().await, quiet(Setup::of_build(&folder)?).start().await);
 
-    // Two encodings of a file need not be the same to the byte, and an older build reads no newer data.
+    // Two encodings of a file may differ, and an older build does not read newer data.
     let id = tus::upload_file(&old, &clips::detailed(60.0)).await?;
     let content = old.finished(&id).await;
     ensure!(new.stop().await.success() && old.stop().await.success(), "a server did not stop");
@@ -56,7 +56,7 @@ pub async fn measure() -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Figures of both builds, round by round: how fast, and at which cost.
+/// Figures of both builds, round by round: speed and cost.
 #[derive(Default)]
 struct Both {
     new: Vec<[f64; 2]>,
@@ -64,7 +64,7 @@ struct Both {
 }
 
 impl Both {
-    /// Measures both in turn; neither is always the first.
+    /// Measures both in turn; they alternate in going first.
     async fn measure(
         rounds: usize,
         (new, old): (&Server, &Server),
@@ -83,7 +83,7 @@ impl Both {
         Ok(both)
     }
 
-    /// The median of the ratios of neighbouring rounds: what else the machine does changes more slowly.
+    /// The median of the ratios of neighbouring rounds: other load on the machine changes more slowly.
     fn row(&self, what: String, figure: usize, aim: Option<Aim>) -> Row {
         let ratio =
             median(self.new.iter().zip(&self.old).map(|(new, old)| new[figure] / old[figure]).collect());
@@ -91,7 +91,7 @@ impl Both {
         Row { what, ours: ratio * old, peer: Some(("before", old)), aim }
     }
 
-    /// The cost explains the speed, and depends more on what else the machine does: it has no aim.
+    /// The cost explains the speed, and depends more on other load: it has no target.
     fn rows(&self, speed: String, cost: String) -> [Row; 2] {
         [self.row(speed, 0, Some(Aim::AtLeast(1.0 - SLACK))), self.row(cost, 1, None)]
     }

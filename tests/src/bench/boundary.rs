@@ -1,5 +1,5 @@
-//! What it costs to call another plugin: two fixture plugins in the real server, against the same
-//! code linked statically (`tests/boundary`).
+//! The cost of calling another plugin: two fixture plugins in the real server, against the same code linked
+//! statically (`tests/boundary`).
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -13,22 +13,22 @@ use anyhow::{Context, Result, ensure};
 use super::median;
 use crate::server::{Server, Setup, repository};
 
-/// Rounds, each of which measures every case in every way, in turn.
+/// Rounds, each of which measures every case in every variant, in turn.
 const ROUNDS: usize = 3;
 
-/// What an empty request through a child may cost, in nanoseconds.
+/// The maximum cost of an empty request through a child, in nanoseconds.
 const CHILD: f64 = 40_000.0;
 
-/// What may be so many nanoseconds at most.
+/// Which cost has a maximum in nanoseconds.
 #[derive(Debug, Clone, Copy)]
 enum Bound {
-    /// What the boundary adds to the linked code.
+    /// The cost that the boundary adds to the linked code.
     Added(f64),
-    /// All that it costs in the process.
+    /// The whole cost within the process.
     Whole(f64),
 }
 
-/// The cases by the names that `bench-driver` knows, what they are, and their aims.
+/// The cases by their names in `bench-driver`, with descriptions and targets.
 const CASES: [(&str, &str, Option<Bound>); 10] = [
     ("empty", "empty request", Some(Bound::Added(1_000.0))),
     ("together", "the same, 32 at a time, each", None),
@@ -42,7 +42,7 @@ const CASES: [(&str, &str, Option<Bound>); 10] = [
     ("log-on", "log line that is on", None),
 ];
 
-/// What one case costs, in nanoseconds.
+/// The cost of one case, in nanoseconds.
 #[derive(Debug, Clone)]
 pub struct Cost {
     what: &'static str,
@@ -53,7 +53,7 @@ pub struct Cost {
     child_aim: Option<f64>,
 }
 
-/// What all of it costs.
+/// The whole cost.
 #[derive(Debug, Clone)]
 pub struct Costs {
     cases: Vec<Cost>,
@@ -62,7 +62,7 @@ pub struct Costs {
 }
 
 impl Cost {
-    /// What the boundary adds.
+    /// The cost that the boundary adds.
     fn added(&self) -> f64 {
         self.in_process - self.linked
     }
@@ -77,7 +77,7 @@ impl Cost {
     }
 }
 
-/// A server with the two plugins, the called one in a child process or not.
+/// A server with the two plugins; the called one optionally in a child process.
 async fn server(isolation: &str) -> Result<Server> {
     let server = Setup::default()
         .config(repository().join("tests/boundary/plugins.toml"))
@@ -97,8 +97,8 @@ async fn figure(server: &Server, side: &str, case: &str) -> Result<f64> {
     answer.parse().with_context(|| format!("{path}: {answer}"))
 }
 
-/// What a byte costs there and back between two processes that sleep until it comes: the least that
-/// a call of a child can cost, in nanoseconds.
+/// The round trip of a byte between two processes that sleep until it arrives: the minimum cost of a call of
+/// a child, in nanoseconds.
 fn round_trip() -> Result<f64> {
     const ROUND_TRIPS: u32 = 20_000;
     let (mut socket, peer) = UnixStream::pair()?;
@@ -142,7 +142,7 @@ pub async fn measure() -> Result<Costs> {
     Ok(Costs { cases: cases.collect(), round_trip: median(round_trips) })
 }
 
-/// Prints them as a table in Markdown and answers whether every aim is met.
+/// Prints them as a table in Markdown and returns whether every target is met.
 #[must_use]
 pub fn print(costs: &Costs) -> bool {
     println!("| what, in ns | linked | in process | difference | child | aim | |");

@@ -78,7 +78,7 @@ pub async fn measure() -> Result<Vec<Row>> {
     ])
 }
 
-/// What it holds in memory at its peak, in MB.
+/// Its peak memory, in MB.
 fn ffmpeg(clip: &Path, renditions: &[Rendition], home: &Path) -> Result<f64> {
     let videos: Vec<_> = renditions.iter().filter(|it| it.kind == "video").collect();
     let mut graph = format!("[0:v]split={}", videos.len());
@@ -113,7 +113,7 @@ fn ffmpeg(clip: &Path, renditions: &[Rendition], home: &Path) -> Result<f64> {
         command.stdin(Stdio::null()).spawn().with_context(|| format!("starting {command:?}"))?;
     let mut most = 0.0;
     loop {
-        // It is gone from /proc before it has been waited for.
+        // It disappears from /proc before the wait ends.
         most = peak(running.id()).unwrap_or(most);
         if let Some(status) = running.try_wait()? {
             ensure!(status.success(), "{command:?}: {status}");

@@ -1,6 +1,6 @@
-//! Greedy clients beside a well-behaved one: 500 of each kind from 200 loopback addresses, for as long as
-//! `STREAMGATE_GREED_SECONDS` says (60). What counts is the well-behaved one's share of good answers, its 99th
-//! percentile against the one it has alone, and the server's memory.
+//! Greedy clients beside a well-behaved one: 500 of each kind from 200 loopback addresses, for
+//! `STREAMGATE_GREED_SECONDS` (60). The result is the well-behaved client's share of good answers, its 99th
+//! percentile compared to that without the others, and the server's memory.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,12 +19,12 @@ use crate::wait::every;
 
 const CLIENTS: u32 = 500;
 const ADDRESSES: u32 = 200;
-/// A greedy client does something as often.
+/// The interval of a greedy client's actions.
 const BEAT: Duration = Duration::from_millis(500);
-/// The well-behaved client asks as often.
+/// The interval of the well-behaved client's requests.
 const PACE: Duration = Duration::from_millis(20);
 
-/// What a greedy client does.
+/// The action of a greedy client.
 #[derive(Debug, Clone, Copy)]
 enum Greed {
     IdleHttp2,
@@ -47,7 +47,7 @@ impl Greed {
         (Self::Challenges, "challenges"),
     ];
 
-    /// What is sent at once, and what at each beat.
+    /// The bytes sent at once, and those at each interval.
     fn sends(self) -> (Vec<u8>, Vec<u8>) {
         let request = |head: &str| format!("{head}\r\nhost: h\r\n\r\n").into_bytes();
         match self {
@@ -74,7 +74,7 @@ impl Greed {
         }
     }
 
-    /// How much is read at a beat.
+    /// The bytes read at each interval.
     fn reads(self) -> usize {
         if matches!(self, Self::SlowReaders) { 1 } else { 64 << 10 }
     }
@@ -106,11 +106,11 @@ async fn connect(number: u32, port: u16) -> std::io::Result<TcpStream> {
     socket.connect(SocketAddr::from(([127, 0, 0, 1], port))).await
 }
 
-/// One greedy client until `end`; thrown out, it comes again at the next beat.
+/// One greedy client until `end`; if disconnected, it returns at the next interval.
 async fn greedy(greed: Greed, number: u32, port: u16, end: Instant) {
     let (first, again) = greed.sends();
     let mut buffer = vec![0; greed.reads()];
-    // A crowd does not beat in step.
+    // The clients do not act in step.
     tokio::time::sleep(BEAT * number / CLIENTS).await;
     let mut beats = every(BEAT);
     while Instant::now() < end {
@@ -135,13 +135,13 @@ async fn greedy(greed: Greed, number: u32, port: u16, end: Instant) {
     }
 }
 
-/// What the well-behaved client saw.
+/// The results of the well-behaved client.
 struct Seen {
     good: f64,
     p99: f64,
 }
 
-/// Reads the list, a page and a challenge in turn, each on a connection of its own every tenth time.
+/// Reads the list, a page and a challenge in turn, every tenth time on a new connection.
 async fn behave(server: &Server, time: Duration) -> Result<Seen> {
     let end = Instant::now() + time;
     let (good, all) = (AtomicU64::new(0), AtomicU64::new(0));

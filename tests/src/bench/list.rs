@@ -19,7 +19,7 @@ use crate::wallet;
 const CONTENTS: usize = 100_000;
 /// Contents of a page.
 const PAGE: usize = 50;
-/// Pages that are measured of each list, after a few that are not.
+/// Measured pages of each list, after a few unmeasured ones.
 const PAGES: usize = 200;
 const WARM_UP: usize = 20;
 /// How long the server may be busy after its start.
@@ -53,7 +53,7 @@ const POLICY_ROWS: &str = "
 /// Lists page by page.
 ///
 /// # Errors
-/// When the server does not start, or a page is not whole; and without `sqlite3`.
+/// When the server does not start, or a page is incomplete; and without `sqlite3`.
 pub async fn measure() -> Result<Vec<Row>> {
     let mut server = Server::start().await;
     let (creator, creator_http) = creator(&server).await?;
@@ -94,7 +94,7 @@ async fn creator(server: &Server) -> Result<(String, Client)> {
     Ok((principal, signed_in(&text("access_token")?)))
 }
 
-/// Runs SQL on a database of a server that is stopped.
+/// Runs SQL on a database of a stopped server.
 fn sql(folder: &Path, database: &str, sql: &str) -> Result<()> {
     ensure!(fs::exists(folder.join(database))?, "there is no {database} in {}", folder.display());
     let mut shell = Command::new("sqlite3")
@@ -109,7 +109,7 @@ fn sql(folder: &Path, database: &str, sql: &str) -> Result<()> {
     Ok(())
 }
 
-/// After a start all policies are looked at, some seconds later if `access` is not there yet.
+/// After a start all policies are checked, some seconds later if `access` is not there yet.
 async fn until_idle(server: &Server) -> Result<()> {
     let mut seconds = every(Duration::from_secs(1));
     let (mut before, mut idle) = (cpu_seconds(server.pid())?, 0);
@@ -125,7 +125,7 @@ async fn until_idle(server: &Server) -> Result<()> {
     bail!("the server is busy for {MOST_SECONDS} s")
 }
 
-/// How long each page took, in milliseconds.
+/// The time of each page, in milliseconds.
 async fn pages(server: &Server, http: &Client, sort: &str) -> Result<Vec<f64>> {
     let mut cursor = String::new();
     let mut times = Vec::new();

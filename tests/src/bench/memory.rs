@@ -1,4 +1,4 @@
-//! Resident memory with all plugins idle, and what a 2 GiB upload adds to it.
+//! Resident memory with all plugins idle, and the increase during a 2 GiB upload.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::wait::every;
 pub async fn measure() -> Result<Vec<Row>> {
     const LENGTH: u64 = 2 << 30;
     let mut server = Server::start().await;
-    // Idle means that the start's own work is over.
+    // Idle means that the work of the start is over.
     let mut seconds = every(Duration::from_secs(1));
     for _ in 0..5 {
         seconds.tick().await;

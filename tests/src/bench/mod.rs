@@ -1,7 +1,7 @@
 //! `make bench`: StreamGate against its peers, side by side in one run on one machine.
 //!
-//! Every figure stands beside its peer's and beside the aim; a missed aim makes the run fail.
-//! Peers are Debian's nginx and ffmpeg, `@tus/server` from npm, and an earlier build of StreamGate.
+//! Every figure is compared to its peer's and to its target; a missed target makes the run fail. Peers are
+//! Debian's nginx and ffmpeg, `@tus/server` from npm, and an earlier build of StreamGate.
 
 pub mod before;
 pub mod boundary;
@@ -17,7 +17,7 @@ pub mod upload;
 
 use std::fmt;
 
-/// What a ratio or a figure has to be.
+/// The target of a ratio or a figure.
 #[derive(Debug, Clone, Copy)]
 pub enum Aim {
     /// At least this.
@@ -45,34 +45,34 @@ impl fmt::Display for Aim {
     }
 }
 
-/// One measured thing.
+/// One measurement.
 #[derive(Debug, Clone)]
 pub struct Row {
-    /// What was measured, with its unit.
+    /// The measured quantity, with its unit.
     pub what: String,
     /// StreamGate's figure.
     pub ours: f64,
     /// The peer and its figure.
     pub peer: Option<(&'static str, f64)>,
-    /// What has to hold of the ratio (with a peer) or of the figure itself.
+    /// The target of the ratio (with a peer) or of the figure itself.
     pub aim: Option<Aim>,
 }
 
 impl Row {
-    /// Ours through theirs, or ours alone.
+    /// Our figure divided by the peer's, or ours alone.
     #[must_use]
     pub fn judged(&self) -> f64 {
         self.peer.map_or(self.ours, |(_, theirs)| self.ours / theirs)
     }
 
-    /// Whether the aim, if there is one, is met.
+    /// Whether the target, if any, is met.
     #[must_use]
     pub fn met(&self) -> bool {
         self.aim.is_none_or(|aim| aim.met(self.judged()))
     }
 }
 
-/// Prints rows as a table in Markdown and answers whether every aim is met.
+/// Prints rows as a table in Markdown and returns whether every target is met.
 #[must_use]
 pub fn print(rows: &[Row]) -> bool {
     println!("| what | StreamGate | peer | ratio | aim | |");
@@ -96,7 +96,7 @@ fn rounded(figure: f64) -> String {
     if figure >= 100.0 { format!("{figure:.0}") } else { format!("{figure:.2}") }
 }
 
-/// The middle one of some figures.
+/// The median of some figures.
 ///
 /// # Panics
 /// When there is none.

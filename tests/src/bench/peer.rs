@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 
 use crate::wait::eventually;
 
-/// A running server of someone else.
+/// A running third-party server.
 #[derive(Debug)]
 pub struct Peer {
     child: Child,
@@ -49,7 +49,7 @@ impl Peer {
         if let Some(pid) = self.child.id()
             && let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw)
         {
-            // Not SIGKILL: a master process takes its workers with it.
+            // Not SIGKILL: a master process ends its workers with it.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
         let _ = self.child.wait().await;

@@ -1,11 +1,10 @@
-//! What Linux knows of a process: processor time and memory (proc(5)).
+//! CPU time and memory of a process, from Linux (proc(5)).
 
 use std::fs;
 
 use anyhow::{Context, Result};
 
-/// Seconds of processor time, user and system, of all threads of the process and its children so
-/// far.
+/// Seconds of CPU time, user and system, of all threads of the process and its children so far.
 ///
 /// # Errors
 /// When the process is gone.
@@ -15,7 +14,7 @@ pub fn cpu_seconds(pid: u32) -> Result<f64> {
     Ok(own + children.sum::<f64>())
 }
 
-/// Those that are running.
+/// Those of running children.
 fn children(pid: u32) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let lists = tasks.map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
@@ -41,8 +40,7 @@ fn times(pid: &str, first: usize) -> Result<f64> {
     Ok((ticks()? + ticks()?) / 100.0)
 }
 
-/// Resident memory of the process and its children now, in MB (10^6 bytes). What they share counts
-/// for each.
+/// Resident memory of the process and its children now, in MB (10^6 bytes). Shared memory counts for each.
 ///
 /// # Errors
 /// When the process is gone.
@@ -60,7 +58,7 @@ pub fn peak(pid: u32) -> Result<f64> {
     status(&pid.to_string(), "VmHWM:")
 }
 
-/// Makes [`peak`] begin anew.
+/// Resets [`peak`].
 ///
 /// # Errors
 /// When the process is gone or belongs to someone else.

@@ -1,6 +1,6 @@
-//! `wrk` on a segment of about 1 MiB and on a playlist of about 1 KiB, from StreamGate's gateway
-//! and from nginx with the same bytes in files; and on the same segment while its content is not
-//! for everyone, by the address that one who was let in got.
+//! `wrk` on a segment of about 1 MiB and on a playlist of about 1 KiB, from StreamGate's gateway and from
+//! nginx with the same bytes in files; and on the same segment while its content is restricted, by the
+//! address of a viewer with access.
 
 use std::path::Path;
 use std::time::Duration;
@@ -56,7 +56,7 @@ async fn nginx(home: &Path) -> Result<Peer> {
 
 const ROUND: Duration = Duration::from_secs(8);
 
-/// Requests a second, as `wrk` counts them.
+/// Requests per second, as counted by `wrk`.
 pub(super) async fn wrk(url: &str, time: Duration) -> Result<f64> {
     let time = format!("{}s", time.as_secs());
     let output = Command::new("wrk")
@@ -73,7 +73,7 @@ pub(super) async fn wrk(url: &str, time: Duration) -> Result<f64> {
     Ok(line.trim().parse()?)
 }
 
-/// Measures both in turn, and answers the medians: ours, theirs.
+/// Measures both in turn, and returns the medians: ours, theirs.
 async fn both(ours: &str, theirs: &str) -> Result<(f64, f64)> {
     let (mut left, mut right) = (Vec::new(), Vec::new());
     for _ in 0..3 {
@@ -83,7 +83,7 @@ async fn both(ours: &str, theirs: &str) -> Result<(f64, f64)> {
     Ok((median(left), median(right)))
 }
 
-/// Says who may play a content, and waits until that is so for somebody who is not signed in.
+/// Sets who may play a content, and waits until that applies to an anonymous client.
 async fn open_to(server: &Server, id: &str, openness: &str, segment: &Url) -> Result<()> {
     let policy = server.url(&format!("/api/v1/access/contents/{id}"));
     server.http().put(policy).json(&json!({ "openness": openness })).send().await?.error_for_status()?;
@@ -97,11 +97,11 @@ async fn open_to(server: &Server, id: &str, openness: &str, segment: &Url) -> Re
     Ok(())
 }
 
-/// Measures a segment that is for everyone and the same one while it is not, in turn, and answers
-/// the medians: by a token, for everyone. `hls` is the path of the multivariant playlist.
+/// Measures a public segment and the same one while it is restricted, in turn, and returns the medians: with
+/// a token, public. `hls` is the path of the multivariant playlist.
 async fn gated(server: &Server, id: &str, hls: &str, segment: &Url) -> Result<(f64, f64)> {
     let (mut closed, mut open) = (Vec::new(), Vec::new());
-    // The limit is a twentieth; rounds differ by more.
+    // The target is a twentieth; rounds differ by more.
     for _ in 0..9 {
         open_to(server, id, "private", segment).await?;
         let playlists = media::hls(server, hls).await?;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{Aim, Row, median};
 use crate::server::Server;
 
-/// Starts it on the same data again and again.
+/// Starts it on the same data repeatedly.
 ///
 /// # Errors
 /// When it does not start.

@@ -1,7 +1,7 @@
 //! One large tus upload in one PATCH, by the same client to StreamGate and to `@tus/server`.
 //!
-//! StreamGate's bytes are on disk (fsync) before they are acknowledged; the peer's are where the
-//! kernel left them.
+//! StreamGate's bytes are on disk (fsync) before they are acknowledged; the peer's may still be in the page
+//! cache.
 
 use std::convert::Infallible;
 use std::time::Instant;
@@ -34,7 +34,7 @@ pub fn body(length: u64) -> reqwest::Body {
     reqwest::Body::wrap_stream(parts)
 }
 
-/// What an upload took.
+/// Time and CPU time of an upload.
 pub(super) struct Cost {
     pub(super) seconds: f64,
     pub(super) cpu: f64,

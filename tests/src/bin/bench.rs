@@ -15,7 +15,7 @@ struct Arguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// What a call of another plugin costs, against the same code linked statically.
+    /// The cost of calling another plugin, against the same code linked statically.
     Boundary,
     /// Time until ready.
     Start,

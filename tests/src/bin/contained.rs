@@ -1,12 +1,12 @@
-//! Becomes another program that must not look into other processes, as the usual default seccomp profile of containers
-//! has it without CAP_SYS_PTRACE: `contained PROGRAM ARGUMENT...`.
+//! Runs another program without permission to inspect other processes, like the usual default seccomp profile
+//! of containers without CAP_SYS_PTRACE: `contained PROGRAM ARGUMENT...`.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
-/// What such a profile refuses of all that a plugin might look into another process with.
+/// The system calls to inspect another process that such a profile refuses.
 const REFUSED: [libc::c_long; 5] = [
     libc::SYS_pidfd_getfd,
     libc::SYS_ptrace,

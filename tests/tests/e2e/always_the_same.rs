@@ -1,4 +1,5 @@
-//! The same file gives the same result: however busy the server is, and however often it is killed meanwhile.
+//! The same file gives the same result, however busy the server is and however often it is killed in the
+//! meantime.
 //!
 //! `STREAMGATE_TEST_REPEATS` sets how often each file is uploaded (default 20).
 
@@ -16,21 +17,21 @@ use streamgate_tests::wait::eventually;
 use streamgate_tests::{clips, media, objects, tools, tus};
 
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Every so many uploads a longer clip keeps a slot busy.
+/// One longer clip per so many uploads, which keeps a slot busy.
 const BUSY_EVERY: usize = 4;
-/// Length of what is killed while it is encoded.
+/// Length of the clips that are killed during encoding.
 const SECONDS: usize = 24;
-/// Kills of the server, and as many of the transcoder's process.
+/// Kills of the server, and of the transcoder's process.
 const KILLS: usize = 2;
-/// Hertz in the first second, and by how much each second is higher than the one before.
+/// Hertz in the first second, and the increase per second.
 const ENGLISH: usize = 300;
 const GERMAN: usize = 1300;
 const STEP: usize = 20;
-/// How much of a sound may differ before it is another one: silence differs by 1, another tone by more.
+/// How much a sound may differ: silence differs by 1, another tone by more.
 const UNLIKE: f64 = 0.5;
-/// Amplitude of what is just heard.
+/// Amplitude of a barely audible sound.
 const QUIET: f64 = 0.01;
-/// Samples a second of decoded sound.
+/// Samples per second of decoded sound.
 const RATE: usize = 48_000;
 
 fn repeats() -> usize {
@@ -42,7 +43,7 @@ fn repeats() -> usize {
 async fn the_same_file_gives_the_same_result_however_busy_the_server_is() {
     let server = Setup::default().set("plugins.transcoder.jobs", 3).start().await;
     let files = [case("two_languages.mp4", two_languages), case("flv_avc_aac.flv", flv)];
-    // The first of each has the machine for itself.
+    // The first of each is encoded alone.
     let mut first = Vec::new();
     for file in &files {
         let id = tus::upload_file(&server, file).await.expect("uploaded");
@@ -72,13 +73,13 @@ async fn the_same_file_gives_the_same_result_however_busy_the_server_is() {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
-/// The case of this name, else a short file of its kind.
+/// The case with this name, else a short file of its kind.
 fn case(name: &str, made: fn(usize) -> PathBuf) -> PathBuf {
     std::env::var_os("STREAMGATE_TEST_CASES")
         .map_or_else(|| made(4), |cases| PathBuf::from(cases).join("media").join(name))
 }
 
-/// Whatever is fetched for a content, and what the API says of it, by its path.
+/// All responses for a content, from playback and the API, by path.
 struct Everything(BTreeMap<String, Bytes>);
 
 impl Everything {
@@ -120,7 +121,7 @@ async fn fetched(server: &Server, url: &str) -> Bytes {
     answer.expect("it is there").bytes().await.expect("a whole body")
 }
 
-/// What the API says of a content, but for its id and when it was.
+/// The API's description of a content, without its id and times.
 async fn facts(server: &Server, id: &str) -> Value {
     let text = server.json(&format!("/api/v1/contents/{id}")).await.expect("the content").to_string();
     let mut facts: Value = serde_json::from_str(&text.replace(id, "ID")).expect("JSON");
@@ -135,7 +136,7 @@ async fn what_was_killed_while_it_was_encoded_is_the_same_from_its_beginning_to_
         .set("plugins.transcoder.jobs", 4)
         .set("plugins.transcoder.lease", "3s")
         .set("plugins.transcoder.preset", "medium")
-        // Its process is killed from outside: the files are not at fault, however often that happens here.
+        // Its process is killed from outside: the files are not the cause, however often that happens here.
         .set("plugins.worker.max_crashes", KILLS + 1);
     let mut server = setup.start().await;
     let mut chance = Chance::new();
@@ -201,13 +202,13 @@ async fn there(
     .await
 }
 
-/// The kinds of which something is begun and not whole.
+/// The kinds that have begun and are incomplete.
 fn under_way(uploads: &[(usize, String)], there: &[Option<u32>]) -> Vec<usize> {
     let both = uploads.iter().zip(there);
     both.filter(|(_, there)| there.is_some_and(|count| count > 0)).map(|(upload, _)| upload.0).collect()
 }
 
-/// A content as it is seen and heard.
+/// The video and sound of a content.
 struct Decoded {
     facts: Value,
     renditions: BTreeMap<String, Rendition>,
@@ -223,7 +224,7 @@ struct Rendition {
 }
 
 impl Decoded {
-    /// Once it is finished.
+    /// When it is finished.
     async fn read(server: &Server, id: &str) -> Self {
         let content = server.finished(id).await;
         let mut facts = facts(server, id).await;
@@ -245,7 +246,7 @@ impl Decoded {
         Self { facts, renditions }
     }
 
-    /// Holds it to its source: so many frames, and in each second the tone that is due.
+    /// Compares it with its source: the number of frames, and the expected tone in each second.
     fn demand_right(&self, frames: u64) {
         for (name, rendition) in &self.renditions {
             if let Some(seen) = rendition.frames {
@@ -291,7 +292,7 @@ impl Decoded {
     }
 }
 
-/// The loudness of what two sounds differ by, as a part of that of the first, or of what is just heard.
+/// The loudness of the difference of two sounds, relative to the first, or to a barely audible sound.
 fn difference(one: &[f32], two: &[f32]) -> f64 {
     let power = |values: &mut dyn Iterator<Item = f32>| values.map(|it| f64::from(it * it)).sum::<f64>();
     let apart = power(&mut one.iter().zip(two).map(|(one, two)| one - two));
@@ -317,7 +318,7 @@ fn samples(address: &str) -> Vec<f32> {
     samples.map(|bytes| f32::from_le_bytes(bytes.try_into().expect("four bytes"))).collect()
 }
 
-/// A picture, and sounds whose tone is another one in each second.
+/// A picture, and sounds with a different tone in each second.
 fn made(name: &str, tones: &[usize], seconds: usize, code: &str) -> PathBuf {
     let picture = format!("testsrc2=size=640x360:rate=25:duration={seconds}");
     let mut arguments = ["-f", "lavfi", "-i", &picture].map(str::to_owned).to_vec();

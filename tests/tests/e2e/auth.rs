@@ -1,5 +1,4 @@
-//! Signing in at a real server: the first admin, a wallet, what outlives a crash, and what is not
-//! said in the log.
+//! Signing in at a real server: the first admin, a wallet, what survives a crash, and what the log omits.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 use streamgate_tests::server::{Server, Setup, client};
 use streamgate_tests::wallet::proof;
 
-/// The site of the default settings; a message is signed for it, whatever port the test has.
+/// The site of the default settings; messages are signed for it, whatever port the test has.
 const SITE: &str = "http://localhost:8080";
 
 async fn post(server: &Server, path: &str, body: &Value) -> (StatusCode, Value) {
@@ -66,7 +65,7 @@ async fn the_first_admin_signs_in_with_an_address_that_is_good_once_and_grants_a
     assert_eq!(grant(&cookie, SITE).await.expect("an answer").status(), StatusCode::NO_CONTENT);
     assert_eq!(get(&server, "me", token).await.1["roles"], json!(["viewer", "creator"]));
 
-    // Used is used, over restarts too.
+    // It works once, over restarts too.
     let shown = server.log().matches("/#/setup/").count();
     server.restart().await;
     assert_eq!(server.log().matches("/#/setup/").count(), shown);
@@ -92,7 +91,7 @@ async fn a_session_outlives_a_crash_and_a_swap_and_ends_when_it_is_ended() {
     );
     assert_eq!(get(&server, "me", &token).await.0, StatusCode::UNAUTHORIZED);
 
-    // What is for everybody needs no session.
+    // Public addresses need no session.
     let contents = client().get(server.url("/api/v1/contents")).send().await.expect("an answer");
     assert_eq!(contents.status(), StatusCode::OK);
     let keys = server.json("/.well-known/jwks.json").await.expect("keys");

@@ -7,10 +7,10 @@ use std::process::Command;
 
 use streamgate_tests::server::repository;
 
-/// The keyword, which this file may not spell either.
+/// The keyword, which this file may not contain either.
 const KEYWORD: &str = concat!("un", "safe");
 
-/// Fixtures that lay out another boundary than ours, to be refused.
+/// Fixtures with another boundary layout than ours, to be refused.
 const OTHER_BOUNDARIES: [&str; 5] = [
     "kernel/tests/fixtures/blob.rs",
     "kernel/tests/fixtures/crash.rs",
@@ -30,7 +30,7 @@ const ROOMS: [(&str, &[&str]); 7] = [
     ("plugins/media/streaming/src/gate", &["manifest", "routes"]),
 ];
 
-/// Files that git knows or would add, below a folder of the repository.
+/// Files that git tracks or would add, below a folder of the repository.
 fn files(below: &str) -> Vec<PathBuf> {
     let root = repository();
     let output = Command::new("git")
@@ -55,7 +55,7 @@ fn rust(below: &str) -> Vec<PathBuf> {
     files
 }
 
-/// `file:line: text` of every line that is wrong.
+/// `file:line: text` of every wrong line.
 fn lines(files: &[PathBuf], wrong: impl Fn(&Path, &str) -> bool) -> Vec<String> {
     let root = repository();
     let mut found = Vec::new();
@@ -89,7 +89,7 @@ fn the_compiler_is_overruled_in_the_abi_and_the_loader_only() {
         let allowed = file.starts_with("plugin-api/src/abi")
             || file == Path::new("kernel/src/loader.rs")
             || OTHER_BOUNDARIES.iter().any(|fixture| file == Path::new(fixture));
-        // The lint's own name, as attributes spell it, is no use of it.
+        // The lint's own name in an attribute is not a use.
         let line = line.replace(&format!("{KEYWORD}_code"), "");
         !allowed && line.contains(KEYWORD)
     });
@@ -118,7 +118,7 @@ fn no_plugin_links_another_plugin_or_the_kernel() {
     for manifest in manifests {
         let text = fs::read_to_string(&manifest).expect("readable");
         let document: toml_edit::DocumentMut = text.parse().expect("TOML");
-        // Its tests may.
+        // Its tests may use it.
         for section in ["dependencies", "build-dependencies"] {
             let Some(table) = document.get(section).and_then(|item| item.as_table_like()) else {
                 continue;
@@ -150,7 +150,7 @@ fn the_kernel_stays_small() {
     assert!(code <= 2_000, "{code} lines of code without tests");
 }
 
-/// The modules of the kernel, each with those that it names.
+/// The modules of the kernel, each with the modules that it names.
 fn kernel_modules() -> BTreeMap<String, BTreeSet<String>> {
     let files = rust("kernel/src");
     let stem = |file: &PathBuf| file.file_stem().expect("a name").to_string_lossy().into_owned();
@@ -166,7 +166,7 @@ fn kernel_modules() -> BTreeMap<String, BTreeSet<String>> {
     files.iter().map(|file| (stem(file), named(file))).collect()
 }
 
-/// All modules that one names, and those that they name, itself only if there is a circle.
+/// All modules that one names, directly or indirectly; itself only in a cycle.
 fn reached(modules: &BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet<String> {
     let mut reached = BTreeSet::new();
     let mut next: Vec<_> = modules[from].iter().collect();
@@ -184,7 +184,7 @@ fn the_modules_of_the_kernel_name_one_another_in_one_direction() {
     for name in modules.keys() {
         assert!(!reached(&modules, name).contains(name), "{name} is in a circle: {modules:#?}");
     }
-    // What should run, what does, and the change from one to the other.
+    // The wanted state, the running state, and the change between them.
     assert!(reached(&modules, "change").contains("runs"), "{modules:#?}");
     assert!(reached(&modules, "runs").contains("composition"), "{modules:#?}");
 }

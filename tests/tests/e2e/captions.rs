@@ -1,4 +1,4 @@
-//! Captions and chapters: text goes in as SubRip, ASS, TTML or WebVTT, and comes out as WebVTT.
+//! Captions and chapters: SubRip, ASS, TTML or WebVTT is uploaded and returned as WebVTT.
 
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ async fn read(answer: Response, status: u16) -> Value {
     answer.json().await.expect("JSON")
 }
 
-/// The text as it comes out.
+/// The returned text.
 async fn text(server: &Server, path: &str) -> String {
     let answer = send(server, "GET", path, "text/plain", "").await;
     assert_eq!(answer.status(), 200);
@@ -62,7 +62,7 @@ async fn captions_are_uploaded_read_replaced_edited_and_removed_and_outlive_a_cr
     let expected = "WEBVTT\n\n00:00:01.000 --> 00:00:02.000 line:0\n<b>Sign</b>\nboard\n";
     assert_eq!(text(&server, &signs_path).await, expected);
 
-    // What was answered is there after a crash.
+    // Acknowledged captions survive a crash.
     server.kill().await;
     server.restart().await;
     assert_eq!(text(&server, &own).await, VTT);
@@ -99,7 +99,7 @@ async fn a_player_that_began_before_captions_were_replaced_plays_on_with_those_i
         let immutable = answer.headers()["cache-control"].to_str().is_ok_and(|it| it.contains("immutable"));
         (immutable, answer.text().await.expect("text"))
     };
-    // What a player knows of them when it begins.
+    // What a player knows about them when it begins.
     let master = get("master.m3u8").await.1;
     let (playlist, file) = (format!("{name}/index.m3u8"), format!("{name}/1.vtt"));
     assert!(master.contains(&playlist), "{master}");
@@ -182,7 +182,7 @@ async fn chapters_are_set_and_removed_as_a_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn titles_of_chapters_that_find_no_room_are_shortened_and_the_content_says_so() {
+async fn too_long_titles_of_chapters_are_shortened_and_the_content_reports_it() {
     let title = "x".repeat(190);
     let chapter = |n: u32| format!("[CHAPTER]\nTIMEBASE=1/1000\nSTART={n}0\nEND={n}9\ntitle={n} {title}\n");
     let chapters: String = (0..300).map(chapter).collect();

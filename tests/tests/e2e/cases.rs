@@ -1,6 +1,6 @@
-//! The cases: small scripts, each about a kind of wallet, token or chain on which the product was wrong. They lie
-//! in a folder of their own, which `STREAMGATE_TEST_CASES` names; each starts a server and a chain, prints `ok` or
-//! `NO` for each thing tried, and ends with 0 when all is as it should be.
+//! The cases: small scripts, each about a kind of wallet, token or chain that once went wrong. They are in a
+//! separate folder, named by `STREAMGATE_TEST_CASES`; each starts a server and a chain, prints `ok` or `NO`
+//! for each attempt, and exits with 0 if everything is correct.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -37,7 +37,7 @@ async fn every_case_of_wallets_and_tokens_ends_as_it_should() {
     assert!(wrong.is_empty(), "not as they should be:\n{}", wrong.join("\n"));
 }
 
-/// Runs a case; each line of what is answered is a thing tried, `ok` or not.
+/// Runs a case; each line of its output is an attempt, `ok` or not.
 async fn judge(script: &Path, clip: &Path) -> String {
     let name = script.file_stem().expect("a name").to_string_lossy().into_owned();
     let mut node = tokio::process::Command::from(Command::new("node"));

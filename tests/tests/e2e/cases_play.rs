@@ -1,6 +1,6 @@
 //! The media of the cases in hls.js, dash.js, shaka-player and the browser's own HLS in headless Chromium
-//! (`tests/players/cases.mjs`): each is played to its end. They lie in a folder of their own, which
-//! `STREAMGATE_TEST_CASES` names.
+//! (`tests/players/cases.mjs`): each is played to its end. They are in a separate folder, named by
+//! `STREAMGATE_TEST_CASES`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -54,7 +54,7 @@ async fn every_file_of_the_cases_plays_to_its_end_in_four_players() {
     objects::no_orphans(&server).await;
 }
 
-/// The files of the folder, but not what says what they are; in order of name.
+/// The files of the folder, without the one that describes them; in order of name.
 fn files(folder: &PathBuf) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut files: Vec<_> = entries

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// Asks for an address again and again, as eight clients, until told to stop.
+/// Requests an address repeatedly, as eight clients, until stopped.
 struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
@@ -60,7 +60,7 @@ impl Load {
     }
 }
 
-/// The repository's configuration, where it can be changed.
+/// A copy of the repository's configuration that can be changed.
 struct Config(TempDir);
 
 impl Config {
@@ -83,7 +83,7 @@ impl Config {
     }
 }
 
-/// The gateway looks for a predecessor while it starts, which on a restart is itself.
+/// The gateway looks for a predecessor while it starts, which is itself on a restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_plugin_of_the_default_edition_restarts_on_request() {
     let mut server = Server::start().await;
@@ -98,7 +98,7 @@ async fn every_plugin_of_the_default_edition_restarts_on_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_takes_another_file_for_the_servers_changes_nothing_and_is_told_which_one_it_reads() {
+async fn a_command_with_another_configuration_file_changes_nothing_and_names_the_servers_file() {
     let (config, other) = (Config::new(), Config::new());
     let mut server = Setup::default().config(config.path()).start().await;
     let own = config.path().display().to_string();
@@ -125,7 +125,7 @@ async fn twenty_swaps_and_twenty_reloads_under_load_fail_no_request_and_cut_no_s
     let hls = content.hls.as_deref().expect("an address");
     let playlists = media::hls(&server, hls).await.expect("playlists");
 
-    // Downloads that are begun and then read only at the end, and an upload half sent.
+    // Downloads that have begun and are only read at the end, and a half-sent upload.
     let mut downloads = Vec::new();
     for playlist in &playlists {
         let Some((url, _)) = playlist.segments.first() else { continue };
@@ -144,7 +144,7 @@ async fn twenty_swaps_and_twenty_reloads_under_load_fail_no_request_and_cut_no_s
         tokio::spawn(async move { upload.patch(0, reqwest::Body::wrap_stream(body)).await })
     };
 
-    // A body that stands still is ended, and this may take long.
+    // A stalled body is ended, and this may take long.
     let mut sent = 1 << 19;
     let mut pieces = async || {
         let piece = data.slice(sent..sent + (8 << 10));
@@ -222,7 +222,7 @@ impl Events {
         Self { answer, text: String::new() }
     }
 
-    /// Reads on until this is in it, or to its end without.
+    /// Reads until this text appears, or to the end.
     async fn read_to(&mut self, wanted: Option<&str>) {
         let reading = async {
             while !wanted.is_some_and(|wanted| self.text.contains(wanted)) {
@@ -245,7 +245,7 @@ impl Events {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_follows_the_changes_is_sent_to_the_new_run_and_misses_none() {
+async fn a_client_of_live_changes_moves_to_the_new_run_and_misses_none() {
     let mut server = Server::start().await;
     let upload = Upload::create(&server, 1 << 20, &[("filename", "one.mp4")]).await.expect("created");
     let name = async |title: &str| {

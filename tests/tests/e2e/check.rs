@@ -1,4 +1,4 @@
-//! `streamgate check` finds every mistake of a file in one run, and touches nothing.
+//! `streamgate check` finds every mistake of a file in one run, and changes nothing.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use streamgate_tests::server::{binaries, command, repository};
 use tempfile::TempDir;
 
-/// Each mistake of [`FILE`]: the key that has to be named, and what has to be said of it.
+/// Each mistake of [`FILE`]: the key that must be named, and the expected message.
 const MISTAKES: [(&str, &str); 10] = [
     ("kernel.data_dirr", "data_dir"),
     ("kernel.start_deadline", "soon"),
@@ -120,7 +120,7 @@ async fn a_wrong_environment_variable_and_a_wrong_set_are_named_as_the_place() {
 }
 
 #[tokio::test]
-async fn check_says_where_the_keys_of_registries_belong_now() {
+async fn check_names_the_new_place_of_the_keys_of_registries() {
     let home = TempDir::new().expect("a temporary folder");
     let file = home.path().join("plugins.toml");
     let text = format!(

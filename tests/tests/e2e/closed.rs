@@ -68,7 +68,7 @@ async fn everybody_reads_creators_upload_and_admins_look_after_the_server() {
         .expect("an answer");
     assert_eq!(forged.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(forged.headers()["www-authenticate"], "Bearer");
-    // A browser asks before it uploads from another site, without credentials.
+    // A browser sends a preflight without credentials before it uploads from another site.
     let preflight = nobody
         .request(Method::OPTIONS, server.url("/files"))
         .header("origin", "https://studio.example")
@@ -80,7 +80,7 @@ async fn everybody_reads_creators_upload_and_admins_look_after_the_server() {
     assert!(preflight.status().is_success(), "{preflight:?}");
     let allowed = preflight.headers()["access-control-allow-headers"].to_str().expect("text");
     assert!(allowed.to_ascii_lowercase().contains("authorization"), "{allowed}");
-    // Another method in a field is the same as that method: it opens nothing.
+    // An overriding method in a header counts as that method: it gives no more access.
     let content = "/files/0190c3b0-0000-7000-8000-000000000000";
     for sent in ["OPTIONS", "GET", "HEAD", "POST", "PUT"] {
         for field in ["x-http-method-override", "x-http-method", "x-method-override"] {
@@ -101,7 +101,7 @@ async fn everybody_reads_creators_upload_and_admins_look_after_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_goes_on_after_its_keys_end_only_with_another_one() {
+async fn an_upload_continues_after_its_keys_end_only_with_another_one() {
     let server = Server::start().await;
     let token = key(&server, "content:write").await;
     let address = server.url("/files");
@@ -135,7 +135,7 @@ async fn without_the_plugin_that_judges_nothing_passes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_signs_in_is_judged_across_swaps_and_crashes_of_the_judge() {
+async fn authorization_works_across_swaps_and_crashes_of_auth() {
     let mut server = Server::start().await;
     let admin = server.client();
     for _ in 0..3 {

@@ -1,11 +1,11 @@
-//! Our own plugins, judged by the kit that judges everybody's.
+//! The conformance kit on our own plugins.
 
 use std::process::Command;
 
 use serde_json::Value;
 use streamgate_tests::server::{binaries, binary};
 
-/// Judges a plugin of this build alone; what came out of each rule.
+/// Tests one plugin of this build; the result of each rule.
 fn judge(plugin: &str, sets: &[&str]) -> Vec<(String, String, String)> {
     let file = binaries().join(format!("libstreamgate_{}.so", plugin.replace('-', "_")));
     let mut command = Command::new(binary());
@@ -19,7 +19,7 @@ fn judge(plugin: &str, sets: &[&str]) -> Vec<(String, String, String)> {
 }
 
 #[test]
-fn a_plugin_that_needs_nobody_breaks_no_rule() {
+fn a_plugin_without_dependencies_meets_every_rule() {
     for (plugin, sets) in [
         ("chain-solana", &[][..]),
         ("console", &[]),

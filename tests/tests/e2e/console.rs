@@ -24,7 +24,7 @@ async fn a_person_uploads_watches_and_manages_contents_in_the_console() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_nobody_configured_is_set_up_in_the_console() {
+async fn an_unconfigured_server_is_set_up_in_the_console() {
     let dir =
         tools::node_project("plugins/entry/console/web/e2e").expect("its tools can be installed from npm");
     let as_it_is = Setup::default().set("plugins.auth.public_url", "").set("plugins.auth.origins", "[]");

@@ -17,7 +17,7 @@ use streamgate_tests::{clips, media, objects};
 
 const CHUNK: usize = 64 * 1024;
 
-/// Between which two steps the server ends, and at which passage.
+/// The two steps between which the server ends, and on which passage.
 const POINTS: [(&str, &str); 19] = [
     ("storage-fs.session-made", "kill"),
     ("storage-fs.written", "kill 2"),
@@ -60,8 +60,7 @@ async fn after_any_kill_uploads_resume_and_every_content_ends_ready_and_whole() 
     let mut senders: Vec<Sender> = Vec::new();
 
     for round in 0..rounds() {
-        // Odd rounds aim at the encoding, which takes seconds; even ones at the upload, which
-        // does not.
+        // Odd rounds aim at the encoding, which takes seconds; even ones at the upload, which does not.
         let moment =
             chance.within(if round % 2 == 0 { Duration::from_millis(300) } else { Duration::from_secs(5) });
         let sent = tokio::time::timeout(moment, work(&server, &data, &mut senders)).await;
@@ -77,12 +76,12 @@ async fn after_any_kill_uploads_resume_and_every_content_ends_ready_and_whole() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_killed_between_any_two_durable_steps_goes_on_and_every_content_ends_ready_and_whole() {
+async fn a_server_killed_between_any_two_durable_steps_recovers_and_every_content_ends_ready_and_whole() {
     let clip = clips::plain("320x180", "25", 8.0);
     let data = Bytes::from(std::fs::read(&clip).expect("the clip"));
     let failpoints = Failpoints::new();
     let setup = Setup::default().with_failpoints(&failpoints);
-    // Its points end the whole server, and not a process of its own.
+    // Its failpoints end the whole server, not a process of its own.
     let mut server = setup.set("plugins.transcoder.isolation", "none").start().await;
     let mut senders: Vec<Sender> = Vec::new();
 
@@ -143,7 +142,7 @@ async fn every_content_ends_ready_and_whole(server: &mut Server, senders: &mut [
     assert_eq!(server.stop().await.code(), Some(0));
 }
 
-/// Continues all unfinished uploads, begins a new one, and stays until the caller gives up.
+/// Resumes all unfinished uploads, begins a new one, and continues until cancelled.
 async fn work(server: &Server, data: &Bytes, senders: &mut Vec<Sender>) -> Result<()> {
     for sender in senders.iter_mut() {
         finish(sender, data).await?;

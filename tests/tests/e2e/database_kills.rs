@@ -45,7 +45,7 @@ fn setup() -> (Setup, TempDir) {
     (setup, folder)
 }
 
-/// All labels with how often they are there, and the counter.
+/// All labels and how often each is there, and the counter.
 async fn held(server: &Server) -> (BTreeMap<String, i64>, i64) {
     let mut held = BTreeMap::new();
     loop {
@@ -100,7 +100,7 @@ async fn a_database_killed_while_it_writes_loses_nothing_and_does_nothing_twice(
         .await;
         tokio::time::sleep(chance.within(Duration::from_millis(60))).await;
         kill_process(process, Signal::KILL).expect("a process of ours");
-        // At once, and not after the pauses that so many deaths would get.
+        // At once, without the pauses that so many crashes would cause.
         server.control(&["restart", "sqlite"]).await;
         if round % 20 == 19 {
             eprintln!("{} kills, {} writes acknowledged", round + 1, done.load(Ordering::Relaxed));
@@ -132,7 +132,7 @@ async fn a_database_killed_while_it_writes_loses_nothing_and_does_nothing_twice(
     assert_eq!(server.stop().await.code(), Some(0));
 }
 
-/// Writes a label, and understands every answer.
+/// Writes a label, and checks every answer.
 async fn write(http: &reqwest::Client, url: &str, label: &str) -> Told {
     let answer = http.post(format!("{url}/{label}")).send().await.expect("an answer");
     let status = answer.status().as_u16();

@@ -1,5 +1,4 @@
-//! The documentation: every relative link and anchor leads somewhere, and every page of the book is
-//! in its summary.
+//! The documentation: every relative link and anchor is valid, and every page of the book is in its summary.
 
 use std::collections::HashSet;
 use std::fs;
@@ -8,7 +7,7 @@ use std::process::Command;
 
 use streamgate_tests::server::repository;
 
-/// Markdown files that git knows or would add, relative to the repository.
+/// Markdown files that git tracks or would add, relative to the repository.
 fn pages() -> Vec<PathBuf> {
     let output = Command::new("git")
         .args(["ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", "*.md"])
@@ -61,7 +60,7 @@ fn anchors(text: &str) -> HashSet<String> {
     headings.collect()
 }
 
-/// `folder/../file` without its detours; none if it leaves the repository.
+/// `folder/../file` normalised; `None` if it leaves the repository.
 fn plain(path: &Path) -> Option<PathBuf> {
     let mut plain = PathBuf::new();
     for part in path.components() {
@@ -75,7 +74,7 @@ fn plain(path: &Path) -> Option<PathBuf> {
     Some(plain)
 }
 
-/// What is wrong with a link, if anything.
+/// The problem of a link, if any.
 fn fault(page: &Path, target: &str) -> Option<&'static str> {
     if target.contains("://") || target.starts_with("mailto:") {
         return None;

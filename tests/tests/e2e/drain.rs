@@ -1,4 +1,4 @@
-//! SIGTERM under load: what was begun is finished, and then the process ends with 0.
+//! SIGTERM under load: active requests are finished, and then the process exits with 0.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use streamgate_tests::wait::eventually;
 use streamgate_tests::{clips, media};
 use tokio::sync::mpsc;
 
-/// Downloads that are open and read slowly, uploads whose bodies are half sent.
+/// Downloads that are read slowly, and uploads with half-sent bodies.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_download_and_an_upload_in_flight_are_finished_after_sigterm() {
     let mut server = Server::start().await;
@@ -89,8 +89,8 @@ async fn under_load_no_answer_is_cut_by_sigterm() {
                             answer.bytes().await.expect("a whole answer");
                             answered.fetch_add(1, Ordering::Relaxed);
                         }
-                        // How a client learns of the end: a new connection is refused, or
-                        // reset by the system, which held it when the listener closed.
+                        // How a client notices the end: a new connection is refused, or reset by the system,
+                        // which held it when the listener closed.
                         Err(error) if error.is_connect() || was_reset(&error) => break,
                         Err(error) => panic!("cut off: {error:?}"),
                     }

@@ -8,7 +8,7 @@ use streamgate_tests::server::{Setup, binaries, command, repository};
 use tempfile::TempDir;
 use toml_edit::{DocumentMut, Item};
 
-/// The file with every commented-out setting (`#key = value`, no space) switched on.
+/// The file with every commented-out setting (`#key = value`, no space) enabled.
 fn everything_on() -> String {
     let text = fs::read_to_string(repository().join("plugins.toml")).expect("plugins.toml");
     text.lines()
@@ -73,7 +73,7 @@ fn values(item: &Item, prefix: &str, wanted: &BTreeMap<String, Value>, found: &m
     }
 }
 
-/// Keys that every plugin's table may have: described once, at the top of the file.
+/// Keys that every plugin's table may have: documented once, at the top of the file.
 const RESERVED: [&str; 9] = [
     "enabled",
     "file",

@@ -1,4 +1,4 @@
-//! `examples/signature-verify` and `examples/nft-verify`, built and run as their READMEs say.
+//! `examples/signature-verify` and `examples/nft-verify`, built and run as in their READMEs.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use streamgate_tests::server::{Setup, cache, repository};
 use streamgate_tests::tools::run;
 use tempfile::TempDir;
 
-/// Builds an example, and answers its program.
+/// Builds an example, and returns its program.
 fn built(name: &str) -> PathBuf {
     run(Command::new(env!("CARGO"))
         .args(["build", "--locked", "--manifest-path"])
@@ -56,7 +56,7 @@ async fn a_wallet_signs_in_and_a_file_without_a_key_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_holds_a_token_is_told_with_the_block_and_an_outage_is_no_answer() {
+async fn the_holder_of_a_token_is_reported_with_the_block_and_an_outage_is_no_answer() {
     let program = built("nft-verify");
     let anvil = Anvil::start();
     let accounts = anvil.accounts().await;

@@ -26,11 +26,11 @@ async fn server() -> (Server, TempDir) {
     (setup.start().await, folder)
 }
 
-/// Clients that write rows, and write, read and delete objects, again and again; none may fail.
+/// Clients that repeatedly write rows, and write, read and delete objects; none may fail.
 struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
-    /// Microseconds: the longest that a request waited since somebody asked.
+    /// Microseconds: the longest wait of a request since the last reset.
     longest: Arc<AtomicU64>,
     clients: Vec<JoinHandle<()>>,
 }
@@ -68,7 +68,7 @@ impl Load {
         Self { stop, answered, longest, clients }
     }
 
-    /// Waits until each client had some more answers, and that within the time of a drain.
+    /// Waits until each client had some more answers, within the time of a drain.
     async fn goes_on(&self) {
         let before = self.answered.load(Ordering::Relaxed);
         eventually("more answers", Duration::from_secs(20), async || {
@@ -91,7 +91,7 @@ impl Load {
     }
 }
 
-/// A client that has asked for an object and read no more than the beginning of the answer.
+/// A client that requested an object and read only the beginning of the response.
 struct SlowReader(TcpStream, Vec<u8>);
 
 impl SlowReader {
@@ -144,7 +144,7 @@ async fn a_swap_of_storage_and_database_waits_for_no_slow_reader_or_writer_and_c
         parts.send(pieces.next().expect("a piece")).await.expect("it is taken");
     }
     load.end().await;
-    // Nowhere near what a drain may take; how far below depends on the machine.
+    // Far less than a drain may take; how far depends on the machine.
     assert!(longest < Duration::from_secs(10), "a request waited {longest:?}");
 
     drop(parts);

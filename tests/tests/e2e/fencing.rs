@@ -15,11 +15,11 @@ use streamgate_tests::{clips, media, objects};
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Of one process: an encode takes more in this time, one that waits for the storage does not.
+/// CPU time of one process: an encode takes more in this time, one that waits for the storage does not.
 const LOOK: Duration = Duration::from_millis(300);
 const IDLE_TICKS: u64 = 4;
 
-/// What every object of a content is: another file in its place is another inode.
+/// The inode of every object of a content: a replaced file has another inode.
 fn files(server: &Server, id: &str) -> BTreeMap<String, (u64, u64, i64)> {
     let root = server.data_dir().join("storage-fs/objects");
     let below = format!("media/{id}/");
@@ -31,7 +31,7 @@ fn files(server: &Server, id: &str) -> BTreeMap<String, (u64, u64, i64)> {
     .collect()
 }
 
-/// Waits until a process does nothing.
+/// Waits until a process is idle.
 async fn idle(process: Pid) {
     let ticks = || {
         let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).expect("it runs");
@@ -59,7 +59,7 @@ async fn a_run_that_wakes_up_after_another_one_took_over_changes_nothing_and_the
     let folder = TempDir::new().expect("a temporary folder");
     let config = config_with(folder.path(), "superfast", "info");
     let setup = Setup::default().config(&config).set("plugins.transcoder.lease", "3s");
-    // The replaced runs have to be there still when they wake up.
+    // The replaced runs must still exist when they wake up.
     let setup = setup.set("kernel.drain_deadline", "10m").set("plugins.storage-fs.isolation", "process");
     let mut server = setup.start().await;
     let id = upload_file(&server, &clips::plain("1280x720", "25", 40.0)).await.expect("uploaded");
@@ -67,7 +67,7 @@ async fn a_run_that_wakes_up_after_another_one_took_over_changes_nothing_and_the
         |content: &streamgate_tests::api::Content| content.renditions.iter().any(|it| it.segments > 0);
     server.content_when(&id, PATIENCE, under_way).await;
 
-    // Its writes are on their way, in a storage that is stopped before them.
+    // Its writes are in transit, in a storage that is suspended before them.
     let old_storage = server.plugin_process("storage-fs").await;
     let stale = server.plugin_process("transcoder").await;
     kill_process(old_storage, Signal::STOP).expect("it runs");
@@ -77,7 +77,7 @@ async fn a_run_that_wakes_up_after_another_one_took_over_changes_nothing_and_the
     kill_process(stale, Signal::STOP).expect("it runs");
 
     assert_eq!(server.control(&["swap", "storage-fs"]).await, "storage-fs is swapped");
-    // With another log level it is exchanged without a question whether it takes its settings as it is.
+    // With another log level it is swapped regardless of whether it can apply its settings while it runs.
     config_with(folder.path(), "ultrafast", "debug");
     assert_eq!(server.control(&["reload"]).await, "swapped transcoder");
     let content = server.finished(&id).await;
@@ -89,7 +89,7 @@ async fn a_run_that_wakes_up_after_another_one_took_over_changes_nothing_and_the
     ended(stale).await;
     ended(old_storage).await;
     assert_eq!(files(&server, &id), written, "the run that woke up wrote over the result");
-    // The run may hear first that its lease is lost, and then does not read the answer of the storage.
+    // The run may learn first that its lease is lost, and then does not read the answer of the storage.
     let log = server.log();
     let refused = ["a write was refused", "a write of a replaced run was refused"];
     assert!(refused.iter().any(|line| log.contains(line)), "it had nothing to write");
@@ -114,11 +114,11 @@ async fn a_run_stopped_between_an_object_and_its_row_adds_no_row_after_another_o
     failpoints.arm(point, "hold 3");
     let id = upload_file(&server, &clips::plain("1280x720", "25", 20.0)).await.expect("uploaded");
     failpoints.reached(point).await;
-    // Held before its row, and stopped, so that it does not keep its lease.
+    // Held before its row, and suspended, so that it does not renew its lease.
     let stale = server.plugin_process("transcoder").await;
     kill_process(stale, Signal::STOP).expect("it runs");
 
-    // With another log level it is exchanged without a question whether it takes its settings as it is.
+    // With another log level it is swapped regardless of whether it can apply its settings while it runs.
     config_with(folder.path(), "ultrafast", "debug");
     assert_eq!(server.control(&["reload"]).await, "swapped transcoder");
     let content = server.finished(&id).await;

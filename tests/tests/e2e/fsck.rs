@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A server that keeps uploads and shows nothing.
+/// A server that keeps uploads and publishes nothing.
 fn store() -> Setup {
     let off = ["transcoder", "streaming", "console", "access", "chain-evm", "chain-solana"];
     let setup =
@@ -41,7 +41,7 @@ async fn fsck(server: &Server, more: &[&str]) -> (Vec<(String, String)>, Option<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lost_objects_lost_rows_and_lost_databases_are_told_of() {
+async fn lost_objects_lost_rows_and_lost_databases_are_reported() {
     let mut server = store().start().await;
     let (kept, lost) = (uploaded(&server, b"kept").await, uploaded(&server, b"lost").await);
     assert_eq!(fsck(&server, &[]).await, (vec![], Some(0)));
@@ -87,7 +87,7 @@ async fn uploads_and_what_people_on_the_machine_change_are_in_the_audit_log() {
     let server = store().config(&config).start().await;
     let id = uploaded(&server, b"film").await;
     server.control(&["restart", "upload"]).await;
-    // Who keeps the log is itself replaced.
+    // The keeper of the audit log is itself replaced.
     server.control(&["swap", "auth"]).await;
     fs::write(&config, "[plugins.auth]\nno_such_key = 1\n").expect("a configuration");
     assert_eq!(server.try_control(&["reload"]).await.0, Some(1));

@@ -8,7 +8,7 @@ use streamgate_tests::server::Setup;
 use streamgate_tests::{clips, tools, tus};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_owns_the_token_watches_and_playback_ends_and_goes_on_with_it() {
+async fn playback_follows_the_owner_of_the_token() {
     let dir = tools::node_project("tests/players").expect("its tools can be installed from npm");
     let anvil = Anvil::start();
     let ticket = anvil.deploy("Ticket", &[]).await;

@@ -8,7 +8,7 @@ use streamgate_tests::server::{Setup, free_port};
 use streamgate_tests::solana::Cluster;
 use streamgate_tests::{clips, tools, tus};
 
-/// Of the wallets: who has the tokens at first, and the other one.
+/// Wallets: the first holder of the tokens, and the other one.
 const SEEDS: [u8; 2] = [5, 6];
 /// Maximum age of cached chain state, in milliseconds.
 const HEAD_TTL_MS: u64 = 1000;

@@ -15,14 +15,14 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 const PATIENCE: Duration = Duration::from_secs(240);
-/// Of the clip, which takes longer to encode than the first segments to play.
+/// Length of the clip, which takes longer to encode than its first segments to play.
 const SECONDS: f64 = 40.0;
 
 fn watched(content: &Content) -> bool {
     content.watchable() && content.renditions.iter().filter(|it| it.segments > 1).count() > 1
 }
 
-/// Path and bytes of all that players may have of a content.
+/// Path and bytes of everything that players may fetch of a content.
 async fn answers(server: &Server, content: &Content) -> BTreeMap<String, Bytes> {
     let mut answers = BTreeMap::new();
     for rendition in content.renditions.iter().filter(|it| it.segments > 0) {
@@ -38,7 +38,7 @@ async fn answers(server: &Server, content: &Content) -> BTreeMap<String, Bytes> 
     answers
 }
 
-/// How many addresses are there; those have the same bytes.
+/// How many addresses exist; those have the same bytes.
 async fn unchanged(server: &Server, answers: &BTreeMap<String, Bytes>) -> usize {
     let mut there = 0;
     for (path, bytes) in answers {
@@ -122,14 +122,14 @@ async fn players_that_began_before_a_kill_reach_the_end() {
 async fn players_that_began_before_a_reload_reach_the_end() {
     let folder = TempDir::new().expect("a temporary folder");
     play_meanwhile(&folder, async |server| {
-        // With another log level it is exchanged without a question whether it takes its settings as it is.
+        // With another log level it is swapped regardless of whether it can apply its settings while it runs.
         config_with(folder.path(), "ultrafast", "debug");
         assert_eq!(server.control(&["reload"]).await, "swapped transcoder");
     })
     .await;
 }
 
-/// Players play a content from its first segments on, and another preset is set in the meantime.
+/// Players play a content from its first segments, and another preset is set in the meantime.
 async fn play_meanwhile(folder: &TempDir, change: impl AsyncFnOnce(&mut Server)) {
     let dir = tools::node_project("tests/players").expect("the players can be installed from npm");
     let config = config_with(folder.path(), "superfast", "info");

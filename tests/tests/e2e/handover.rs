@@ -1,5 +1,5 @@
-//! A swap of the gateway as in a container, whose processes may not look into one another: the new run takes the
-//! listening sockets over, and no client sees anything.
+//! A swap of the gateway as in a container whose processes may not inspect one another: the new run takes
+//! over the listening sockets, and clients do not notice.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ const SWAPS: usize = 10;
 const UPLOAD: usize = 1 << 20;
 const PIECE: usize = 8 << 10;
 
-/// Clients that make a connection for each request.
+/// Clients that open a connection for each request.
 struct Callers {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
@@ -35,7 +35,7 @@ impl Callers {
         let clients = (0..CLIENTS).map(|_| {
             let (stop, answered) = (stop.clone(), answered.clone());
             tokio::spawn(async move {
-                // Some hundred connections a second each; more would use up the ports of the machine.
+                // Some hundred connections per second each; more would use up the ports of the machine.
                 let mut pace = every(Duration::from_millis(4));
                 while !stop.load(Ordering::Relaxed) {
                     pace.tick().await;
@@ -72,7 +72,7 @@ impl Callers {
     }
 }
 
-async fn swaps_of_the_gateway_are_seen_by_nobody(setup: Setup) {
+async fn swaps_of_the_gateway_disturb_no_client(setup: Setup) {
     let mut server = setup.launched_by(env!("CARGO_BIN_EXE_contained")).start().await;
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("it runs");
     assert!(status.contains("Seccomp:\t2"), "the server is not confined: {status}");
@@ -100,11 +100,11 @@ async fn swaps_of_the_gateway_are_seen_by_nobody(setup: Setup) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn swaps_where_processes_may_not_look_into_one_another_refuse_and_cut_no_connection() {
-    swaps_of_the_gateway_are_seen_by_nobody(Setup::default()).await;
+    swaps_of_the_gateway_disturb_no_client(Setup::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn neither_do_swaps_of_a_gateway_in_a_process_of_its_own() {
     let isolated = Setup::default().set("plugins.gateway.isolation", "process");
-    swaps_of_the_gateway_are_seen_by_nobody(isolated.set("plugins.gateway.process.network", true)).await;
+    swaps_of_the_gateway_disturb_no_client(isolated.set("plugins.gateway.process.network", true)).await;
 }

@@ -12,7 +12,7 @@ use streamgate_tests::tus::Upload;
 use streamgate_tests::wait::eventually;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Those that change a content at the same time.
+/// Writers that change a content at the same time.
 const CLIENTS: usize = 8;
 
 /// A server that has the witness among its plugins.
@@ -20,7 +20,7 @@ fn setup() -> Setup {
     Setup::default().with_fixtures().set("plugins.fixture-witness.required", false)
 }
 
-/// Has the witness publish something.
+/// Makes the witness publish an event.
 async fn say(server: &Server, subject: &str, kind: &str, data: &Value) {
     let url = server.url(&format!("/witness/{subject}/{kind}"));
     let answer = server.http().post(url).body(data.to_string()).send().await.expect("an answer");
@@ -48,7 +48,7 @@ async fn who_calls_a_live_content_deleted_opens_nothing_and_ends_nothing() {
     assert!([401, 403].contains(&closed), "{closed}");
 
     call_deleted(&server, id).await;
-    // The access control and the uploads have asked the catalogue until they no longer believe it.
+    // The access control and the uploads query the catalogue until they discard the event.
     eventually("what was said is believed or not", PATIENCE, async || {
         let doubted = server.log().matches("does not confirm").count() >= 2;
         let open = status().await != closed;
@@ -61,7 +61,7 @@ async fn who_calls_a_live_content_deleted_opens_nothing_and_ends_nothing() {
     assert_eq!(upload.offset().await.expect("the upload is there"), 400);
     assert_eq!(upload.patch(400, vec![7; 100]).await.expect("it continues"), 500);
 
-    // The owner's word counts.
+    // The owner's answer counts.
     let content = server.url(&format!("/api/v1/contents/{id}"));
     assert!(server.http().delete(content).send().await.expect("an answer").status().is_success());
     eventually("the upload to end", PATIENCE, async || upload.offset().await.err()).await;
@@ -72,12 +72,12 @@ async fn who_calls_a_live_content_deleted_opens_nothing_and_ends_nothing() {
     .await;
 }
 
-/// What the witness has heard: for each content the revisions, and whether it was deleted.
+/// What the witness received: the revisions of each content, and whether it was deleted.
 fn heard(server: &Server) -> BTreeMap<String, (Vec<u64>, bool)> {
     let text = std::fs::read_to_string(server.data_dir().join("fixture-witness/heard.jsonl"));
     let mut all: BTreeMap<String, (Vec<u64>, bool)> = BTreeMap::new();
     for line in text.unwrap_or_default().lines() {
-        // The last line of a process that was killed may be cut.
+        // The last line of a killed process may be cut.
         let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
         let id = event["data"]["id"].as_str().unwrap_or_default().to_owned();
         let (revisions, deleted) = all.entry(id).or_default();
@@ -87,7 +87,7 @@ fn heard(server: &Server) -> BTreeMap<String, (Vec<u64>, bool)> {
     all
 }
 
-/// Changes the title of a content; the revision that it is at then.
+/// Changes the title of a content; returns its new revision.
 async fn change(server: &Server, url: &str, title: usize) -> anyhow::Result<u64> {
     let patch = server.http().patch(url).header("content-type", "application/merge-patch+json");
     let answer = patch.body(json!({ "title": title.to_string() }).to_string()).send().await?;
@@ -97,7 +97,7 @@ async fn change(server: &Server, url: &str, title: usize) -> anyhow::Result<u64>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_change_that_was_answered_is_told_though_the_server_is_killed_at_any_moment() {
+async fn every_acknowledged_change_is_published_though_the_server_is_killed_at_any_moment() {
     let mut chance = Chance::new();
     let mut server = setup().start().await;
     let mut answered: BTreeMap<String, (u64, bool)> = BTreeMap::new();
@@ -106,7 +106,7 @@ async fn every_change_that_was_answered_is_told_though_the_server_is_killed_at_a
             loop {
                 let upload = Upload::create(&server, 1_000, &[]).await?;
                 let url = server.url(&format!("/api/v1/contents/{}", upload.id));
-                // Several at once, of which each is answered with the revision that it made.
+                // Several at once, each answered with the revision that it created.
                 let patches = (0..CLIENTS).map(|title| change(&server, &url, title));
                 let revision = try_join_all(patches).await?.into_iter().max().unwrap_or(0);
                 answered.insert(upload.id.clone(), (revision, false));

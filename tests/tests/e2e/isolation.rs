@@ -16,12 +16,12 @@ use streamgate_tests::{clips, media};
 
 const PLAYERS: usize = 10;
 const KILLS: usize = 2;
-/// Bytes; more than are sent before all is over.
+/// Bytes; more than are sent during the test.
 const UPLOAD: u64 = 4 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_of_the_transcoder_is_seen_by_no_player_and_no_upload_and_its_job_is_completed() {
-    // Its own process is killed from outside: the file is not at fault, however often that happens here.
+    // Its own process is killed from outside: the file is not the cause, however often that happens here.
     let setup = Setup::default().set("plugins.transcoder.lease", "3s");
     let mut server = setup.set("plugins.worker.max_crashes", KILLS + 1).start().await;
     let id = upload_file(&server, &clips::plain("1280x720", "25", 11.0)).await.expect("uploaded");

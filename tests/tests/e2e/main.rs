@@ -1,5 +1,5 @@
-//! End-to-end tests, a module for each subject. One program, so that the harness is linked once; nextest runs
-//! each test in a process of its own all the same.
+//! End-to-end tests, a module for each subject. One program, so that the harness is linked once; nextest
+//! still runs each test in its own process.
 
 mod always_the_same;
 mod auth;

@@ -1,4 +1,4 @@
-//! The main job: a file goes in over tus, and is watched over HLS and DASH while it is encoded.
+//! The main job: a file is uploaded over tus, and watched over HLS and DASH while it is encoded.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use streamgate_tests::media::{self, hls};
 use streamgate_tests::server::Server;
 use streamgate_tests::{clips, tus};
 
-/// Uploads, waits until it can be watched, then until it is ready, and takes it apart.
+/// Uploads, waits until it is playable, then until it is ready, and checks all its parts.
 async fn published(server: &Server, clip: &Path) -> (Content, media::Decoded) {
     let id = tus::upload_file(server, clip).await.expect("uploaded");
 

@@ -14,7 +14,7 @@ enum Ends {
     Ready { picture: Option<(u32, u32)>, sound: bool },
     /// Refused for a reason.
     Failed,
-    /// Whatever can be saved of it is shown, or it is refused for a reason.
+    /// Shown as far as it can be recovered, or refused for a reason.
     Either,
 }
 
@@ -46,7 +46,7 @@ fn cut(name: &str, of: &Path, part: f64) -> PathBuf {
     written(name, &bytes[..length])
 }
 
-/// Says 10 hours in `mvhd`, `tkhd` and `mdhd` (ISO/IEC 14496-12 §8.2, §8.3, §8.4), version 0.
+/// States 10 hours in `mvhd`, `tkhd` and `mdhd` (ISO/IEC 14496-12 §8.2, §8.3, §8.4), version 0.
 fn ten_hours(of: &Path) -> PathBuf {
     let mut bytes = fs::read(of).expect("the clip");
     let field =
@@ -179,7 +179,7 @@ fn cases() -> Vec<(&'static str, PathBuf, Ends)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_odd_input_ends_ready_or_failed_with_a_reason_and_the_server_goes_on() {
+async fn every_odd_input_ends_ready_or_failed_with_a_reason_and_the_server_keeps_running() {
     let cases = cases();
     let mut server = Server::start().await;
     let pid = server.pid();
@@ -236,7 +236,7 @@ async fn decoded(
     Ok(())
 }
 
-/// A reason is a sentence for the person who uploaded, not a dump of ours.
+/// A reason is a sentence for the uploader, not internal output.
 fn understandable(content: &Content) -> Result<(), String> {
     let reason = content.reason.as_deref().unwrap_or_default();
     let jargon = ["Error {", "gst", "GStreamer", "panicked", "::", "None", "Some("];

@@ -13,12 +13,12 @@ use streamgate_tests::{clips, tools, wallet};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A server whose contents are private unless somebody says something else.
+/// A server whose contents are private by default.
 async fn closed() -> Server {
     Setup::default().set("plugins.access.default", "private").start().await
 }
 
-/// Signs in with a wallet; the principal and a client of theirs.
+/// Signs in with a wallet; returns the principal and their client.
 async fn sign_in(server: &Server, seed: u8) -> (String, Client) {
     let tokens = wallet::sign_in(server, seed).await;
     let text = |name: &str| tokens[name].as_str().unwrap_or_else(|| panic!("no {name}: {tokens}")).to_owned();
@@ -65,7 +65,7 @@ impl Asked<'_> {
     }
 }
 
-/// What somebody uploaded, once it is encoded.
+/// An uploaded content, once it is encoded.
 async fn ready(server: &Server, owner: &Client, filename: &str) -> String {
     let data = std::fs::read(clips::plain("320x180", "25", 2.0)).expect("a clip");
     let (files, length) = (server.url("/files"), data.len() as u64);
@@ -89,7 +89,7 @@ async fn listed(server: &Server, http: &Client, query: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_sees_plays_or_changes_what_is_not_theirs() {
+async fn users_see_play_and_change_only_what_they_may() {
     let mut server = closed().await;
     let (ann, ann_http) = creator(&server, 1).await;
     let (_, bob_http) = creator(&server, 2).await;
@@ -101,7 +101,7 @@ async fn nobody_sees_plays_or_changes_what_is_not_theirs() {
     let asked = Asked { server: &server, id: upload.id.clone() };
     let only = [upload.id.clone()];
 
-    // An upload is its creator's.
+    // An upload belongs to its creator.
     for method in ["HEAD", "PATCH", "DELETE"] {
         let patch = bob_http.request(Method::from_bytes(method.as_bytes()).expect("a method"), &upload.url);
         let patch = patch.header("tus-resumable", "1.0.0").header("upload-offset", "0");
@@ -217,7 +217,7 @@ async fn what_is_shared_is_played_until_it_is_taken_back_and_what_is_handed_over
     becomes(&vic, 200).await;
     assert_eq!(listed(&server, &vic, "?shared=me").await, std::slice::from_ref(&asked.id));
     becomes(&bob, 403).await;
-    // By their wallet, and by a role.
+    // By wallet, and by role.
     let wallet = wallet::address(2);
     assert_eq!(asked.status(&ann, "PUT", &share(&wallet), give("edit")).await, 200);
     becomes(&bob, 200).await;

@@ -1,5 +1,5 @@
-//! Who plays what is not for everybody, from outside: players end with the sign-in that they were
-//! started in, and only those that play are counted.
+//! Concurrent streams of restricted content, from outside: players end with the sign-in that started them,
+//! and only active players count.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use streamgate_tests::server::{Server, Setup, client};
 use streamgate_tests::wait::eventually;
 use streamgate_tests::{clips, tus, wallet};
 
-/// Within which playing has to end.
+/// The time within which playback must end.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
-/// A server with a content that is for one wallet.
+/// A server with a content for one wallet.
 struct Stage {
     server: Server,
     id: String,
@@ -43,12 +43,12 @@ impl Stage {
         answer.json().await.unwrap_or_default()
     }
 
-    /// Another session of the one wallet.
+    /// Another session of that wallet.
     async fn sign_in(&self) -> Value {
         wallet::sign_in(&self.server, 1).await
     }
 
-    /// Opens the page: the media playlist's address, with the token of a player in it.
+    /// Opens the page; returns the media playlist's address with the token of a player.
     async fn open_page(&self, credential: &str) -> String {
         let url = self.server.url(&format!("/v/{}/master.m3u8", self.id));
         let answer = client().get(&url).bearer_auth(credential).send().await.expect("an answer");
@@ -56,7 +56,7 @@ impl Stage {
         beside(&url, &first_address(&answer.text().await.expect("text")))
     }
 
-    /// Starts a player; the address of a segment, which it has had.
+    /// Starts a player; returns the address of a segment that it has fetched.
     async fn play(&self, credential: &str) -> String {
         let segment = segment_of(&self.open_page(credential).await).await;
         assert_eq!(fetch(&segment).await, (200, String::new()));
@@ -113,7 +113,7 @@ async fn players_end_with_the_session_or_key_that_they_were_started_with_and_wit
     let goes_on = stage.play(token(&third)).await;
     let of_key = stage.play(key_text).await;
 
-    // A session that is refreshed is the same one.
+    // A refreshed session is the same session.
     let refresh = json!({ "refresh_token": second["refresh_token"] });
     let refreshed = stage.post("refresh", "", &refresh).await;
     assert_eq!(refreshed["session"], second["session"]);
@@ -132,7 +132,7 @@ async fn players_end_with_the_session_or_key_that_they_were_started_with_and_wit
     ended(&of_key).await;
     assert_eq!(fetch(&goes_on).await, (200, String::new()));
 
-    // Nor does a crash bring back what is over, or end what is not.
+    // A crash does not restore ended sessions or end active ones.
     stage.server.restart().await;
     assert_eq!(fetch(&goes_on).await, (200, String::new()));
     for segment in [&signs_out, &is_stolen, &of_key] {
@@ -152,7 +152,7 @@ async fn pages_are_opened_any_number_of_times_and_the_sixth_player_that_plays_is
     for segment in playing {
         assert_eq!(fetch(segment).await, (200, String::new()));
     }
-    // Another session of the same person has no more places.
+    // Another session of the same user does not add to the limit.
     let elsewhere = segment_of(&stage.open_page(token(&stage.sign_in().await)).await).await;
     for segment in [&waiting[0], &elsewhere] {
         for playing in playing {

@@ -1,4 +1,4 @@
-//! Two creators at a real server: one uses up what they may, and the other is not slowed.
+//! Two creators at a real server: one uses up their quota, and the other is not slowed.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use streamgate_tests::{clips, wallet};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Somebody who may upload.
+/// A user who may upload.
 struct Creator<'a> {
     server: &'a Server,
     id: String,
@@ -41,7 +41,7 @@ impl<'a> Creator<'a> {
         upload.id
     }
 
-    /// The answer to the beginning of an upload.
+    /// The response to the creation of an upload.
     async fn begin(&self, length: u64) -> (u16, Value) {
         let request = self.http.post(self.server.url("/files")).header("Tus-Resumable", "1.0.0");
         let answer = request.header("Upload-Length", length).send().await.expect("an answer");
@@ -53,7 +53,7 @@ impl<'a> Creator<'a> {
         answer.json().await.expect("JSON")
     }
 
-    /// What an admin sets for them.
+    /// The quota that an admin sets for them.
     async fn may(&self, limits: Value) {
         let path = self.server.url(&format!("/api/v1/auth/principals/{}/quota", self.id));
         let set = self.server.http().put(path).json(&limits).send().await.expect("an answer");
@@ -71,7 +71,7 @@ async fn one_creator_uses_up_what_they_may_and_the_other_is_not_slowed() {
     let (ann, bob) = (Creator::new(&server, 1).await, Creator::new(&server, 2).await);
     let clip = clips::plain("320x180", "25", 6.0);
 
-    // Ann fills the queue before bob comes.
+    // Ann fills the queue before bob uploads.
     let mut anns = Vec::new();
     for _ in 0..4 {
         anns.push(ann.upload(&clip).await);
@@ -95,7 +95,7 @@ async fn one_creator_uses_up_what_they_may_and_the_other_is_not_slowed() {
     }
     assert_eq!(most, 1, "encodes of ann at a time");
 
-    // What was encoded is counted: four times six seconds.
+    // Encoded video counts: four times six seconds.
     let spent = async |http: &Client| {
         let url = server.url(&format!("/api/v1/quota?principal={}", ann.id));
         http.get(url).send().await.expect("an answer")
@@ -115,14 +115,14 @@ async fn one_creator_uses_up_what_they_may_and_the_other_is_not_slowed() {
     assert_eq!((status, &problem["used"]), (507, &(used + 10).into()), "{problem}");
     assert!(problem["type"].as_str().expect("a type").ends_with(":quota-stored"), "{problem}");
     assert_eq!(bob.begin(size).await.0, 201);
-    // What is deleted makes room.
+    // A deletion frees space.
     let gone = ann.http.delete(server.url(&format!("/api/v1/contents/{}", anns[0]))).send().await;
     assert!(gone.expect("an answer").status().is_success());
     assert_eq!(ann.begin(size).await.0, 201);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whose_minutes_are_used_up_waits_for_the_next_day_and_is_told_so() {
+async fn a_job_without_minutes_left_waits_for_the_next_day_and_states_it() {
     let server =
         Setup::default().set("plugins.auth.quotas", "{ creator = { encode_minutes = 0 } }").start().await;
     let (ann, bob) = (Creator::new(&server, 1).await, Creator::new(&server, 2).await);

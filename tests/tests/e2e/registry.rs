@@ -1,5 +1,5 @@
-//! Contents in a registry on a real chain, by the default edition with a key: registered once, over
-//! `kill -9`, and looked at through the gateway.
+//! Contents in a registry on a real chain, by the default edition with a key: registered once, over `kill
+//! -9`, and read through the gateway.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,14 +16,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const KEY: &str = "0x2a871d0798f97d79848a013d4936a73bf4cc922c825d33c1cf7073dff6d409c6";
 const ACCOUNT: usize = 9;
 
-/// The content, once it is so.
+/// Waits until the content is in this state.
 async fn until(server: &Server, id: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
     let path = format!("/api/v1/registry/eip155:{CHAIN}/{id}");
     eventually(what, PATIENCE, async || server.json(&path).await.ok().filter(&is)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_uploaded_content_is_registered_once_over_a_kill_and_its_policy_is_told() {
+async fn an_uploaded_content_is_registered_once_over_a_kill_with_its_policy() {
     let anvil = Anvil::start();
     let account = anvil.accounts().await[ACCOUNT];
     let registry = anvil.deploy("ContentRegistry", account.into_word().as_slice()).await;

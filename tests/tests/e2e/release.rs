@@ -1,5 +1,5 @@
-//! What a release consists of, made from the binaries of this build: it unpacks, starts as it is configured, and is
-//! described in a way that those who read it (systemd, dpkg, the hosted CI) take.
+//! The parts of a release, made from the binaries of this build: it unpacks, starts as configured, and is
+//! described in a way that its readers (systemd, dpkg, the hosted CI) accept.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use streamgate_tests::server::{Setup, binaries, repository};
 use streamgate_tests::tools::{python_project, run};
 use tempfile::TempDir;
 
-/// Makes archive and package, in a folder that has to stay.
+/// Makes archive and package, in a folder that must persist.
 fn assembled() -> TempDir {
     let out = TempDir::with_prefix("release-").expect("a temporary folder");
     let mut assemble = Command::new(repository().join("packaging/assemble"));
-    // It is thrown away: no time for small files.
+    // It is discarded, so it is not compressed.
     assemble
         .args([&binaries(), out.path()])
         .env("COMPRESSION", "none")
@@ -29,7 +29,7 @@ fn only(folder: &Path, extension: &str) -> PathBuf {
     found[0].clone()
 }
 
-/// What a program of the system prints, or none where it is not installed.
+/// The output of a system program, or `None` where it is not installed.
 fn printed(program: &str, arguments: &[&str]) -> Option<String> {
     let missing = Command::new(program).arg("--version").output().is_err();
     if missing {
@@ -50,7 +50,7 @@ fn cdylibs(folder: &Path) -> usize {
         .count()
 }
 
-/// What the package depends on, and which files of its are the operator's.
+/// The dependencies of the package, and which of its files belong to the operator.
 fn names_what_it_needs(package: &str) {
     let control = printed("dpkg-deb", &["--field", package]).expect("it is installed");
     for what in ["adduser", "libc6", "libgstreamer1.0-0", "gstreamer1.0-libav", "libavcodec"] {
@@ -91,7 +91,7 @@ async fn archive_and_package_are_the_same_every_time_and_start_wherever_they_are
     assert_eq!(server.stop().await.code(), Some(0));
 
     names_what_it_needs(&package.display().to_string());
-    // Made again from the same binaries, each is the same file.
+    // Made again from the same binaries, each is identical.
     let (again, read) = (assembled(), |path: &Path| fs::read(path).expect("readable"));
     assert!(read(&only(again.path(), "deb")) == read(&package));
     assert!(read(&only(again.path(), "gz")) == read(&archive));
@@ -107,7 +107,7 @@ fn the_unit_is_one_that_systemd_takes_and_leaves_the_service_little() {
     fs::write(&path, there).expect("written");
     if printed("systemd-analyze", &["--version"]).is_some() {
         printed("systemd-analyze", &["verify", "--recursive-errors=no", &path]);
-        // Tenths of its exposure: 9.6 is a unit that says nothing.
+        // Tenths of its exposure: 9.6 is a unit without any hardening.
         printed("systemd-analyze", &["security", "--offline=true", "--threshold=45", &path]);
     }
 }

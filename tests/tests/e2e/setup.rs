@@ -1,4 +1,4 @@
-//! The first minutes of a new operator: the address that is printed works, wherever the server listens.
+//! The first minutes of a new operator: the printed address works, wherever the server listens.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -25,7 +25,7 @@ async fn printed(server: &Server) -> (String, String) {
     .await
 }
 
-/// What the page at this address does when its button is pressed.
+/// The request that the page at this address sends when its button is pressed.
 async fn become_admin(address: &str, origin: &str) -> reqwest::Response {
     let (site, code) = address.split_once("/#/").expect("an address of the console");
     let (_, code) = code.split_once('/').expect("a code");
@@ -51,7 +51,7 @@ async fn the_printed_address_works_wherever_the_server_listens() {
         let (line, address) = printed(&server).await;
         let site = format!("http://localhost:{listen}");
         assert!(address.starts_with(&format!("{site}/#/setup/")), "{line}");
-        // It is what a person looks for: the last line, after the server is ready.
+        // Users look for it: it is the last line, after the server is ready.
         let log = server.log();
         let place = |what: &str| log.find(what).unwrap_or_else(|| panic!("no {what:?} in {log}"));
         assert!(place("\"ready\"").max(place("listening on")) < place("/#/setup/"), "{log}");
@@ -131,7 +131,7 @@ async fn an_admin_who_is_locked_out_gets_an_address_in_the_servers_shell() {
     let mut server = as_it_is().start().await;
     let site = format!("http://localhost:{}", server.port());
     let listen = format!("{site}/#/link/");
-    // As soon as the server knows where it listens.
+    // Once the server knows where it listens.
     let older = eventually("an address", Duration::from_secs(30), async || {
         let (code, address, _) = server.try_control(&["admin", "link"]).await;
         (code == Some(0)).then_some(address)
@@ -153,7 +153,7 @@ async fn an_admin_who_is_locked_out_gets_an_address_in_the_servers_shell() {
     let (code, _, error) = server.try_control(&["admin", "lnik"]).await;
     assert_eq!(code, Some(2));
     assert!(error.contains("streamgate admin link"), "{error}");
-    // The kernel's options count behind the words too; the plugin's are behind `--`.
+    // The kernel's options also count after the words; the plugin's follow `--`.
     let behind = ["admin", "--config=none.toml", "link", "--set", "kernel.log.level=warn"];
     let (code, _, error) = server.try_control(&behind).await;
     assert_eq!(code, Some(0), "{error}");
@@ -172,7 +172,7 @@ async fn an_admin_who_is_locked_out_gets_an_address_in_the_servers_shell() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_typing_error_is_told_from_a_command_of_a_plugin_while_nothing_runs() {
+async fn a_typing_error_is_distinguished_from_a_command_of_a_plugin_without_a_server() {
     let (code, _, error) = Setup::default().command(&["chekc"]).await;
     assert_eq!(code, Some(2));
     assert!(error.contains("did you mean `check`?"), "{error}");

@@ -1,5 +1,5 @@
-//! A plugin that is no part of this workspace: `examples/hello`, which is also what the README
-//! shows. (`examples/webhook` has tests of its own.)
+//! A plugin outside this workspace: `examples/hello`, which the README shows too. (`examples/webhook` has its
+//! own tests.)
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use streamgate_tests::tools::run;
 use tokio::sync::Mutex;
 use toml_edit::{DocumentMut, value};
 
-/// What a third party depends on, and so what has to be published.
+/// The dependencies of a third party, which must therefore be published.
 const PUBLISHED: [&str; 2] = ["streamgate-plugin-api", "streamgate-contracts"];
 
-/// Held while somebody builds the examples, or loads what was built.
+/// Held while a test builds the examples, or loads the result.
 static BUILT: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test(flavor = "multi_thread")]
@@ -32,7 +32,7 @@ async fn a_plugin_of_a_third_party_is_built_apart_and_runs_beside_the_others() {
     assert_eq!(server.stop().await.code(), Some(0));
 }
 
-/// Another compiler lays out Rust's own types in another way; what crosses is not among them.
+/// Another compiler lays out Rust's own types differently; none of them crosses the boundary.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_of_the_nightly_compiler_in_debug_mode_runs_in_the_stable_host() {
     let nightly = Command::new("rustup").args(["run", "nightly", "cargo", "--version"]).output();
@@ -58,7 +58,7 @@ async fn a_plugin_of_the_nightly_compiler_in_debug_mode_runs_in_the_stable_host(
     assert_eq!(server.stop().await.code(), Some(0));
 }
 
-/// Neither a path of this repository nor a file that is not packaged is needed to build them.
+/// Building them needs neither a path of this repository nor a file that is not packaged.
 #[test]
 fn the_examples_build_against_the_published_files_alone() {
     let home = tempfile::TempDir::new().expect("a temporary folder");
@@ -91,7 +91,7 @@ fn the_examples_build_against_the_published_files_alone() {
     }
 }
 
-/// The manifest as it would be elsewhere, with the packages where the registry has them.
+/// The manifest as it would be elsewhere, with the packages from the registry.
 fn from_registry(manifest: &str, published: &[PathBuf]) -> String {
     let mut manifest: DocumentMut = manifest.parse().expect("TOML");
     for name in PUBLISHED {
@@ -116,7 +116,7 @@ fn build(folder: &Path) {
     .expect("the example builds");
 }
 
-/// As its README says, but that the plugin API is not published yet.
+/// As in its README, except that the plugin API is not published yet.
 #[test]
 fn a_crate_that_streamgate_writes_builds_passes_its_own_test_and_breaks_no_rule_of_the_kit() {
     let home = tempfile::TempDir::new().expect("a temporary folder");
@@ -124,7 +124,7 @@ fn a_crate_that_streamgate_writes_builds_passes_its_own_test_and_breaks_no_rule_
     run(Command::new(binary()).args(["new", "my-greeter", "--api"]).arg(api).current_dir(home.path()))
         .expect("it is written");
     let folder = home.path().join("my-greeter");
-    // The versions of the workspace, so that the same builds again.
+    // The versions of the workspace, so that the same versions are built.
     fs::copy(repository().join("examples/hello/Cargo.lock"), folder.join("Cargo.lock")).expect("copied");
     run(Command::new(env!("CARGO"))
         .args(["test", "--target-dir"])

@@ -1,4 +1,4 @@
-//! Sounds and texts of a file in hls.js, dash.js, shaka-player and the browser's own HLS in headless
+//! Audio and text tracks of a file in hls.js, dash.js, shaka-player and the browser's own HLS in headless
 //! Chromium (`tests/players/tracks.mjs`).
 
 use std::fs;
@@ -69,8 +69,8 @@ async fn sound_with_a_cover_has_a_poster_and_plays_as_sound() {
     server.control(&["fsck"]).await;
 }
 
-/// The languages of what the multivariant playlist of a file lists, each group's once; every text can be
-/// had, and so can the chapters, if the file has texts.
+/// The languages that the multivariant playlist of a file lists, once per group; every text track can be
+/// fetched, and so can the chapters, if the file has text tracks.
 async fn offered(server: &Server, file: &Path, kind: &str) -> Vec<String> {
     let id = tus::upload_file(server, file).await.expect("uploaded");
     server.finished(&id).await;
@@ -103,8 +103,8 @@ async fn offered(server: &Server, file: &Path, kind: &str) -> Vec<String> {
     languages
 }
 
-/// A film with an English sound of 440 Hz and a German one of 1000 Hz, and with texts in both languages
-/// that say of every two seconds which they are.
+/// A film with an English audio track of 440 Hz and a German one of 1000 Hz, and with text tracks in both
+/// languages that number every two seconds.
 fn film() -> PathBuf {
     let texts = ["English", "Deutsch"].map(|word| {
         let cue =

@@ -11,17 +11,17 @@ use streamgate_tests::wait::{eventually, every};
 use streamgate_tests::{clips, media};
 
 const GOOD: usize = 10;
-/// How long there is no room at all.
+/// How long the disk is full.
 const FULL: Duration = Duration::from_secs(8);
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// The content whose job a worker has.
+/// The content whose job a worker holds.
 async fn in_work(server: &Server) -> Option<String> {
     let jobs = server.json("/api/v1/jobs?queue=transcode&state=running").await.ok()?;
     jobs["items"][0]["dedupe_key"].as_str().map(str::to_owned)
 }
 
-/// Plays the file that crashes its reader: whenever the transcoder works on it, it dies.
+/// Acts as a file that crashes its reader: kills the transcoder whenever it works on it.
 async fn crash_on(server: &Server, content: &str) -> Value {
     let mut ticks = every(Duration::from_millis(20));
     loop {
@@ -32,7 +32,7 @@ async fn crash_on(server: &Server, content: &str) -> Value {
         }
         if in_work(server).await.as_deref() == Some(content) {
             let doomed = server.plugin_process("transcoder").await;
-            // Otherwise it is done with it by now, and the next one is innocent.
+            // Otherwise it has finished with it, and its next file would get the blame.
             if in_work(server).await.as_deref() == Some(content) {
                 let _ = kill_process(doomed, Signal::SEGV);
             }
@@ -56,7 +56,7 @@ async fn ten_good_uploads_outlive_a_crashing_source_a_lost_transcoder_and_a_full
         eprintln!("skipped: no disk may be mounted here");
         return;
     };
-    // Long enough to be caught in the middle.
+    // Long enough to be interrupted in the middle.
     let bad = upload_file(&server, &clips::plain("1280x720", "25", 11.0)).await.expect("uploaded");
     let clip = clips::plain("640x360", "25", 3.0);
     let mut good = Vec::new();
@@ -91,16 +91,16 @@ async fn ten_good_uploads_outlive_a_crashing_source_a_lost_transcoder_and_a_full
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_started_on_a_disk_without_a_free_byte_deletes_what_it_is_told_to() {
+async fn a_server_that_is_started_on_a_full_disk_can_delete() {
     let mut server = Setup::default().on_disk_of(1_500).start().await;
     if server.disk().is_none() {
         eprintln!("skipped: no disk may be mounted here");
         return;
     }
-    // Stopped in good order the databases have no log yet, and killed they have one that is to be read first.
+    // After a clean stop the databases have no log; after a kill they have one that is read first.
     for killed in [false, true] {
         let id = upload_file(&server, &clips::plain("1280x720", "25", 11.0)).await.expect("uploaded");
-        // In its middle, so that there is work of the dead process to be taken up again.
+        // In the middle of it, so that work of the dead process must be resumed.
         eventually("it is in work", PATIENCE, async || in_work(&server).await.filter(|at| *at == id)).await;
         if killed {
             server.kill().await;
@@ -109,7 +109,7 @@ async fn a_server_that_is_started_on_a_disk_without_a_free_byte_deletes_what_it_
         }
         server.disk().expect("it was mounted").fill();
         server.spawn().expect("streamgate starts");
-        // It is not ready: nothing can be uploaded.
+        // It is not ready: uploads are not possible.
         let address = server.url(&format!("/api/v1/contents/{id}"));
         eventually("it is deleted", Duration::from_secs(60), async || {
             let answer = server.http().delete(&address).send().await.ok()?;

@@ -1,4 +1,4 @@
-//! Real tus clients, interrupted by `kill -9` of the client and resumed by a second run of it.
+//! Real tus clients, interrupted by `kill -9` of the client and resumed by a second run.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

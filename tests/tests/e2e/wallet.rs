@@ -1,5 +1,5 @@
-//! People at the console in headless Chromium, with wallets whose keys are known
-//! (`tests/players/wallet.mjs`, `access.mjs`).
+//! Users of the console in headless Chromium, with wallets whose keys are known (`tests/players/wallet.mjs`,
+//! `access.mjs`).
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use streamgate_tests::{clips, tools, tus};
 async fn people_set_up_sign_in_with_wallets_and_look_after_their_accounts_in_the_console() {
     let dir = tools::node_project("tests/players").expect("its tools can be installed from npm");
     let server = Setup::default()
-        // As short as it may be, so that tokens are renewed within the test.
+        // As short as possible, so that tokens are renewed during the test.
         .set("plugins.auth.access_ttl", "30s")
         .start()
         .await;

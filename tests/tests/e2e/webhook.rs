@@ -1,5 +1,5 @@
-//! `examples/webhook`: events reach receivers of other people, signed and at least once. The
-//! receivers check signatures with the code that the example's README gives them.
+//! `examples/webhook`: events reach third-party receivers, signed and at least once. The receivers check
+//! signatures with the code of the example's README.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const EDITION: &str = "[plugins.gateway]\n[plugins.storage-fs]\n[plugins.sqlite]\n[plugins.metadata]\n\
                        [plugins.worker]\n[plugins.upload]\n";
 
-/// Builds the example, and answers where its cdylib is.
+/// Builds the example, and returns the path of its cdylib.
 fn built() -> PathBuf {
     static BUILT: Once = Once::new();
     BUILT.call_once(|| cargo("build"));
@@ -48,7 +48,7 @@ fn the_example_passes_its_own_tests() {
     cargo("test");
 }
 
-/// A configuration with the plugin in it, where it can be changed.
+/// A configuration with the plugin that can be changed.
 struct Config(TempDir);
 
 impl Config {
@@ -74,14 +74,14 @@ impl Config {
     }
 }
 
-/// A table of an endpoint.
+/// The table of an endpoint.
 fn endpoint(name: &str, url: &str, more: &str) -> String {
     format!(
         "[[plugins.webhook.endpoints]]\nname = \"{name}\"\nurl = \"{url}\"\nsecret = \"{SECRET}\"\n{more}\n"
     )
 }
 
-/// What a receiver was sent.
+/// A request that a receiver got.
 #[derive(Debug, Clone)]
 struct Received {
     line: String,
@@ -90,7 +90,7 @@ struct Received {
 }
 
 impl Received {
-    /// Checks the signature as the README tells receivers to.
+    /// Checks the signature as the README describes.
     fn is_signed_with(&self, secret: &str) -> bool {
         let readme = fs::read_to_string(repository().join("examples/webhook/README.md")).expect("README.md");
         let (_, code) = readme.split_once("```python\n").expect("its code");
@@ -106,11 +106,11 @@ impl Received {
     }
 }
 
-/// A server of somebody else, on a port of its own.
+/// A third-party server on its own port.
 struct Receiver {
     port: u16,
     received: Arc<Mutex<Vec<Received>>>,
-    /// Status and headers of its answers; none while it leaves requests without an answer.
+    /// Status and headers of its answers; `None` while it does not answer.
     answer: Arc<Mutex<Option<String>>>,
 }
 
@@ -129,12 +129,12 @@ impl Receiver {
         receiver
     }
 
-    /// From now on: a status line, and headers after it.
+    /// Sets a status line and headers for further requests.
     fn answers(&self, head: &str) {
         *self.answer.lock().expect("no panic") = Some(head.to_owned());
     }
 
-    /// From now on it takes requests and says nothing.
+    /// Accepts further requests without answering.
     fn hangs(&self) {
         *self.answer.lock().expect("no panic") = None;
     }
@@ -152,7 +152,7 @@ impl Receiver {
     }
 }
 
-/// One request a connection.
+/// One request per connection.
 async fn serve(stream: TcpStream, received: Arc<Mutex<Vec<Received>>>, answer: Arc<Mutex<Option<String>>>) {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
@@ -193,14 +193,14 @@ async fn ask(server: &Server, method: &str, path: &str) -> (u16, Value) {
     (status, serde_json::from_str(&text).unwrap_or_default())
 }
 
-/// Sends a test event: the id of its delivery.
+/// Sends a test event; returns the id of its delivery.
 async fn send_test(server: &Server, endpoint: &str) -> String {
     let (status, delivery) = ask(server, "POST", &format!("/endpoints/{endpoint}/test")).await;
     assert_eq!(status, 202, "{delivery}");
     delivery["id"].as_str().expect("an id").to_owned()
 }
 
-/// Waits until a delivery is as wanted.
+/// Waits until a delivery is in the wanted state.
 async fn delivery_when(server: &Server, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     eventually(format!("delivery {id}"), PATIENCE, async || {
         let (_, delivery) = ask(server, "GET", &format!("/deliveries/{id}")).await;
@@ -300,12 +300,12 @@ async fn what_a_receiver_refuses_is_tried_again_then_dead_and_can_be_delivered_a
     let got = receiver.received();
     assert_eq!(got.len(), 4);
     assert!(got.iter().all(|got| got.id() == id && got.is_signed_with(SECRET)), "one id, however often");
-    // Each attempt is a span of its own, in the trace of the request that caused the event.
+    // Each attempt is its own span, in the trace of the request that caused the event.
     let (cause, span) = (&got[0].headers["ce-traceparent"], &got[0].headers["traceparent"]);
     assert!(cause[..35] == span[..35] && cause != span, "{cause} {span}");
     assert_eq!(ask(&server, "DELETE", &format!("/deliveries/{id}")).await.0, 409);
 
-    // All dead ones of an endpoint at once; a redirect is no success, and is not followed.
+    // All dead ones of an endpoint at once; a redirect is not a success, and is not followed.
     receiver.answers(&format!("307 Temporary Redirect\r\nLocation: {}", server.url("/")));
     let more = [send_test(&server, "only").await, send_test(&server, "only").await];
     for id in &more {
@@ -324,7 +324,7 @@ async fn what_a_receiver_refuses_is_tried_again_then_dead_and_can_be_delivered_a
         delivery_that_is(&server, id, "delivered").await;
     }
 
-    // It may ask for a pause, which may be lifted; dead ones may be thrown away.
+    // It may request a pause, which can be lifted; dead ones can be discarded.
     receiver.answers("429 Too Many Requests\r\nRetry-After: 3600");
     let id = send_test(&server, "only").await;
     let waiting = delivery_when(&server, &id, |delivery| delivery["attempt_count"] == 1).await;
@@ -379,7 +379,7 @@ async fn a_kill_between_taking_and_delivering_loses_nothing() {
     let config = Config::new(&format!("allow_private_networks = true\nmax_parallel = 2\n{only}"));
     let mut server = config.start().await;
 
-    // Some are being sent and others wait when the process is killed.
+    // Some are being sent and others are waiting when the process is killed.
     receiver.hangs();
     let mut created = Vec::new();
     for _ in 0..5 {
@@ -432,7 +432,7 @@ async fn addresses_that_are_not_public_are_refused_unless_the_settings_allow_the
     let receiver = Receiver::start().await;
     let dirs = [binaries(), built()];
 
-    // Written out, it is found before anything runs.
+    // In a literal address, it is found before anything runs.
     let config = Config::new(&endpoint("literal", &receiver.url(), ""));
     let home = TempDir::new().expect("a temporary folder");
     let path = config.path();
@@ -446,7 +446,7 @@ async fn addresses_that_are_not_public_are_refused_unless_the_settings_allow_the
     assert!(said.contains("127.0.0.1 is a loopback address"), "{said}");
     assert!(said.contains("allow_private_networks") && !said.contains("MfKQ"), "{said}");
 
-    // Behind a name, when a connection would be made.
+    // Behind a name, it is found when a connection is made.
     let url = receiver.url().replace("127.0.0.1", "localhost");
     config.write(&format!("max_attempts = 1\n{}", endpoint("name", &url, "")));
     let mut server = config.start().await;
@@ -459,7 +459,7 @@ async fn addresses_that_are_not_public_are_refused_unless_the_settings_allow_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endpoint_that_is_gone_is_left_alone_until_somebody_enables_it() {
+async fn an_endpoint_that_is_gone_gets_nothing_until_it_is_enabled() {
     let receiver = Receiver::start().await;
     let only = endpoint("only", &receiver.url(), "subjects = [\"nothing.at.all\"]");
     let config = Config::new(&format!("allow_private_networks = true\n{only}"));
@@ -468,7 +468,7 @@ async fn an_endpoint_that_is_gone_is_left_alone_until_somebody_enables_it() {
     let id = send_test(&server, "only").await;
     delivery_that_is(&server, &id, "dead").await;
 
-    // A restart does not forget it.
+    // It survives a restart.
     assert_eq!(server.stop().await.code(), Some(0));
     receiver.answers("200 OK");
     server.restart().await;

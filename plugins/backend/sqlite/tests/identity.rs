@@ -27,7 +27,7 @@ async fn run(directory: &Path, name: &str) -> Result<i64, DbError> {
 }
 
 #[tokio::test]
-async fn a_database_that_is_lost_or_emptied_is_not_begun_anew() {
+async fn a_database_that_is_lost_or_emptied_is_not_recreated() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("test.db");
     assert_eq!(run(directory.path(), "test").await, Ok(1));

@@ -84,7 +84,7 @@ async fn waiting(db: &Db) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_batch_tells_is_told_in_the_order_of_the_commits_and_nothing_of_one_that_failed() {
+async fn the_events_of_a_batch_follow_the_order_of_the_commits_and_a_failed_one_has_none() {
     let (fixture, heard) = (Fixture::new(), Heard::default());
     let db = db(&fixture).await;
     let running = run(&db, heard.willing());

@@ -333,7 +333,7 @@ async fn bodies_are_limited_but_for_the_prefixes_that_limit_themselves() {
 }
 
 #[tokio::test]
-async fn a_client_is_told_to_continue_only_when_its_body_is_wanted() {
+async fn a_client_gets_100_continue_only_when_its_body_is_needed() {
     let refusing = Router::new().route("/no", post(|| async { StatusCode::CONFLICT }));
     let gateway = start(&settings(), [("/", sink()), ("/no", refusing)]);
     let expect = "host: h\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n";
@@ -467,7 +467,7 @@ async fn a_client_that_takes_nothing_is_cut_off() {
 }
 
 #[tokio::test]
-async fn too_many_connections_are_told_so() {
+async fn too_many_connections_get_an_error() {
     let few = streamgate_gateway::Settings { max_connections: 2, ..settings() };
     let gateway = start(&few, [("/v", media())]);
     let mut clients = Vec::new();

@@ -152,7 +152,7 @@ async fn a_content_that_is_no_longer_public_is_revoked_for_viewers_without_a_nam
 }
 
 #[tokio::test]
-async fn an_admin_takes_access_back_and_keeps_somebody_out_until_it_is_lifted() {
+async fn an_admin_revokes_access_and_blocks_a_viewer_until_it_is_lifted() {
     let world = World::new();
     let life = world.live(None, json!({})).await;
     life.gate(json!({ "role": "viewer" })).await;

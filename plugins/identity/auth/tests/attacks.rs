@@ -23,7 +23,7 @@ impl ContractWallets for Everywhere {
 }
 
 #[tokio::test]
-async fn a_contract_at_the_same_address_of_another_chain_is_somebody_else() {
+async fn a_contract_at_the_same_address_of_another_chain_is_another_principal() {
     let world = World::new();
     let life = world.live_with(settings(), Arc::new(Everywhere)).await;
     let wallet = Wallet::ethereum(1);
@@ -49,7 +49,7 @@ async fn a_contract_at_the_same_address_of_another_chain_is_somebody_else() {
 }
 
 #[tokio::test]
-async fn what_is_signed_for_comes_from_the_settings_whatever_a_request_says_of_its_host() {
+async fn the_signed_domain_comes_from_the_settings_regardless_of_the_host_header() {
     let world = World::new();
     let life = world.live(settings()).await;
     let wallet = Wallet::ethereum(1);

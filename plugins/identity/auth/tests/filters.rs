@@ -209,7 +209,7 @@ async fn a_cookie_goes_through_the_filter_under_the_same_rule_against_other_site
 }
 
 #[tokio::test]
-async fn a_cookie_that_is_over_closes_no_page_that_is_for_everybody() {
+async fn an_expired_cookie_does_not_block_public_pages() {
     let world = World::new();
     let life = world.live(settings()).await;
     let mut proof = life.proof(&Wallet::ethereum(1)).await;

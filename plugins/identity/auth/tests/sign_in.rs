@@ -229,7 +229,7 @@ async fn all_keys_of_a_contract_are_one_principal_on_its_chain() {
 }
 
 #[tokio::test]
-async fn the_chain_is_called_for_the_message_of_a_contract_wallet_and_no_answer_is_no_yes() {
+async fn the_chain_verifies_the_message_of_a_contract_wallet_and_no_answer_is_a_refusal() {
     use streamgate_auth::ChainWallets;
     use streamgate_plugin_api::{Body, Client};
     // As a host answers for a capability without a provider.
@@ -441,7 +441,7 @@ async fn a_nonce_counts_for_the_text_that_it_was_made_for() {
 }
 
 #[tokio::test]
-async fn what_is_no_request_of_ours_is_a_problem_in_words() {
+async fn an_invalid_request_is_answered_with_a_problem() {
     let world = World::new();
     let life = world.live(settings()).await;
     let large = json!({"kind": "ethereum", "message": "x".repeat(70_000), "signature": ""});
@@ -520,7 +520,7 @@ async fn what_is_signed_on_solana_is_what_a_wallet_makes_of_the_input() {
 }
 
 #[tokio::test]
-async fn somebody_is_found_by_their_id_and_by_each_of_their_wallets_in_any_spelling() {
+async fn a_principal_is_found_by_id_and_by_each_wallet_in_any_spelling() {
     let world = World::new();
     let life = world.live(settings()).await;
     let (ethereum, solana) = (Wallet::ethereum(1), Wallet::solana(2));

@@ -272,7 +272,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn it_says_of_what_was_deleted_that_it_was_and_of_nothing_else() {
+async fn it_reports_deletions_of_deleted_contents_only() {
     let world = World::new();
     let life = world.live(Settings::default()).await;
     let [live, gone, never] = ["a", "b", "c"].map(|last| format!("{}{last}", &ID[..ID.len() - 1]));

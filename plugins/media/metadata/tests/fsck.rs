@@ -148,7 +148,7 @@ async fn a_storage_that_does_not_answer_is_not_taken_for_an_empty_one() {
 }
 
 #[tokio::test]
-async fn a_catalogue_that_is_new_beside_objects_of_contents_does_not_begin_unless_somebody_says_so() {
+async fn a_new_catalogue_beside_objects_of_contents_does_not_start_without_an_explicit_setting() {
     let world = World::new();
     let life = world.live(Settings::default()).await;
     life.encode(ID).await;

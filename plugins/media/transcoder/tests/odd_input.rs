@@ -40,7 +40,7 @@ fn size(encoded: &support::Encoded, name: &str) -> (u32, u32) {
 }
 
 #[test]
-fn what_is_no_media_is_refused_with_a_reason() {
+fn a_file_that_is_not_media_is_refused_with_a_reason() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     let out = root.join("out");

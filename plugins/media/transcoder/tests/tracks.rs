@@ -260,7 +260,7 @@ fn a_file_of_sound_alone_has_texts_and_chapters_too() {
 }
 
 #[test]
-fn a_file_without_texts_says_so_too() {
+fn a_file_without_texts_reports_that() {
     let folder = tempfile::tempdir().unwrap();
     let path = ffmpeg(folder.path(), &format!("{PICTURE} -c:v libx264 -preset ultrafast"), "bare.mp4");
     let encoded = encoded(&path, &quick());

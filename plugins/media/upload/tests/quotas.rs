@@ -138,7 +138,7 @@ async fn an_upload_without_a_length_gets_no_larger_than_there_is_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_uploads_without_a_length_at_once_no_more_is_taken_than_there_is_room() {
+async fn concurrent_uploads_without_a_length_do_not_exceed_the_quota() {
     let (_world, life) = of_bytes(100_000).await;
     let mut paths = Vec::new();
     for _ in 0..10 {

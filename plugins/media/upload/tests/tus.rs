@@ -296,7 +296,7 @@ async fn deleting_the_content_ends_its_upload() {
 }
 
 #[tokio::test]
-async fn partial_uploads_are_joined_in_the_order_that_is_asked_for() {
+async fn partial_uploads_are_joined_in_the_requested_order() {
     let world = World::new().await;
     let life = world.live(small()).await;
     let file = bytes(2_600_000);
@@ -372,8 +372,7 @@ async fn no_more_uploads_run_or_wait_than_the_settings_allow() {
 }
 
 #[tokio::test]
-async fn the_audit_log_says_who_began_completed_and_terminated_which_upload_though_it_was_away_and_the_process_ended()
- {
+async fn the_audit_log_records_created_completed_and_terminated_uploads_over_an_outage_and_a_restart() {
     let world = World::new().await;
     let told = metadata(&[("filename", "film.mp4")]);
     let create = async |life: &Life| {

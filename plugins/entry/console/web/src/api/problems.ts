@@ -133,7 +133,10 @@ export const PROBLEMS = {
     title: "Precondition failed",
     advice: "Read the resource again, or omit the condition.",
   },
-  "changed-meanwhile": { title: "Precondition failed", advice: "Read the resource again, and retry." },
+  "changed-meanwhile": {
+    title: "Precondition failed",
+    advice: "Read the resource again, and retry.",
+  },
   "object-exists": {
     title: "Precondition failed",
     advice: "Use another key, or replace the object.",
@@ -163,10 +166,7 @@ export const PROBLEMS = {
     advice: "Sign the message of the challenge unchanged.",
   },
   "wrong-domain": { title: "Wrong site", advice: "Sign in at the site that the message names." },
-  "wrong-chain": {
-    title: "Unsupported chain",
-    advice: "Switch the wallet to an accepted chain.",
-  },
+  "wrong-chain": { title: "Unsupported chain", advice: "Switch the wallet to an accepted chain." },
   "contract-wallet": {
     title: "Contract wallet not verified",
     advice: "Try again, or use another wallet.",
