@@ -115,10 +115,18 @@ impl Places {
     /// When `holder` has its share, or when all are taken and nobody holds at least two more than
     /// `holder` does.
     pub fn take(&self, holder: Holder) -> Result<Place, Full> {
+        self.take_within(holder, self.0.per_holder)
+    }
+
+    /// As [`Places::take`], with a bound for this holder instead of the bound for each.
+    ///
+    /// # Errors
+    /// As those of [`Places::take`].
+    pub fn take_within(&self, holder: Holder, most: usize) -> Result<Place, Full> {
         let mut state = self.0.state();
         let own = state.held.get(&holder).map_or(0, BTreeMap::len);
-        if own >= self.0.per_holder {
-            return Err(Full::Share(self.0.per_holder));
+        if own >= most {
+            return Err(Full::Share(most));
         }
         if state.taken >= self.0.capacity {
             let largest = state.ranks.last().filter(|(most, _)| *most > own + 1);
@@ -139,6 +147,11 @@ impl Places {
     /// How many are taken.
     pub fn taken(&self) -> usize {
         self.0.state().taken
+    }
+
+    /// How many this holder has.
+    pub fn held_by(&self, holder: &Holder) -> usize {
+        self.0.state().held.get(holder).map_or(0, BTreeMap::len)
     }
 }
 
@@ -244,6 +257,17 @@ mod tests {
             drop(place);
         }
         assert!(!newcomer.is_displaced(), "who holds one is never displaced for another");
+    }
+
+    #[test]
+    fn a_holder_with_a_bound_of_its_own_has_no_more_and_displaces_as_others_do() {
+        let places = Places::new(4, 2);
+        let many: Vec<_> = (0..4).map(|_| places.take_within(holder(1), 9).unwrap()).collect();
+        assert_eq!(places.take_within(holder(2), 0).unwrap_err(), Full::Share(0));
+        let _one = places.take_within(holder(2), 1).unwrap();
+        assert_eq!((places.held_by(&holder(1)), places.held_by(&holder(2))), (3, 1));
+        assert!(many[0].is_displaced());
+        assert_eq!(places.take(holder(1)).unwrap_err(), Full::Share(2));
     }
 
     #[test]

@@ -54,7 +54,6 @@ use streamgate_contracts::db::Db;
 use streamgate_contracts::events::{self, AccessChanged, CredentialEnded};
 use streamgate_contracts::outbox::{Bus, Outbox};
 use streamgate_plugin_api::command;
-use streamgate_plugin_api::fair::Places;
 use streamgate_plugin_api::{Client, Event, Host, Plugin, SettingsProblem, StartError, export_plugin};
 use tokio_util::sync::CancellationToken;
 
@@ -107,8 +106,8 @@ impl Metadata {
         let feed = Feed::new(usize::try_from(settings.event_backlog).unwrap_or(usize::MAX), last);
         let catalogue = Catalogue::new(store, feed, dependencies, policies, settings.replaced_captions.get());
         let count = |setting| usize::try_from(setting).unwrap_or(usize::MAX);
-        let places = Places::new(count(settings.max_event_clients), count(settings.event_streams_per_client));
-        let live = Live::new(places, settings.heartbeat.get(), shutdown);
+        let auth = catalogue.dependencies.auth.clone();
+        let live = Live::new(count(settings.max_event_clients), auth, settings.heartbeat.get(), shutdown);
         let (at_once, each) = (count(settings.max_searches), count(settings.searches_per_client));
         let searches = Searches::new(at_once, each, settings.search_timeout.get());
         let cors = Cors::new(settings.cors_origins, settings.cors_write_origins);
@@ -123,7 +122,7 @@ impl Metadata {
 
     /// The `catalogue` capability.
     pub fn internal(&self) -> axum::Router {
-        service::router(self.catalogue.clone())
+        service::router(self.catalogue.clone(), self.api.live.clone())
     }
 
     /// The command `fsck`.

@@ -14,15 +14,18 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt as _};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use streamgate_contracts::auth::v1::QuotaRequest;
+use streamgate_contracts::auth::v1::auth_client::AuthClient;
 use streamgate_contracts::catalogue::v1::ContentState;
-use streamgate_plugin_api::Principal;
 use streamgate_plugin_api::fair::{Full, Holder, Place, Places};
+use streamgate_plugin_api::{Client as Plugin, Principal};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalogue::Catalogue;
 use crate::changes::{Notice, Others, What};
+use crate::dependencies::answered;
 use crate::policies::{Sight, Where};
 use crate::positions::{Moved, Now};
 use crate::shares;
@@ -39,10 +42,15 @@ const LOST_LIVE: Duration = Duration::from_secs(60);
 const REMEMBERED_GONE: usize = 256;
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
+/// Streams of one caller while `auth` does not say how many they may have.
+const USUAL: usize = 50;
+
 /// Opens streams of live changes, up to a number at once, which callers share fairly.
 #[derive(Debug, Clone)]
 pub(crate) struct Live {
     places: Places,
+    /// Says how many each caller may have.
+    auth: Plugin,
     heartbeat: Duration,
     shutdown: CancellationToken,
 }
@@ -56,13 +64,43 @@ pub(crate) struct Follower {
 }
 
 impl Live {
-    pub(crate) fn new(places: Places, heartbeat: Duration, shutdown: CancellationToken) -> Self {
-        Self { places, heartbeat, shutdown }
+    pub(crate) fn new(
+        at_once: usize,
+        auth: Plugin,
+        heartbeat: Duration,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self { places: Places::new(at_once, USUAL), auth, heartbeat, shutdown }
+    }
+
+    /// How many streams of a principal are open.
+    pub(crate) fn open_of(&self, principal: &str) -> u64 {
+        self.places.held_by(&Holder::Principal(principal.to_owned())) as u64
+    }
+
+    /// How many streams this caller may have. Streams are for reading, so they open while `auth` is away.
+    async fn most(&self, holder: &Holder) -> usize {
+        let principal = match holder {
+            Holder::Principal(id) => id.clone(),
+            Holder::Address(_) | Holder::Unknown => String::new(),
+        };
+        let request = QuotaRequest { principal, ..QuotaRequest::default() };
+        match answered(AuthClient::new(self.auth.clone()).quota(request)).await {
+            Ok(quota) => {
+                quota.event_streams.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
+            }
+            Err(reason) => {
+                tracing::debug!(reason, "the quota of event streams is unknown");
+                USUAL
+            }
+        }
     }
 
     /// A place for the sender of a request, who may know of what `sight` says.
-    pub(crate) fn admit(&self, headers: &HeaderMap, sight: Sight) -> Result<Follower, Full> {
-        let place = self.places.take(Holder::of(headers))?;
+    pub(crate) async fn admit(&self, headers: &HeaderMap, sight: Sight) -> Result<Follower, Full> {
+        let holder = Holder::of(headers);
+        let most = self.most(&holder).await;
+        let place = self.places.take_within(holder, most)?;
         let credential = Principal::of(headers).map(|principal| principal.credential).unwrap_or_default();
         Ok(Follower { place, sight, credential })
     }

@@ -394,7 +394,7 @@ async fn retry(
 }
 
 async fn all_events(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Response> {
-    let follower = api.live.admit(&headers, api.sight(&headers)).map_err(no_place)?;
+    let follower = api.live.admit(&headers, api.sight(&headers)).await.map_err(no_place)?;
     api.live.all(&api.catalogue, &headers, follower).await.map_err(IntoResponse::into_response)
 }
 
@@ -403,13 +403,13 @@ async fn events(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let follower = api.live.admit(&headers, api.sight(&headers)).map_err(no_place)?;
+    let follower = api.live.admit(&headers, api.sight(&headers)).await.map_err(no_place)?;
     api.live.one(&api.catalogue, &id, follower).await.map_err(IntoResponse::into_response)
 }
 
 fn no_place(full: Full) -> Response {
     let (status, setting, limit) = match full {
-        Full::Share(most) => (StatusCode::TOO_MANY_REQUESTS, "event_streams_per_client", most),
+        Full::Share(most) => (StatusCode::TOO_MANY_REQUESTS, "plugins.auth.quotas: event_streams", most),
         Full::All(most) => (StatusCode::SERVICE_UNAVAILABLE, "max_event_clients", most),
     };
     Problem::of(problems::TOO_MANY_CLIENTS.with_status(status))

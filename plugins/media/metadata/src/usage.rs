@@ -86,7 +86,7 @@ impl Catalogue {
         if owner.is_empty() {
             return Ok(None);
         }
-        let request = QuotaRequest { principal: owner.to_owned() };
+        let request = QuotaRequest { principal: owner.to_owned(), ..QuotaRequest::default() };
         let quota = answered(AuthClient::new(self.dependencies.auth.clone()).quota(request)).await;
         let quota = quota.map_err(|reason| {
             StoreError::Unavailable(format!(
@@ -131,7 +131,7 @@ impl Store {
             let row = self.db.query_one(sql, params![owner]).await?;
             let (contents, counted): (u64, u64) = (row.get("contents")?, row.get("counted")?);
             if contents == counted {
-                return Ok(UsageResponse { bytes: row.get("bytes")?, contents });
+                return Ok(UsageResponse { bytes: row.get("bytes")?, contents, event_streams: 0 });
             }
             self.count_more(owner).await?;
         }

@@ -12,7 +12,8 @@ const OTHER: &str = "0190163d-8694-739b-aea5-966c26f8ad92";
 
 async fn usage(life: &Life, owner: &str) -> (u64, u64) {
     let request = UsageRequest { owner: owner.into() };
-    let UsageResponse { bytes, contents } = life.catalogue.clone().usage(request).await.unwrap().into_inner();
+    let UsageResponse { bytes, contents, .. } =
+        life.catalogue.clone().usage(request).await.unwrap().into_inner();
     (bytes, contents)
 }
 

@@ -268,6 +268,8 @@ async fn what_somebody_has_is_for_them_and_admins_to_know_and_who_does_not_answe
     assert_eq!(view["principal"], "ann");
     assert_eq!(view["stored"]["limit"], 1_000);
     assert_eq!(view["api_keys"], serde_json::json!({ "limit": 50, "used": 0 }));
+    assert_eq!(view["event_streams"], serde_json::json!({ "limit": 50, "used": 0 }));
+    assert_eq!(view["challenges"], serde_json::json!({ "limit": 300, "used": 0 }));
     // The queue of these tests says nothing of owners.
     assert!(view.get("encodes").is_none() && view.get("encode_minutes").is_none(), "{view}");
 
@@ -277,6 +279,7 @@ async fn what_somebody_has_is_for_them_and_admins_to_know_and_who_does_not_answe
     life.sender = Some(Principal { id: "root".into(), scopes, ..Principal::default() });
     let (status, view) = ask(&life, "?principal=ann").await;
     assert_eq!((status, &view["stored"]["used"]), (200, &700.into()));
+    assert!(view.get("challenges").is_none(), "where ann is, an admin does not know: {view}");
     assert_eq!(ask(&life, "?principal=gone").await.0, 404);
     life.sender = None;
     assert_eq!(ask(&life, "").await.0, 401);

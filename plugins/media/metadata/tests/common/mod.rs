@@ -58,6 +58,8 @@ pub struct World {
     pub log: Arc<Mutex<Vec<[String; 5]>>>,
     /// Whom `auth` calls the first admin; empty: nobody yet.
     pub first_admin: Arc<Mutex<String>>,
+    /// The event streams that `auth` lets principals have; empty: callers without one. Of whom is not here: any number.
+    pub streams: Arc<Mutex<HashMap<String, u64>>>,
     /// `access` and `auth` do not answer.
     pub dumb: Arc<AtomicBool>,
     /// How often `access` was called.
@@ -102,6 +104,7 @@ impl World {
             policies: Arc::default(),
             log: Arc::default(),
             first_admin: Arc::default(),
+            streams: Arc::default(),
             dumb: Arc::default(),
             calls: Arc::default(),
             engine,
@@ -121,10 +124,11 @@ impl World {
         let access = tonic::service::Routes::new(AccessServer::new(access)).into_axum_router();
         let access = Client::from_service(access);
         let (log, dumb, first_admin) = (self.log.clone(), self.dumb.clone(), self.first_admin.clone());
+        let streams = self.streams.clone();
         let auth = Client::from_service(tower::service_fn(move |request: Request<Body>| {
             let (log, dumb) = (log.clone(), dumb.load(Ordering::SeqCst));
-            let first = first_admin.lock().unwrap().clone();
-            async move { Ok::<_, std::convert::Infallible>(auth(request, &log, first, dumb).await) }
+            let (first, streams) = (first_admin.lock().unwrap().clone(), streams.lock().unwrap().clone());
+            async move { Ok::<_, std::convert::Infallible>(auth(request, &log, first, &streams, dumb).await) }
         }));
         let bus = Bus::new(move |event| {
             events.lock().unwrap().push(event);
@@ -247,6 +251,7 @@ async fn auth(
     request: Request<Body>,
     log: &Mutex<Vec<[String; 5]>>,
     first_admin: String,
+    streams: &HashMap<String, u64>,
     dumb: bool,
 ) -> Response<Body> {
     use prost::Message as _;
@@ -277,8 +282,10 @@ async fn auth(
         }
         // Eve has room for a thousand bytes.
         "/streamgate.auth.v1.Auth/Quota" => {
-            let stored = (QuotaRequest::decode(body).unwrap().principal == "eve").then_some(1_000);
-            QuotaResponse { stored, ..QuotaResponse::default() }.encode_to_vec()
+            let principal = QuotaRequest::decode(body).unwrap().principal;
+            let stored = (principal == "eve").then_some(1_000);
+            let event_streams = streams.get(&principal).copied();
+            QuotaResponse { stored, event_streams, ..QuotaResponse::default() }.encode_to_vec()
         }
         other => panic!("{other}"),
     };
