@@ -81,16 +81,22 @@ fn with_scope(headers: &HeaderMap, scope: &'static str) -> Result<By, ApiError> 
     if principal.may(scope) { Ok(By::of(headers)) } else { Err(ApiError::Forbidden(scope)) }
 }
 
-/// Whether a content is theirs to change who ask.
-async fn edits(access: &Access, headers: &HeaderMap, content: &str) -> Result<bool, ApiError> {
-    Ok(access.shared.standings.of(content, &viewer(headers)?).await? >= Right::Edit)
+/// The right of the caller to a content, by ownership, role or share; a block ends what a share gives.
+async fn right_of(access: &Access, headers: &HeaderMap, content: &str) -> Result<Right, ApiError> {
+    let viewer = viewer(headers)?;
+    let right = access.shared.standings.of(content, &viewer).await?;
+    let shared = (Right::View..Right::Own).contains(&right);
+    match shared && access.shared.store.is_barred(content, &viewer.principal).await? {
+        true => Ok(Right::None),
+        false => Ok(right),
+    }
 }
 
 /// Who asks, and the content of this id, if it is theirs to change.
 async fn editor(access: &Access, headers: &HeaderMap, id: &str) -> Result<(By, String), ApiError> {
     let by = with_scope(headers, WRITE)?;
     let content = uuid(id, "content")?;
-    if edits(access, headers, &content).await? {
+    if right_of(access, headers, &content).await? >= Right::Edit {
         return Ok((by, content));
     }
     // To whom a content is not to be known, it is not there.
@@ -167,11 +173,11 @@ fn warnings_view(warnings: Vec<Warning>) -> Value {
 async fn show(State(access): State<Access>, Path(id): Path<String>, headers: HeaderMap) -> Answer {
     let content = uuid(&id, "content")?;
     let policy = access.policy(&content).await?;
-    let right = access.shared.standings.of(&content, &viewer(&headers)?).await;
-    if policy.openness == Openness::Private && right.clone()? < Right::View {
+    let right = right_of(&access, &headers, &content).await;
+    let whole = matches!(&right, Ok(right) if *right >= Right::Edit);
+    if policy.openness == Openness::Private && right? < Right::View {
         return Err(ApiError::NotFound("There is no such content.".into()));
     }
-    let whole = right.is_ok_and(|right| right >= Right::Edit);
     Ok(policy_answer(&policy_view(&content, &policy, whole)))
 }
 

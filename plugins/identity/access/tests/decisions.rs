@@ -11,7 +11,7 @@ use alloy_primitives::Address;
 use futures_util::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
-use streamgate_contracts::access::v1::{Openness, Verdict};
+use streamgate_contracts::access::v1::{BarsRequest, Openness, Verdict};
 use streamgate_contracts::catalogue::v1::{CreateRequest, DeleteRequest, Right};
 use streamgate_contracts::database::v1::QueryRequest;
 use streamgate_contracts::database::v1::database_client::DatabaseClient;
@@ -221,6 +221,30 @@ async fn a_bar_goes_over_shares_and_not_over_the_owner_and_admins() {
     assert_eq!(life.call(Some(&admin), Method::POST, path, Some(&body)).await.status, 200);
     let barred = life.decide(&bob).await;
     assert_eq!((barred.verdict(), &*barred.r#type), (Verdict::Denied, "revoked"));
+}
+
+#[tokio::test]
+async fn who_is_barred_neither_reads_nor_changes_the_policy_of_what_is_shared_with_them() {
+    let world = World::new();
+    world.everybody_may(Right::Edit);
+    let life = world.live(None, json!({})).await;
+    let (admin, bob) = (creator(), with(BOB, &["viewer", "creator"], &["content:read", "content:write"]));
+    let (policy, revoke) = ("/contents/{c}", "/contents/{c}/revoke");
+    let public = json!({ "openness": "public" });
+    assert_eq!(life.call(Some(&bob), Method::GET, policy, None).await.status, 200);
+    let body = json!({ "principal": BOB, "reason": "no", "bar": true });
+    assert_eq!(life.call(Some(&admin), Method::POST, revoke, Some(&body)).await.status, 200);
+    life.hears("that bob is barred", |event| event.principal == BOB && event.bar).await;
+    assert_eq!(life.call(Some(&bob), Method::GET, policy, None).await.status, 404);
+    assert_eq!(life.call(Some(&bob), Method::PUT, policy, Some(&public)).await.status, 404);
+    let lift = format!("/contents/{{c}}/bars/{BOB}");
+    assert_eq!(life.call(Some(&bob), Method::DELETE, &lift, None).await.status, 404);
+    let request = BarsRequest { principal: BOB.into() };
+    let bars = life.service.clone().bars(request.clone()).await.unwrap().into_inner();
+    assert_eq!(bars.contents, [CONTENT]);
+    assert_eq!(life.call(Some(&admin), Method::DELETE, &lift, None).await.status, 204);
+    assert_eq!(life.service.clone().bars(request).await.unwrap().into_inner().contents, [""; 0]);
+    assert_eq!(life.call(Some(&bob), Method::PUT, policy, Some(&public)).await.status, 200);
 }
 
 #[tokio::test]

@@ -108,6 +108,8 @@ struct Desk {
     urgent: HashSet<String>,
     /// Contents whose policy may be another one.
     policies: HashSet<String>,
+    /// Contents from which others are blocked than before.
+    bars: HashSet<String>,
 }
 
 /// Where changes are announced, and where clients listen. Cheap to clone.
@@ -138,6 +140,12 @@ impl Feed {
     /// A content's policy changed.
     pub(crate) fn policy(&self, id: &str) {
         self.desk().policies.insert(id.to_owned());
+        self.touch(id, Urgency::Now);
+    }
+
+    /// Others are blocked from a content than before.
+    pub(crate) fn bars(&self, id: &str) {
+        self.desk().bars.insert(id.to_owned());
         self.touch(id, Urgency::Now);
     }
 
@@ -204,19 +212,33 @@ impl Show {
     /// Reads what there is and tells what is due. Answers when there is more to do.
     async fn round(&mut self) -> Result<Option<Instant>, StoreError> {
         // Taken before it is read: whatever was touched by now was committed before.
-        let Desk { urgent, policies } = std::mem::take(&mut *self.feed.desk());
+        let Desk { urgent, policies, mut bars } = std::mem::take(&mut *self.feed.desk());
         let mut left: Vec<String> = policies.into_iter().collect();
-        let done = match self.note_policies(&mut left).await {
+        let noted = match self.note_bars(&mut bars).await {
+            Ok(()) => self.note_policies(&mut left).await,
+            Err(error) => Err(error),
+        };
+        let done = match noted {
             Ok(()) => self.read(&urgent).await,
             Err(error) => Err(error),
         };
         let more = (!left.is_empty()).then_some(self.silent_until);
         self.feed.desk().policies.extend(left);
+        self.feed.desk().bars.extend(bars);
         if let Err(error) = done {
             self.feed.desk().urgent.extend(urgent);
             return Err(error);
         }
         Ok(self.tail.next().into_iter().chain(more).min())
+    }
+
+    /// Moves contents that are shared and from which others are blocked: those whom it is shared with are told.
+    async fn note_bars(&mut self, ids: &mut HashSet<String>) -> Result<(), StoreError> {
+        while let Some(id) = ids.iter().next().cloned() {
+            self.store.note_bars(&id).await?;
+            ids.remove(&id);
+        }
+        Ok(())
     }
 
     /// Notes what the policies of some of these say, which moves the contents of which it was not noted yet. What is

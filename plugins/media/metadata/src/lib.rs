@@ -51,7 +51,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use streamgate_contracts::db::Db;
-use streamgate_contracts::events::{self, AccessChanged, CredentialEnded};
+use streamgate_contracts::events::{self, AccessChanged, AccessRevoked, CredentialEnded};
 use streamgate_contracts::outbox::{Bus, Outbox};
 use streamgate_plugin_api::command;
 use streamgate_plugin_api::{Client, Event, Host, Plugin, SettingsProblem, StartError, export_plugin};
@@ -138,12 +138,17 @@ impl Metadata {
         Box::pin(async move { tokio::join!(feed.run(store, policies), outbox.run()).0 })
     }
 
-    /// Takes an event of `access` or `auth`: a policy is another one, or a credential ended.
+    /// Takes an event of `access` or `auth`: a policy is another one, a principal is blocked, or a credential ended.
     pub fn take(&self, event: &Event) {
         let taken = match event.r#type.as_str() {
             events::TYPE_ACCESS_CHANGED => {
                 event.parse::<AccessChanged>().map(|it| self.catalogue.policy_changed(&it.content))
             }
+            events::TYPE_ACCESS_REVOKED => event.parse::<AccessRevoked>().map(|it| {
+                if it.bar {
+                    self.catalogue.bars_changed(&it.content, &it.principal);
+                }
+            }),
             events::TYPE_CREDENTIAL_ENDED => {
                 event.parse::<CredentialEnded>().map(|it| self.catalogue.feed.end(it.credential))
             }

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::catalogue::Catalogue;
 use crate::changes::{Notice, Others, What};
 use crate::dependencies::answered;
-use crate::policies::{Sight, Where};
+use crate::policies::{Policies, Sight, Where};
 use crate::positions::{Moved, Now};
 use crate::shares;
 use crate::store::{Entry, StoreError};
@@ -61,6 +61,7 @@ pub(crate) struct Follower {
     sight: Sight,
     /// Of the principal; empty: nobody is signed in.
     credential: String,
+    policies: Policies,
 }
 
 impl Live {
@@ -97,12 +98,17 @@ impl Live {
     }
 
     /// A place for the sender of a request, who may know of what `sight` says.
-    pub(crate) async fn admit(&self, headers: &HeaderMap, sight: Sight) -> Result<Follower, Full> {
+    pub(crate) async fn admit(
+        &self,
+        headers: &HeaderMap,
+        sight: Sight,
+        policies: Policies,
+    ) -> Result<Follower, Full> {
         let holder = Holder::of(headers);
         let most = self.most(&holder).await;
         let place = self.places.take_within(holder, most)?;
         let credential = Principal::of(headers).map(|principal| principal.credential).unwrap_or_default();
-        Ok(Follower { place, sight, credential })
+        Ok(Follower { place, sight, credential, policies })
     }
 
     /// The changes of one content, beginning with how it is now.
@@ -305,6 +311,9 @@ async fn next(mut client: Client) -> Option<(Result<Event, Infallible>, Client)>
         if client.only.as_ref().is_some_and(|only| *only != notice.content) || client.knows(&notice) {
             continue;
         }
+        if !client.follower.judge(&notice).await {
+            return None;
+        }
         let Some((event, gone)) = event_of(&notice, &client.follower.sight, client.only.is_some()) else {
             continue;
         };
@@ -317,6 +326,21 @@ async fn next(mut client: Client) -> Option<(Result<Event, Infallible>, Client)>
         return Some((Ok(event), client));
     }
     None
+}
+
+impl Follower {
+    /// Brings up to date what the caller is blocked from, where that matters. False: it is unknown, and the caller has to
+    /// come back.
+    async fn judge(&mut self, notice: &Notice) -> bool {
+        let caller = &self.sight.caller;
+        if self.sight.all || !caller.is_named(&notice.holders) {
+            return true;
+        }
+        let bars = self.policies.bars(&caller.id).await;
+        let known = bars.is_some();
+        self.sight.caller = std::mem::take(&mut self.sight.caller).with_bars(bars);
+        known
+    }
 }
 
 /// What of a notice is for whom, and whether the content is gone for them.

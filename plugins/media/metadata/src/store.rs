@@ -496,7 +496,7 @@ pub(crate) fn content_of(row: &Row) -> Result<Content, DbError> {
     let source: Bytes = row.get("source")?;
     let texts: Option<Bytes> = row.get("texts")?;
     let texts = Content::decode(texts.unwrap_or_default()).map_err(|error| damaged("texts", &error))?;
-    let Holders { owner, shares } = Holders::from_row(row)?;
+    let Holders { owner, shares, .. } = Holders::from_row(row)?;
     Ok(Content {
         id: row.get("id")?,
         title: row.get("title")?,

@@ -279,3 +279,58 @@ async fn a_standing_counts_shares_by_principal_and_by_role() {
     let rights = life.catalogue.clone().standing(request).await.unwrap().into_inner().rights;
     assert_eq!(rights, [Right::View, Right::View, Right::None].map(i32::from));
 }
+
+#[tokio::test]
+async fn whom_access_blocks_has_no_share_in_lists_at_addresses_and_in_live_changes_until_it_is_lifted() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    anns(&world, &life, 2).await;
+    give(&life, 1, "bob", "edit").await;
+    give(&life, 1, "role:viewer", "view").await;
+    give(&life, 2, "bob", "view").await;
+    let (path, gone) = (format!("/{}", id(1)), format!(r#"{{"id":"{}"}}"#, id(1)));
+    let mut all = life.send("GET", "/events", &fields(BOB), "").await.into_body();
+    let mut one = life.send("GET", &format!("{path}/events"), &fields(BOB), "").await.into_body();
+    let mut other = life.send("GET", "/events", &fields(VIEWER), "").await.into_body();
+    assert_eq!(titles(&life, BOB, "?sort=title").await, ["ann 1", "ann 2"]);
+
+    world.bars.lock().unwrap().push(("bob".into(), id(1)));
+    life.bars_changed(&id(1), "bob");
+    read(&mut all, &gone).await;
+    read(&mut one, &gone).await;
+    assert_eq!(titles(&life, BOB, "").await, ["ann 2"]);
+    assert_eq!(titles(&life, BOB, "?shared=me").await, ["ann 2"]);
+    for (method, path, body) in [
+        ("GET", path.clone(), ""),
+        ("PATCH", path.clone(), r#"{"title":"Mine"}"#),
+        ("GET", format!("{path}/events"), ""),
+    ] {
+        assert_eq!(status(&life, BOB, method, &path, body).await, 404, "{method} {path}");
+    }
+    // What changes of it is not theirs to see; who is not blocked sees it all the same.
+    assert_eq!(status(&life, ANN, "PATCH", &path, r#"{"title":"Secret"}"#).await, 200);
+    assert_eq!(status(&life, ANN, "PATCH", &format!("/{}", id(2)), r#"{"title":"Known"}"#).await, 200);
+    let seen = read(&mut all, "Known").await;
+    assert!(!seen.contains(&id(1)), "{seen}");
+    let seen = read(&mut other, "Secret").await;
+    assert!(!seen.contains("deleted"), "{seen}");
+
+    world.bars.lock().unwrap().clear();
+    life.bars_changed(&id(1), "bob");
+    read(&mut all, "Secret").await;
+    assert_eq!(status(&life, BOB, "GET", &path, "").await, 200);
+}
+
+#[tokio::test]
+async fn while_access_does_not_say_whom_it_blocks_shares_are_unknown_and_what_is_ones_own_is_not() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    anns(&world, &life, 1).await;
+    add(&world, &life, 2, "bob", Openness::Private).await;
+    give(&life, 1, "bob", "view").await;
+    world.dumb.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(status(&life, BOB, "GET", &format!("/{}", id(1)), "").await, 503);
+    assert_eq!(status(&life, BOB, "GET", &format!("/{}", id(2)), "").await, 200);
+    world.dumb.store(false, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(status(&life, BOB, "GET", &format!("/{}", id(1)), "").await, 200);
+}

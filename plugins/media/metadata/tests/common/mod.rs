@@ -15,7 +15,8 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use streamgate_contracts::access::v1::access_server::{self, AccessServer};
 use streamgate_contracts::access::v1::{
-    DecideRequest, Decision, Openness, PoliciesRequest, PoliciesResponse, PolicyRequest, PolicyResponse,
+    BarsRequest, BarsResponse, DecideRequest, Decision, Openness, PoliciesRequest, PoliciesResponse,
+    PolicyRequest, PolicyResponse,
 };
 use streamgate_contracts::auth::v1::{Person, Role};
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
@@ -54,6 +55,8 @@ pub struct World {
     pub broken: Arc<AtomicBool>,
     /// What `access` says; of what is not here: private.
     pub policies: Arc<Mutex<HashMap<String, Openness>>>,
+    /// Principals and the contents that they are blocked from, as `access` says.
+    pub bars: Arc<Mutex<Vec<(String, String)>>>,
     /// What stands in the audit log: action, principal, subject, detail and address.
     pub log: Arc<Mutex<Vec<[String; 5]>>>,
     /// Whom `auth` calls the first admin; empty: nobody yet.
@@ -102,6 +105,7 @@ impl World {
             events: Arc::default(),
             broken,
             policies: Arc::default(),
+            bars: Arc::default(),
             log: Arc::default(),
             first_admin: Arc::default(),
             streams: Arc::default(),
@@ -119,8 +123,12 @@ impl World {
             let (enqueued, share) = (enqueued.clone(), *share.lock().unwrap());
             async move { Ok::<_, std::convert::Infallible>(enqueue(request, &enqueued, share).await) }
         }));
-        let access =
-            Door { policies: self.policies.clone(), dumb: self.dumb.clone(), calls: self.calls.clone() };
+        let access = Door {
+            policies: self.policies.clone(),
+            bars: self.bars.clone(),
+            dumb: self.dumb.clone(),
+            calls: self.calls.clone(),
+        };
         let access = tonic::service::Routes::new(AccessServer::new(access)).into_axum_router();
         let access = Client::from_service(access);
         let (log, dumb, first_admin) = (self.log.clone(), self.dumb.clone(), self.first_admin.clone());
@@ -311,6 +319,7 @@ fn person(name: &str) -> Person {
 /// The `access` capability by hand.
 struct Door {
     policies: Arc<Mutex<HashMap<String, Openness>>>,
+    bars: Arc<Mutex<Vec<(String, String)>>>,
     dumb: Arc<AtomicBool>,
     calls: Arc<AtomicUsize>,
 }
@@ -339,6 +348,18 @@ impl access_server::Access for Door {
         };
         let policies = request.get_ref().contents.iter().map(policy).collect();
         Ok(tonic::Response::new(PoliciesResponse { policies }))
+    }
+
+    async fn bars(
+        &self,
+        request: tonic::Request<BarsRequest>,
+    ) -> Result<tonic::Response<BarsResponse>, tonic::Status> {
+        if self.dumb.load(Ordering::SeqCst) {
+            return Err(tonic::Status::unavailable("not now"));
+        }
+        let (bars, principal) = (self.bars.lock().unwrap(), request.into_inner().principal);
+        let theirs = bars.iter().filter(|(who, _)| *who == principal);
+        Ok(tonic::Response::new(BarsResponse { contents: theirs.map(|(_, id)| id.clone()).collect() }))
     }
 
     async fn decide(
@@ -380,6 +401,19 @@ impl Life {
         let status = answer.status().as_u16();
         let body = answer.into_body().collect_bytes(1 << 20).await.unwrap();
         (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    /// `access` tells that a principal is blocked from a content, or not any more.
+    pub fn bars_changed(&self, id: &str, principal: &str) {
+        let change = events::AccessRevoked {
+            content: id.to_owned(),
+            principal: principal.to_owned(),
+            generation: 2,
+            bar: true,
+            reason: "because".into(),
+        };
+        let subject = events::access_revoked(id);
+        self.metadata.take(&Event::json(subject, events::TYPE_ACCESS_REVOKED, &change).unwrap());
     }
 
     /// `access` tells that a policy is another one.
