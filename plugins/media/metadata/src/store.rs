@@ -38,7 +38,7 @@ const READS: usize = 16;
 
 pub(crate) const COLUMNS: &str = "id, title, description, tags, state, reason, progress, duration_ms, source, has_poster, \
     has_thumbnails, unusable, texts, created_at_ms, updated_at_ms, revision, fence, listed, owner, shares, openness, position, \
-    unlisted_position";
+    unlisted_position, poster_bytes, thumbnail_bytes";
 
 /// Why the catalogue did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -152,6 +152,7 @@ pub(crate) fn migrations() -> Migrations {
         ("0014_usage", include_str!("../migrations/0014_usage.sql")),
         ("0015_shares", include_str!("../migrations/0015_shares.sql")),
         ("0016_texts_count", include_str!("../migrations/0016_texts_count.sql")),
+        ("0017_pictures", include_str!("../migrations/0017_pictures.sql")),
     ])
 }
 
@@ -406,7 +407,8 @@ pub(crate) fn write_row(batch: Batch, before: &Content, after: &mut Content) -> 
         "UPDATE contents SET title = $3, description = $4, tags = $5, state = $6, reason = $7, progress = $8, \
          duration_ms = $9, source = $10, has_poster = $11, has_thumbnails = $12, search = $13, \
          updated_at_ms = $14, revision = $15, unusable = $16, title_key = $17, texts = $18, \
-         texts_due_at_ms = $19, fence = $20, owner = $21, shares = $22, position = {POSITION} WHERE id = $1 AND revision = $2"
+         texts_due_at_ms = $19, fence = $20, owner = $21, shares = $22, poster_bytes = $23, \
+         thumbnail_bytes = $24, position = {POSITION} WHERE id = $1 AND revision = $2"
     );
     let batch = batch.push_expect(
         &sql,
@@ -433,6 +435,8 @@ pub(crate) fn write_row(batch: Batch, before: &Content, after: &mut Content) -> 
             after.fence,
             &after.owner,
             shares::packed(&after.shares),
+            after.poster_bytes,
+            after.thumbnail_bytes,
         ],
         1,
     );
@@ -517,6 +521,8 @@ pub(crate) fn content_of(row: &Row) -> Result<Content, DbError> {
         chapters: texts.chapters,
         texts_read: texts.texts_read,
         fence: row.get("fence")?,
+        poster_bytes: row.get("poster_bytes")?,
+        thumbnail_bytes: row.get("thumbnail_bytes")?,
         owner,
         shares,
     })

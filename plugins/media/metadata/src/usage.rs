@@ -36,7 +36,7 @@ pub(crate) fn recount(batch: Batch, id: &str) -> Batch {
 pub(crate) fn count_file(batch: Batch, before: &Content, after: &Content) -> Batch {
     let same = before.state == after.state
         && before.source == after.source
-        && text_bytes(before) == text_bytes(after);
+        && side_bytes(before) == side_bytes(after);
     if same { batch } else { count(batch, Some(before), after) }
 }
 
@@ -48,10 +48,10 @@ pub(crate) fn fits(batch: Batch, id: &str, owner: &str, limit: u64) -> Batch {
 }
 
 fn push(batch: Batch, before: Option<&Content>, after: &Content, guard: &str) -> Batch {
-    let texts = text_bytes(after);
-    let more = texts - before.map_or(0, text_bytes);
+    let side = side_bytes(after);
+    let more = side - before.map_or(0, side_bytes);
     let own =
-        file_bytes(before, after).map(|file| i64::try_from(file).unwrap_or(i64::MAX).saturating_add(texts));
+        file_bytes(before, after).map(|file| i64::try_from(file).unwrap_or(i64::MAX).saturating_add(side));
     batch.push(&counting(guard), params![&after.id, own, more])
 }
 
@@ -74,10 +74,12 @@ fn file_bytes(before: Option<&Content>, after: &Content) -> Option<u64> {
     }
 }
 
-/// The bytes of all captions, those that were replaced and are still there too.
-fn text_bytes(content: &Content) -> i64 {
+/// The bytes of all captions, those that were replaced and are still there too, and of the pictures.
+fn side_bytes(content: &Content) -> i64 {
     let earlier = |text: &TextTrack| text.earlier.iter().map(|it| i64::from(it.bytes)).sum::<i64>();
-    content.texts.iter().map(|text| i64::from(text.bytes) + earlier(text)).sum()
+    let texts: i64 = content.texts.iter().map(|text| i64::from(text.bytes) + earlier(text)).sum();
+    let pictures = content.poster_bytes.saturating_add(content.thumbnail_bytes);
+    texts.saturating_add(i64::try_from(pictures).unwrap_or(i64::MAX))
 }
 
 impl Catalogue {

@@ -58,6 +58,32 @@ async fn a_content_counts_its_file_once_it_is_uploaded_and_its_renditions_as_the
 }
 
 #[tokio::test]
+async fn pictures_count_as_they_are_made_and_go_with_the_content() {
+    let world = World::new();
+    let life = world.live(Settings::default()).await;
+    begin(&life, ID, "ann", 1_000).await;
+    uploaded(&life, ID, 1_000).await;
+    life.encode(ID).await;
+    let segments = 3 * u64::from(segment(0).bytes);
+    let pictures = async |poster_bytes, thumbnail_bytes| {
+        let update =
+            UpdateRequest { id: ID.into(), poster_bytes, thumbnail_bytes, ..UpdateRequest::default() };
+        life.catalogue.clone().update(update).await.unwrap();
+        usage(&life, "ann").await.0
+    };
+    assert_eq!(pictures(Some(70), None).await, 1_070);
+    life.segments(ID, "720p", 0..3, true).await.unwrap();
+    assert_eq!(pictures(None, Some(500)).await, 1_570 + segments);
+    // A picture that is made again takes the place of the one before.
+    assert_eq!(pictures(Some(60), Some(500)).await, 1_560 + segments);
+    life.step(ID, ContentState::Ready).await.unwrap();
+    world.execute("UPDATE contents SET bytes = NULL, source_bytes = NULL").await;
+    assert_eq!(usage(&life, "ann").await.0, 1_560 + segments);
+    life.catalogue.clone().delete(DeleteRequest { id: ID.into() }).await.unwrap();
+    assert_eq!(usage(&life, "ann").await, (0, 0));
+}
+
+#[tokio::test]
 async fn an_upload_that_failed_takes_nothing() {
     let world = World::new();
     let life = world.live(Settings::default()).await;
