@@ -46,6 +46,8 @@ pub(crate) struct Notice {
     /// Everything up to here was told with this: the id of the server-sent event.
     pub(crate) told: i64,
     pub(crate) what: What,
+    /// Of the last change that took a share back; 0: none did.
+    pub(crate) taken: i64,
     /// Whose the content is, and with whom it is shared.
     pub(crate) holders: Holders,
     pub(crate) others: Others,
@@ -85,6 +87,7 @@ impl Notice {
             content: content.id.clone(),
             position: entry.position,
             told,
+            taken: entry.taken,
             what: What::Changed { json: json(false), whole: json(true) },
             holders: content.into(),
             others,
@@ -97,7 +100,8 @@ impl Notice {
         let others = if grave.listed || was_hidden { Others::Same } else { Others::Nothing };
         let (content, holders) = (grave.id.clone(), grave.holders.clone());
         let (what, addressed) = (What::Deleted, Others::Same);
-        Self { content, position: grave.position, told, what, holders, others, addressed }
+        let Grave { position, taken, .. } = *grave;
+        Self { content, position, told, taken, what, holders, others, addressed }
     }
 }
 
@@ -154,7 +158,7 @@ impl Feed {
         let what = What::Ended(credential);
         let (others, addressed) = (Others::Nothing, Others::Nothing);
         let (content, holders) = (String::new(), Holders::default());
-        self.notify(Notice { content, position: 0, told: 0, what, holders, others, addressed });
+        self.notify(Notice { content, position: 0, told: 0, taken: 0, what, holders, others, addressed });
     }
 
     fn desk(&self) -> std::sync::MutexGuard<'_, Desk> {

@@ -213,7 +213,7 @@ async fn missed(catalogue: &Catalogue, since: i64, sight: &Sight) -> Result<Begi
         if one.position() > last {
             told.insert(one.id().to_owned(), one.position());
         }
-        if let Some(event) = missed_event(catalogue, &one, sight).await? {
+        if let Some(event) = missed_event(catalogue, &one, since, sight).await? {
             marked = one.first;
             first.push_back(event.id(marked.to_string()));
         }
@@ -227,6 +227,7 @@ async fn missed(catalogue: &Catalogue, since: i64, sight: &Sight) -> Result<Begi
 async fn missed_event(
     catalogue: &Catalogue,
     moved: &Moved,
+    since: i64,
     sight: &Sight,
 ) -> Result<Option<Event>, StoreError> {
     let is_gone = match &moved.now {
@@ -235,13 +236,13 @@ async fn missed_event(
         }
         Now::There(entry) => {
             let failed = entry.listed && entry.content.state() == ContentState::Failed;
-            moved.was_hidden() || failed || sight.caller.lost(&entry.content, LOST)
+            moved.was_hidden() || failed || (entry.taken > since && sight.caller.lost(&entry.content, LOST))
         }
         Now::Deleted(grave) => {
             grave.listed
                 || moved.was_hidden()
                 || sight.is_sure(&grave.holders)
-                || sight.caller.lost(&grave.holders, LOST)
+                || (grave.taken > since && sight.caller.lost(&grave.holders, LOST))
         }
     };
     Ok(is_gone.then(|| gone(moved.id())))
@@ -314,7 +315,7 @@ async fn next(mut client: Client) -> Option<(Result<Event, Infallible>, Client)>
         if !client.follower.judge(&notice).await {
             return None;
         }
-        let Some((event, gone)) = event_of(&notice, &client.follower.sight, client.only.is_some()) else {
+        let Some((event, gone)) = event_of(&notice, &client) else {
             continue;
         };
         if !client.is_news(&notice.content, gone) {
@@ -344,13 +345,14 @@ impl Follower {
 }
 
 /// What of a notice is for whom, and whether the content is gone for them.
-fn event_of(notice: &Notice, sight: &Sight, only: bool) -> Option<(Event, bool)> {
-    let others = match only {
+fn event_of(notice: &Notice, client: &Client) -> Option<(Event, bool)> {
+    let sight = &client.follower.sight;
+    // What was taken back before was told when they came back, or is not there for them to miss.
+    let lost = || notice.taken > client.begin.position && sight.caller.lost(&notice.holders, LOST_LIVE);
+    let others = match client.only.is_some() {
         _ if sight.is_sure(&notice.holders) => Others::Same,
         true => notice.addressed,
-        false if notice.others == Others::Nothing && sight.caller.lost(&notice.holders, LOST_LIVE) => {
-            Others::Gone
-        }
+        false if notice.others == Others::Nothing && lost() => Others::Gone,
         false => notice.others,
     };
     match (&notice.what, others) {

@@ -264,6 +264,44 @@ async fn whom_a_content_is_not_shared_with_any_more_is_told_that_it_is_gone_now_
 }
 
 #[tokio::test]
+async fn who_was_told_that_a_content_is_gone_for_them_is_not_told_again_when_they_come_back() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    anns(&world, &life, 2).await;
+    for number in 1..=2 {
+        assert_eq!(give(&life, number, "bob", "view").await.0, 200);
+    }
+    let mut stream = life.send("GET", "/events", &fields(BOB), "").await.into_body();
+    let gone = format!(r#"{{"id":"{}"}}"#, id(1));
+    let unshare = format!("/{}/shares/bob", id(1));
+    assert_eq!(status(&life, ANN, "DELETE", &unshare, "").await, 204);
+    let seen = read(&mut stream, &gone).await;
+    let last = seen.lines().rev().find_map(|line| line.strip_prefix("id: ").or(line.strip_prefix("id:")));
+    let mut back = fields(BOB).to_vec();
+    back.push(("last-event-id", last.unwrap().trim().to_owned().leak()));
+    drop(stream);
+    // It changes while bob is away, and again when he is there.
+    let rename = async |number, title: &str| {
+        let body = json!({ "title": title }).to_string();
+        assert_eq!(status(&life, ANN, "PATCH", &format!("/{}", id(number)), &body).await, 200);
+    };
+    rename(1, "Away").await;
+    rename(2, "Away too").await;
+    let mut stream = life.send("GET", "/events", &back, "").await.into_body();
+    let seen = read(&mut stream, "Away too").await;
+    assert!(!seen.contains(&id(1)), "{seen}");
+    rename(1, "There").await;
+    rename(2, "There too").await;
+    let seen = read(&mut stream, "There too").await;
+    assert!(!seen.contains(&id(1)), "{seen}");
+    // Nor is who never had it, or who deletes it, a reason to tell.
+    assert_eq!(status(&life, ANN, "DELETE", &format!("/{}", id(1)), "").await, 204);
+    rename(2, "Last").await;
+    let seen = read(&mut stream, "Last").await;
+    assert!(!seen.contains(&id(1)), "{seen}");
+}
+
+#[tokio::test]
 async fn a_standing_counts_shares_by_principal_and_by_role() {
     let world = World::new();
     let life = world.live(gated()).await;
