@@ -207,7 +207,8 @@ impl Plugin for Running {
     async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
         let (access, auth) = (host.service("access"), host.service("auth"));
         let dependencies =
-            Dependencies::new(host.service("storage"), host.service("jobs"), access, auth, Bus::of(&host));
+            Dependencies::new(host.service("storage"), host.service("jobs"), access, auth, Bus::of(&host))
+                .with_upload(host.service("upload"));
         let metadata =
             Metadata::open(host.service("database"), dependencies, settings, host.shutdown()).await?;
         host.provide("catalogue", metadata.internal())?;
@@ -260,7 +261,7 @@ export_plugin! {
         description: "The catalogue: contents, renditions and segments, their REST API and live changes",
         provides: ["catalogue", "command-fsck"],
         requires: ["database", "storage"],
-        uses: ["jobs", "access", "auth"],
+        uses: ["jobs", "access", "auth", "upload"],
         prefixes: ["/api/v1/contents"],
         publishes: ["content.*.changed", "content.*.deleted", "content.*.standing"],
         subscribes: ["access.>", "credential.*.ended"],

@@ -9,6 +9,8 @@ use streamgate_contracts::auth::v1::auth_client::AuthClient;
 use streamgate_contracts::catalogue::v1::{Content, ContentState, TextTrack, UsageResponse};
 use streamgate_contracts::db::{Batch, params};
 use streamgate_contracts::jobs::v1::ShareRequest;
+use streamgate_contracts::upload::v1::ReservedRequest;
+use streamgate_contracts::upload::v1::upload_client::UploadClient;
 
 use crate::catalogue::Catalogue;
 use crate::dependencies::{TRANSCODE, answered};
@@ -83,7 +85,8 @@ fn side_bytes(content: &Content) -> i64 {
 }
 
 impl Catalogue {
-    /// Refuses what the owner's quota has no room for; answers the quota. `None`: no limit.
+    /// Refuses what the owner's quota has no room for; answers what contents may take of the quota, beside uploads.
+    /// `None`: no limit.
     pub(crate) async fn room_for(&self, owner: &str, needed: u64) -> Result<Option<u64>, StoreError> {
         if owner.is_empty() {
             return Ok(None);
@@ -96,11 +99,26 @@ impl Catalogue {
             ))
         })?;
         let Some(limit) = quota.stored else { return Ok(None) };
-        let used = self.store.usage(owner).await?.bytes;
+        // In this order: an upload that ends in between counts twice, and never not at all.
+        let reserved = self.reserved(owner).await?;
+        let used = self.store.usage(owner).await?.bytes.saturating_add(reserved);
         match used.saturating_add(needed) > limit {
             true => Err(StoreError::NoRoom { limit, used, needed }),
-            false => Ok(Some(limit)),
+            false => Ok(Some(limit.saturating_sub(reserved))),
         }
+    }
+
+    /// The bytes that an owner's uploads take and the catalogue does not count yet.
+    async fn reserved(&self, owner: &str) -> Result<u64, StoreError> {
+        let Some(upload) = &self.dependencies.upload else { return Ok(0) };
+        let request = ReservedRequest { principal: owner.to_owned() };
+        let reserved = answered(UploadClient::new(upload.clone()).reserved(request)).await;
+        let reserved = reserved.map_err(|reason| {
+            StoreError::Unavailable(format!(
+                "`upload` does not say what unfinished uploads take: {reason}; try again"
+            ))
+        })?;
+        Ok(reserved.bytes)
     }
 
     /// Refuses where as much was encoded for an owner today as may be. Where the queue does not say, the job waits

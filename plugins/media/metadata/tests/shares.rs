@@ -216,6 +216,24 @@ async fn nobody_is_handed_more_than_their_quota_has_room_for() {
 }
 
 #[tokio::test]
+async fn what_the_new_owner_is_uploading_leaves_no_room_for_what_is_handed_over() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    anns(&world, &life, 1).await;
+    let source = Some(Source { bytes: 800, ..Source::default() });
+    let facts = UpdateRequest { id: id(1), source, ..UpdateRequest::default() };
+    life.catalogue.clone().update(facts).await.unwrap();
+    world.reserved.lock().unwrap().insert("eve".into(), 300);
+    let owner = format!("/{}/owner", id(1));
+    let to_eve = r#"{"owner":"eve"}"#;
+    let (code, problem) = ask(&life, ANN, ("PUT", &owner, to_eve)).await;
+    assert_eq!(code, 507, "{problem}");
+    assert_eq!([&problem["limit"], &problem["used"], &problem["needed"]], [1_000, 300, 800]);
+    world.reserved.lock().unwrap().insert("eve".into(), 200);
+    assert_eq!(status(&life, ANN, "PUT", &owner, to_eve).await, 204);
+}
+
+#[tokio::test]
 async fn a_deleted_content_leaves_nothing_shared() {
     let world = World::new();
     let life = world.live(gated()).await;

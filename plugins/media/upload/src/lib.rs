@@ -22,6 +22,7 @@ mod owner;
 mod protocol;
 mod quota;
 mod routes;
+mod service;
 mod settings;
 mod store;
 mod sweeper;
@@ -112,6 +113,11 @@ impl Upload {
         routes::router(self.api.clone()).merge(usage::router(self.api.uploads.clone()))
     }
 
+    /// The `upload` capability.
+    pub fn internal(&self) -> axum::Router {
+        service::router(self.api.uploads.pump.store.clone())
+    }
+
     /// Repeats unfinished hand-overs and removes what expired or ended, until it is dropped.
     /// `report` hears after each round what is wrong, if anything is.
     pub fn sweep(&self, report: impl Fn(Option<&str>) + Send + 'static) -> BoxFuture<'static, ()> {
@@ -195,6 +201,7 @@ impl Plugin for Running {
         let dependencies = Dependencies::new(storage, catalogue, jobs, auth, Bus::of(&host));
         let upload = Upload::open(service("database"), dependencies, settings).await?;
 
+        host.provide("upload", upload.internal())?;
         let mut deletions = host.subscribe(CONTENT_DELETED_ANY)?;
         let listener = upload.clone();
         let listen = async move {

@@ -10,6 +10,8 @@ use futures_util::future::join_all;
 use http::{Response, StatusCode};
 use serde_json::Value;
 use streamgate_auth::RoleQuota;
+use streamgate_contracts::upload::v1::ReservedRequest;
+use streamgate_contracts::upload::v1::upload_client::UploadClient;
 use streamgate_plugin_api::settings::ByteSize;
 use streamgate_plugin_api::{Body, Client, Principal};
 use streamgate_upload::Settings;
@@ -283,4 +285,18 @@ async fn what_somebody_has_is_for_them_and_admins_to_know_and_who_does_not_answe
     assert_eq!(ask(&life, "?principal=gone").await.0, 404);
     life.sender = None;
     assert_eq!(ask(&life, "").await.0, 401);
+}
+
+#[tokio::test]
+async fn the_catalogue_learns_what_the_uploads_of_a_principal_take() {
+    let (_world, ann) = of_bytes(1_000).await;
+    let reserved = async |principal: &str| {
+        let upload = UploadClient::new(Client::from_service(ann.upload.internal()));
+        let request = ReservedRequest { principal: principal.into() };
+        upload.clone().reserved(request).await.unwrap().into_inner().bytes
+    };
+    ann.create(600).await;
+    let open = deferred(&ann).await;
+    assert_eq!(ann.patch(&open, 0, bytes(50), &[]).await.status(), StatusCode::NO_CONTENT);
+    assert_eq!((reserved("ann").await, reserved("bob").await), (650, 0));
 }

@@ -26,6 +26,8 @@ use streamgate_contracts::database::v1::database_client::DatabaseClient;
 use streamgate_contracts::events;
 use streamgate_contracts::jobs::v1::ShareResponse;
 use streamgate_contracts::outbox::Bus;
+use streamgate_contracts::upload::v1::upload_server::{self, UploadServer};
+use streamgate_contracts::upload::v1::{ReservedRequest, ReservedResponse};
 use streamgate_metadata::{Dependencies, Metadata, OpenError, Settings};
 use streamgate_plugin_api::settings::ByteSize;
 use streamgate_plugin_api::{Body, Client, Event};
@@ -63,6 +65,8 @@ pub struct World {
     pub first_admin: Arc<Mutex<String>>,
     /// The event streams that `auth` lets principals have; empty: callers without one. Of whom is not here: any number.
     pub streams: Arc<Mutex<HashMap<String, u64>>>,
+    /// Bytes that the uploads of principals take.
+    pub reserved: Arc<Mutex<HashMap<String, u64>>>,
     /// `access` and `auth` do not answer.
     pub dumb: Arc<AtomicBool>,
     /// How often `access` was called.
@@ -109,6 +113,7 @@ impl World {
             log: Arc::default(),
             first_admin: Arc::default(),
             streams: Arc::default(),
+            reserved: Arc::default(),
             dumb: Arc::default(),
             calls: Arc::default(),
             engine,
@@ -142,7 +147,10 @@ impl World {
             events.lock().unwrap().push(event);
             std::future::ready(Ok(()))
         });
-        let dependencies = Dependencies::new(self.storage.clone(), jobs, access, auth, bus);
+        let upload = UploadServer::new(Uploads(self.reserved.clone(), self.dumb.clone()));
+        let upload = Client::from_service(tonic::service::Routes::new(upload).into_axum_router());
+        let dependencies =
+            Dependencies::new(self.storage.clone(), jobs, access, auth, bus).with_upload(upload);
         let shutdown = CancellationToken::new();
         let database = Client::from_service(self.engine.router());
         let metadata = Metadata::open(database, dependencies, settings, shutdown.clone()).await.unwrap();
@@ -367,6 +375,23 @@ impl access_server::Access for Door {
         _: tonic::Request<DecideRequest>,
     ) -> Result<tonic::Response<Decision>, tonic::Status> {
         Err(tonic::Status::unimplemented("the catalogue decides nothing"))
+    }
+}
+
+/// The `upload` capability by hand.
+struct Uploads(Arc<Mutex<HashMap<String, u64>>>, Arc<AtomicBool>);
+
+#[tonic::async_trait]
+impl upload_server::Upload for Uploads {
+    async fn reserved(
+        &self,
+        request: tonic::Request<ReservedRequest>,
+    ) -> Result<tonic::Response<ReservedResponse>, tonic::Status> {
+        if self.1.load(Ordering::SeqCst) {
+            return Err(tonic::Status::unavailable("not now"));
+        }
+        let bytes = self.0.lock().unwrap().get(&request.get_ref().principal).copied().unwrap_or(0);
+        Ok(tonic::Response::new(ReservedResponse { bytes }))
     }
 }
 
