@@ -41,7 +41,7 @@ use crate::viewer::Viewer;
 /// How often a decision is begun anew when something happens meanwhile.
 const ATTEMPTS: usize = 4;
 /// How long a refusal is not looked at again. News ends it at once.
-const REFUSAL_MS: i64 = 5_000;
+pub(crate) const REFUSAL_MS: i64 = 5_000;
 /// How long something is not asked again that nobody knew.
 const UNKNOWN_MS: i64 = 1_000;
 /// How long a decision holds when nobody tells of transfers of the token, as on Solana: so much longer
@@ -381,6 +381,18 @@ impl Access {
         grants.len() >= self.shared.settings.max_grants && grants.get(key).is_none()
     }
 
+    /// The policy of a content as strangers may know it: of one that does not exist it is private, whatever the default.
+    pub(crate) async fn seen_policy(&self, content: &str) -> Result<Arc<Policy>, ApiError> {
+        let policy = self.policy(content).await?;
+        match policy.is_default
+            && policy.openness != Openness::Private
+            && !self.shared.standings.is_there(content).await?
+        {
+            true => Ok(Arc::new(Policy { openness: Openness::Private, ..Policy::clone(&policy) })),
+            false => Ok(policy),
+        }
+    }
+
     /// What a policy says of a viewer. `preview`: every leaf is asked for, needed or not, and nobody is
     /// let in by it.
     pub(crate) async fn rule(
@@ -395,10 +407,7 @@ impl Access {
                 return Ok((Ruling::allowed("Everyone may play this content."), None));
             }
             (Openness::Gated, Some((_, tree))) => tree,
-            _ => {
-                let kind = if viewer.is_signed_in() { "not-entitled" } else { "not-signed-in" };
-                return Ok((Ruling::denied(kind, "This content is private."), None));
-            }
+            _ => return Ok((Ruling::private(viewer), None)),
         };
         let plans = match viewer.is_signed_in() {
             true => self.shared.store.plans(&viewer.principal).await?,

@@ -278,6 +278,43 @@ async fn a_private_content_looks_to_strangers_as_one_that_never_was() {
 }
 
 #[tokio::test]
+async fn where_the_default_is_public_a_private_content_looks_as_one_that_never_was_too() {
+    let world = World::new();
+    let mut catalogue = world.with_catalogue().await;
+    let (open, never) = ("0190a0a0-0000-7000-8000-0000000000fe", "0190a0a0-0000-7000-8000-0000000000ff");
+    for id in [CONTENT, open] {
+        let request = CreateRequest { id: id.into(), owner: ALICE.into(), ..CreateRequest::default() };
+        catalogue.create(request).await.unwrap();
+    }
+    let life = world.live(None, json!({ "default": "public" })).await;
+    life.put_policy(json!({ "openness": "private" })).await;
+    let other = with(BOB, &["creator", "viewer"], &["content:read", "content:write"]);
+    let public = json!({ "openness": "public" });
+    for who in [None, Some(&viewer(BOB, &[])), Some(&other)] {
+        for (method, path, body) in [
+            (Method::GET, "/contents/{c}", None),
+            (Method::GET, "/contents/{c}/me", None),
+            (Method::PUT, "/contents/{c}", Some(&public)),
+        ] {
+            let told = life.call(who, method.clone(), path, body).await;
+            let mut unknown = life.call(who, method.clone(), &path.replace("{c}", never), body).await;
+            if !unknown.json["content"].is_null() {
+                unknown.json["content"] = CONTENT.into();
+                unknown.json["valid_until"] = told.json["valid_until"].clone();
+            }
+            let (told, unknown) =
+                ((told.status, told.tag, told.json), (unknown.status, unknown.tag, unknown.json));
+            assert_eq!(told, unknown, "{method} {path}");
+        }
+    }
+    // What is there and has no policy is everybody's.
+    let shown = life.call(None, Method::GET, &format!("/contents/{open}"), None).await;
+    assert_eq!((shown.status.as_u16(), &shown.json["openness"]), (200, &"public".into()));
+    let me = life.call(None, Method::GET, &format!("/contents/{open}/me"), None).await;
+    assert_eq!(me.json["verdict"], "allowed");
+}
+
+#[tokio::test]
 async fn those_who_are_kept_out_are_listed_page_by_page_with_the_reason() {
     let world = World::new();
     let life = world.live(None, json!({})).await;
