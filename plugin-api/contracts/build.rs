@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-const SERVICES: [&str; 6] = ["access", "auth", "catalogue", "chain", "database", "jobs"];
+const SERVICES: [&str; 7] = ["access", "auth", "catalogue", "chain", "database", "jobs", "upload"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new("proto");

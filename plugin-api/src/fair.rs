@@ -114,10 +114,18 @@ impl Places {
     /// # Errors
     /// If `holder` has reached its limit, or all are taken and no holder has at least two more than `holder`.
     pub fn take(&self, holder: Holder) -> Result<Place, Full> {
+        self.take_within(holder, self.0.per_holder)
+    }
+
+    /// As [`Places::take`], with a bound for this holder instead of the bound for each.
+    ///
+    /// # Errors
+    /// As those of [`Places::take`].
+    pub fn take_within(&self, holder: Holder, most: usize) -> Result<Place, Full> {
         let mut state = self.0.state();
         let own = state.held.get(&holder).map_or(0, BTreeMap::len);
-        if own >= self.0.per_holder {
-            return Err(Full::Share(self.0.per_holder));
+        if own >= most {
+            return Err(Full::Share(most));
         }
         if state.taken >= self.0.capacity {
             let largest = state.ranks.last().filter(|(most, _)| *most > own + 1);
@@ -138,6 +146,11 @@ impl Places {
     /// How many are taken.
     pub fn taken(&self) -> usize {
         self.0.state().taken
+    }
+
+    /// How many this holder has.
+    pub fn held_by(&self, holder: &Holder) -> usize {
+        self.0.state().held.get(holder).map_or(0, BTreeMap::len)
     }
 }
 
@@ -246,7 +259,18 @@ mod tests {
     }
 
     #[test]
-    fn callers_are_distinguished_by_principal_then_by_network() {
+    fn a_holder_with_a_bound_of_its_own_has_no_more_and_displaces_as_others_do() {
+        let places = Places::new(4, 2);
+        let many: Vec<_> = (0..4).map(|_| places.take_within(holder(1), 9).unwrap()).collect();
+        assert_eq!(places.take_within(holder(2), 0).unwrap_err(), Full::Share(0));
+        let _one = places.take_within(holder(2), 1).unwrap();
+        assert_eq!((places.held_by(&holder(1)), places.held_by(&holder(2))), (3, 1));
+        assert!(many[0].is_displaced());
+        assert_eq!(places.take(holder(1)).unwrap_err(), Full::Share(2));
+    }
+
+    #[test]
+    fn callers_are_told_apart_by_principal_then_by_network() {
         let mut headers = HeaderMap::new();
         assert_eq!(Holder::of(&headers), Holder::Unknown);
         for (client, network) in [

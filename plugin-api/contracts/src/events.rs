@@ -138,6 +138,9 @@ pub struct AccessRevoked {
     pub principal: String,
     /// The new generation of this principal and content.
     pub generation: u64,
+    /// The principal was blocked from the content, or is not any more.
+    #[serde(default)]
+    pub bar: bool,
     /// For people: a transfer, a reorganisation, a decision of an admin.
     pub reason: String,
 }

@@ -73,6 +73,15 @@ pub mod jobs {
     }
 }
 
+/// The `upload` capability: what unfinished uploads take.
+pub mod upload {
+    /// `streamgate.upload.v1`, generated from `upload.proto`.
+    #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::unwrap_used)]
+    pub mod v1 {
+        tonic::include_proto!("streamgate.upload.v1");
+    }
+}
+
 pub mod audit;
 pub mod caip;
 pub mod db;

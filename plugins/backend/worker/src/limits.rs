@@ -60,7 +60,7 @@ impl Limits {
         if let Some(limit) = self.known(owner) {
             return limit;
         }
-        let request = QuotaRequest { principal: owner.to_owned() };
+        let request = QuotaRequest { principal: owner.to_owned(), ..QuotaRequest::default() };
         let answer = timeout(DEADLINE, self.auth.clone().quota(request)).await;
         let limit = match answer {
             Ok(Ok(answer)) => {

@@ -39,9 +39,9 @@ use crate::viewer::Viewer;
 
 /// How often a decision is restarted after a concurrent event.
 const ATTEMPTS: usize = 4;
-/// How long a refusal is cached. Events end it at once.
-const REFUSAL_MS: i64 = 5_000;
-/// How long an unknown result is cached.
+/// How long a refusal is not looked at again. News ends it at once.
+pub(crate) const REFUSAL_MS: i64 = 5_000;
+/// How long something is not asked again that nobody knew.
 const UNKNOWN_MS: i64 = 1_000;
 /// Lifetime of a decision without transfer events for the token, as on Solana: beyond the chain's own delay,
 /// a seller can play for this long.
@@ -378,6 +378,18 @@ impl Access {
         grants.len() >= self.shared.settings.max_grants && grants.get(key).is_none()
     }
 
+    /// The policy of a content as strangers may know it: of one that does not exist it is private, whatever the default.
+    pub(crate) async fn seen_policy(&self, content: &str) -> Result<Arc<Policy>, ApiError> {
+        let policy = self.policy(content).await?;
+        match policy.is_default
+            && policy.openness != Openness::Private
+            && !self.shared.standings.is_there(content).await?
+        {
+            true => Ok(Arc::new(Policy { openness: Openness::Private, ..Policy::clone(&policy) })),
+            false => Ok(policy),
+        }
+    }
+
     /// The result of a policy for a viewer. `preview`: every leaf is evaluated, needed or not, and no access
     /// is granted.
     pub(crate) async fn rule(
@@ -392,10 +404,7 @@ impl Access {
                 return Ok((Ruling::allowed("Everyone may play this content."), None));
             }
             (Openness::Gated, Some((_, tree))) => tree,
-            _ => {
-                let kind = if viewer.is_signed_in() { "not-entitled" } else { "not-signed-in" };
-                return Ok((Ruling::denied(kind, "This content is private."), None));
-            }
+            _ => return Ok((Ruling::private(viewer), None)),
         };
         let plans = match viewer.is_signed_in() {
             true => self.shared.store.plans(&viewer.principal).await?,

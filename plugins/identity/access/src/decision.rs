@@ -45,6 +45,12 @@ impl Ruling {
         Self { verdict: Verdict::Denied, kind, reason: reason.into(), ..Self::default() }
     }
 
+    /// Of a private content, or of one that does not exist.
+    pub(crate) fn private(viewer: &Viewer) -> Self {
+        let kind = if viewer.is_signed_in() { "not-entitled" } else { "not-signed-in" };
+        Self::denied(kind, "This content is private.")
+    }
+
     pub(crate) fn unknown(reason: impl Into<String>) -> Self {
         let kind = "chain-unavailable";
         Self { verdict: Verdict::Unknown, kind, reason: reason.into(), ..Self::default() }

@@ -25,8 +25,9 @@ use streamgate_plugin_api::Principal;
 use streamgate_plugin_api::time::{parse_rfc3339, rfc3339};
 use tokio::time::Instant;
 
-use crate::access::Access;
+use crate::access::{Access, REFUSAL_MS};
 use crate::caip::{self, Contract};
+use crate::decision::Ruling;
 use crate::delegation::MAX_NAMED;
 use crate::directory::{ChainEntry, DESCRIBED_WITHIN, Described, Directory, Undescribed};
 use crate::epochs::Snapshot;
@@ -80,20 +81,26 @@ fn with_scope(headers: &HeaderMap, scope: &'static str) -> Result<By, ApiError> 
     if principal.may(scope) { Ok(By::of(headers)) } else { Err(ApiError::Forbidden(scope)) }
 }
 
-/// Whether the caller may change a content.
-async fn edits(access: &Access, headers: &HeaderMap, content: &str) -> Result<bool, ApiError> {
-    Ok(access.shared.standings.of(content, &viewer(headers)?).await? >= Right::Edit)
+/// The right of the caller to a content, by ownership, role or share; a block ends what a share gives.
+async fn right_of(access: &Access, headers: &HeaderMap, content: &str) -> Result<Right, ApiError> {
+    let viewer = viewer(headers)?;
+    let right = access.shared.standings.of(content, &viewer).await?;
+    let shared = (Right::View..Right::Own).contains(&right);
+    match shared && access.shared.store.is_barred(content, &viewer.principal).await? {
+        true => Ok(Right::None),
+        false => Ok(right),
+    }
 }
 
 /// The caller, and the content of this id, if they may change it.
 async fn editor(access: &Access, headers: &HeaderMap, id: &str) -> Result<(By, String), ApiError> {
     let by = with_scope(headers, WRITE)?;
     let content = uuid(id, "content")?;
-    if edits(access, headers, &content).await? {
+    if right_of(access, headers, &content).await? >= Right::Edit {
         return Ok((by, content));
     }
-    // A content that is not visible to the caller does not exist for them.
-    match access.policy(&content).await?.openness {
+    // To whom a content is not to be known, it is not there.
+    match access.seen_policy(&content).await?.openness {
         Openness::Private => Err(ApiError::NotFound("There is no such content.".into())),
         Openness::Public | Openness::Gated | Openness::Unlisted => Err(ApiError::NotYours),
     }
@@ -165,12 +172,15 @@ fn warnings_view(warnings: Vec<Warning>) -> Value {
 
 async fn show(State(access): State<Access>, Path(id): Path<String>, headers: HeaderMap) -> Answer {
     let content = uuid(&id, "content")?;
-    let policy = access.policy(&content).await?;
-    let right = access.shared.standings.of(&content, &viewer(&headers)?).await;
-    if policy.openness == Openness::Private && right.clone()? < Right::View {
+    let right = right_of(&access, &headers, &content).await;
+    let whole = matches!(&right, Ok(right) if *right >= Right::Edit);
+    let policy = match matches!(&right, Ok(right) if *right >= Right::View) {
+        true => access.policy(&content).await?,
+        false => access.seen_policy(&content).await?,
+    };
+    if policy.openness == Openness::Private && right? < Right::View {
         return Err(ApiError::NotFound("There is no such content.".into()));
     }
-    let whole = right.is_ok_and(|right| right >= Right::Edit);
     Ok(policy_answer(&policy_view(&content, &policy, whole)))
 }
 
@@ -228,7 +238,16 @@ fn viewer(headers: &HeaderMap) -> Result<Viewer, ApiError> {
 
 async fn me(State(access): State<Access>, Path(id): Path<String>, headers: HeaderMap) -> Answer {
     let content = uuid(&id, "content")?;
-    let decision = access.decide(&content, viewer(&headers)?).await;
+    let viewer = viewer(&headers)?;
+    let decision = access.decide(&content, viewer.clone()).await;
+    let allowed = decision.ruling.verdict == Verdict::Allowed && !viewer.is_admin();
+    if allowed && access.seen_policy(&content).await?.openness != access.policy(&content).await?.openness {
+        let mut view = Ruling::private(&viewer).view();
+        view["content"] = content.as_str().into();
+        view["generation"] = 0.into();
+        view["valid_until"] = rfc3339(access.now_ms().saturating_add(REFUSAL_MS)).into();
+        return Ok(answer(&view));
+    }
     let mut view = decision.ruling.view();
     view["content"] = content.as_str().into();
     view["generation"] = decision.generation.into();

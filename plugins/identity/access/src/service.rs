@@ -2,7 +2,8 @@
 
 use streamgate_contracts::access::v1::access_server::{self, AccessServer};
 use streamgate_contracts::access::v1::{
-    DecideRequest, Decision, Openness, PoliciesRequest, PoliciesResponse, PolicyRequest, PolicyResponse,
+    BarsRequest, BarsResponse, DecideRequest, Decision, Openness, PoliciesRequest, PoliciesResponse,
+    PolicyRequest, PolicyResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -24,6 +25,9 @@ impl Access {
 
 /// Contents whose policies are read in one call.
 const MAX_CONTENTS: usize = 200;
+
+/// Contents that a principal is kept out of in one answer.
+const MAX_BARS: usize = 10_000;
 
 struct Service(Access);
 
@@ -55,6 +59,15 @@ impl access_server::Access for Service {
         let policies = self.0.policies(&contents).await?;
         let policies = contents.iter().map(|id| to_wire(&policies[id.as_str()])).collect();
         Ok(Response::new(PoliciesResponse { policies }))
+    }
+
+    async fn bars(&self, request: Request<BarsRequest>) -> Result<Response<BarsResponse>, Status> {
+        let principal = request.into_inner().principal;
+        let contents = self.0.shared.store.barred_from(&principal, MAX_BARS + 1).await?;
+        match contents.len() > MAX_BARS {
+            true => Err(Status::resource_exhausted(format!("blocked from more than {MAX_BARS} contents"))),
+            false => Ok(Response::new(BarsResponse { contents })),
+        }
     }
 
     async fn decide(&self, request: Request<DecideRequest>) -> Result<Response<Decision>, Status> {

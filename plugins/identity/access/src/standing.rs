@@ -6,8 +6,9 @@ use std::time::Duration;
 use streamgate_contracts::auth::v1::auth_client::AuthClient;
 use streamgate_contracts::auth::v1::{FindRequest, Role};
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
-use streamgate_contracts::catalogue::v1::{Right, StandingRequest};
+use streamgate_contracts::catalogue::v1::{GetRequest, Right, StandingRequest};
 use streamgate_plugin_api::Client;
+use tonic::Code;
 
 use crate::viewer::Viewer;
 
@@ -26,6 +27,18 @@ pub(crate) struct Standings(CatalogueClient<Client>);
 impl Standings {
     pub(crate) fn new(catalogue: Client) -> Self {
         Self(CatalogueClient::new(catalogue))
+    }
+
+    /// Whether there is such a content.
+    pub(crate) async fn is_there(&self, content: &str) -> Result<bool, Unsaid> {
+        let mut catalogue = self.0.clone();
+        let asked = catalogue.get(GetRequest { id: content.to_owned() });
+        let answer = tokio::time::timeout(DEADLINE, asked).await;
+        match answer.map_err(|_| Unsaid(format!("no answer within {DEADLINE:?}")))? {
+            Ok(_) => Ok(true),
+            Err(status) if status.code() == Code::NotFound => Ok(false),
+            Err(status) => Err(Unsaid(status.message().to_owned())),
+        }
     }
 
     /// A viewer's rights on a content. No call is needed for admins, and for viewers who are not signed in.

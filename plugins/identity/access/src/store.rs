@@ -226,7 +226,7 @@ impl Store {
                 ],
             );
         let batch = match &row.notice {
-            Some(reason) => revoked(batch, &row.key.content, &row.key.principal, reason)?,
+            Some(reason) => revoked(batch, (&row.key.content, &row.key.principal), false, reason)?,
             None => batch,
         };
         let outcomes = batch.run().await?;
@@ -260,7 +260,7 @@ impl Store {
                 "UPDATE viewers SET live = 0, valid_until_ms = 0 WHERE content = $1 AND principal = $2",
                 params![content, principal],
             );
-        let outcomes = revoked(entry.push(batch), content, principal, reason)?.run().await?;
+        let outcomes = revoked(entry.push(batch), (content, principal), bar.is_some(), reason)?.run().await?;
         let row = outcomes.into_iter().next().and_then(|outcome| outcome.rows.first());
         row.ok_or(DbError::NotFound)?.get("generation")
     }
@@ -346,6 +346,13 @@ impl Store {
     pub(crate) async fn is_barred(&self, content: &str, principal: &str) -> Result<bool, DbError> {
         let sql = "SELECT 1 FROM grants WHERE content = $1 AND principal = $2 AND bar <> ''";
         Ok(self.db.query_opt(sql, params![content, principal]).await?.is_some())
+    }
+
+    /// Contents that a principal is kept out of.
+    pub(crate) async fn barred_from(&self, principal: &str, most: usize) -> Result<Vec<String>, DbError> {
+        let sql = "SELECT content FROM grants WHERE principal = $1 AND bar <> '' LIMIT $2";
+        let rows = self.db.query(sql, params![principal, most]).await?;
+        rows.into_iter().map(|row| row.get("content")).collect()
     }
 
     /// Principals blocked from a content and why, in order, from after one on.
@@ -461,9 +468,14 @@ impl Store {
     }
 }
 
-/// Publishes that a principal's grants below their generation are revoked.
-fn revoked(batch: Batch, content: &str, principal: &str, reason: &str) -> Result<Batch, DbError> {
-    let said = json!({ "content": content, "principal": principal, "reason": cut(reason) });
+/// Tells that what a principal was granted below their generation holds no more.
+fn revoked(
+    batch: Batch,
+    (content, principal): (&str, &str),
+    bar: bool,
+    reason: &str,
+) -> Result<Batch, DbError> {
+    let said = json!({ "content": content, "principal": principal, "bar": bar, "reason": cut(reason) });
     Ok(batch.publish_each(Each {
         r#type: TYPE_ACCESS_REVOKED,
         subject: "'access.' || content || '.revoked'",

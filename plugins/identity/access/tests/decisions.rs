@@ -11,7 +11,7 @@ use alloy_primitives::Address;
 use futures_util::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
-use streamgate_contracts::access::v1::{Openness, Verdict};
+use streamgate_contracts::access::v1::{BarsRequest, Openness, Verdict};
 use streamgate_contracts::catalogue::v1::{CreateRequest, DeleteRequest, Right};
 use streamgate_contracts::database::v1::QueryRequest;
 use streamgate_contracts::database::v1::database_client::DatabaseClient;
@@ -224,6 +224,30 @@ async fn a_bar_goes_over_shares_and_not_over_the_owner_and_admins() {
 }
 
 #[tokio::test]
+async fn who_is_barred_neither_reads_nor_changes_the_policy_of_what_is_shared_with_them() {
+    let world = World::new();
+    world.everybody_may(Right::Edit);
+    let life = world.live(None, json!({})).await;
+    let (admin, bob) = (creator(), with(BOB, &["viewer", "creator"], &["content:read", "content:write"]));
+    let (policy, revoke) = ("/contents/{c}", "/contents/{c}/revoke");
+    let public = json!({ "openness": "public" });
+    assert_eq!(life.call(Some(&bob), Method::GET, policy, None).await.status, 200);
+    let body = json!({ "principal": BOB, "reason": "no", "bar": true });
+    assert_eq!(life.call(Some(&admin), Method::POST, revoke, Some(&body)).await.status, 200);
+    life.hears("that bob is barred", |event| event.principal == BOB && event.bar).await;
+    assert_eq!(life.call(Some(&bob), Method::GET, policy, None).await.status, 404);
+    assert_eq!(life.call(Some(&bob), Method::PUT, policy, Some(&public)).await.status, 404);
+    let lift = format!("/contents/{{c}}/bars/{BOB}");
+    assert_eq!(life.call(Some(&bob), Method::DELETE, &lift, None).await.status, 404);
+    let request = BarsRequest { principal: BOB.into() };
+    let bars = life.service.clone().bars(request.clone()).await.unwrap().into_inner();
+    assert_eq!(bars.contents, [CONTENT]);
+    assert_eq!(life.call(Some(&admin), Method::DELETE, &lift, None).await.status, 204);
+    assert_eq!(life.service.clone().bars(request).await.unwrap().into_inner().contents, [""; 0]);
+    assert_eq!(life.call(Some(&bob), Method::PUT, policy, Some(&public)).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_private_content_looks_to_strangers_as_one_that_never_was() {
     let world = World::new();
     let life = world.live(None, json!({})).await;
@@ -254,7 +278,44 @@ async fn a_private_content_looks_to_strangers_as_one_that_never_was() {
 }
 
 #[tokio::test]
-async fn blocked_principals_are_listed_page_by_page_with_the_reason() {
+async fn where_the_default_is_public_a_private_content_looks_as_one_that_never_was_too() {
+    let world = World::new();
+    let mut catalogue = world.with_catalogue().await;
+    let (open, never) = ("0190a0a0-0000-7000-8000-0000000000fe", "0190a0a0-0000-7000-8000-0000000000ff");
+    for id in [CONTENT, open] {
+        let request = CreateRequest { id: id.into(), owner: ALICE.into(), ..CreateRequest::default() };
+        catalogue.create(request).await.unwrap();
+    }
+    let life = world.live(None, json!({ "default": "public" })).await;
+    life.put_policy(json!({ "openness": "private" })).await;
+    let other = with(BOB, &["creator", "viewer"], &["content:read", "content:write"]);
+    let public = json!({ "openness": "public" });
+    for who in [None, Some(&viewer(BOB, &[])), Some(&other)] {
+        for (method, path, body) in [
+            (Method::GET, "/contents/{c}", None),
+            (Method::GET, "/contents/{c}/me", None),
+            (Method::PUT, "/contents/{c}", Some(&public)),
+        ] {
+            let told = life.call(who, method.clone(), path, body).await;
+            let mut unknown = life.call(who, method.clone(), &path.replace("{c}", never), body).await;
+            if !unknown.json["content"].is_null() {
+                unknown.json["content"] = CONTENT.into();
+                unknown.json["valid_until"] = told.json["valid_until"].clone();
+            }
+            let (told, unknown) =
+                ((told.status, told.tag, told.json), (unknown.status, unknown.tag, unknown.json));
+            assert_eq!(told, unknown, "{method} {path}");
+        }
+    }
+    // What is there and has no policy is everybody's.
+    let shown = life.call(None, Method::GET, &format!("/contents/{open}"), None).await;
+    assert_eq!((shown.status.as_u16(), &shown.json["openness"]), (200, &"public".into()));
+    let me = life.call(None, Method::GET, &format!("/contents/{open}/me"), None).await;
+    assert_eq!(me.json["verdict"], "allowed");
+}
+
+#[tokio::test]
+async fn those_who_are_kept_out_are_listed_page_by_page_with_the_reason() {
     let world = World::new();
     let life = world.live(None, json!({})).await;
     let by = creator();

@@ -62,7 +62,6 @@ pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
         ("max_wallets", settings.max_wallets, MAX_WALLETS),
         ("max_keys", settings.max_keys, 1_000),
         ("attempts_per_address", settings.attempts_per_address, 1_000_000),
-        ("challenges_per_address", settings.challenges_per_address, 1_000_000),
         ("attempts_per_wallet", settings.attempts_per_wallet, 1_000_000),
     ];
     problems.extend(counts.into_iter().filter_map(|(key, count, most)| outside(key, count, 1, most)));
@@ -102,7 +101,14 @@ mod tests {
             rules: Vec::new(),
             quotas: BTreeMap::from([
                 ("admin".to_owned(), RoleQuota::default()),
-                ("creator".to_owned(), RoleQuota { encodes: Some(1 << 40), ..RoleQuota::default() }),
+                (
+                    "creator".to_owned(),
+                    RoleQuota { encodes: Some(1 << 40), challenges: Some(1), ..RoleQuota::default() },
+                ),
+                (
+                    "anonymous".to_owned(),
+                    RoleQuota { api_keys: Some(1), challenges: Some(0), ..RoleQuota::default() },
+                ),
             ]),
             ..Settings::default()
         };
@@ -122,6 +128,9 @@ mod tests {
             "rules",
             "quotas.admin",
             "quotas.creator.encodes",
+            "quotas.creator.challenges",
+            "quotas.anonymous.api_keys",
+            "quotas.anonymous.challenges",
         ] {
             assert!(keys.iter().any(|found| found == key), "{key}: {keys:?}");
         }

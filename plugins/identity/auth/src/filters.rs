@@ -20,6 +20,7 @@ use crate::error::{AuthError, Why};
 use crate::filters::limits::{Limiter, network};
 use crate::filters::rules::{Need, Rules};
 use crate::people::People;
+use crate::people::quotas::challenges;
 use crate::principal::{Credential, Identity, Scope};
 use crate::session::Sessions;
 use crate::session::credentials::{Credentials, Given};
@@ -65,7 +66,7 @@ impl Filters {
             sites,
             rules: Rules::new(settings.rules.clone()),
             addresses: Limiter::new(settings.attempts_per_address),
-            challenges: Limiter::new(settings.challenges_per_address),
+            challenges: Limiter::new(challenges(&settings.quotas)),
             wallets: Limiter::new(settings.attempts_per_wallet),
             refusals: Limiter::new(RECORDED_REFUSALS),
             settings,
@@ -136,8 +137,14 @@ impl Filters {
 
     /// Counts one challenge of an address.
     pub(crate) fn limit_challenges(&self, address: &str) -> Result<(), AuthError> {
-        let most = self.settings.challenges_per_address;
-        self.limit(&self.challenges, &network(address), "challenges_per_address", most)
+        let most = challenges(&self.settings.quotas);
+        self.limit(&self.challenges, &network(address), "quotas.anonymous.challenges", most)
+    }
+
+    /// How many challenges an address may have per minute, and how many of them are used.
+    pub(crate) fn challenges(&self, address: &str) -> (u32, u32) {
+        let used = self.challenges.used(&network(address), self.clock.now_ms());
+        (challenges(&self.settings.quotas), used)
     }
 
     /// Counts one attempt of a wallet.

@@ -121,7 +121,13 @@ impl auth_server::Auth for Service {
     }
 
     async fn quota(&self, request: Request<QuotaRequest>) -> Result<Response<QuotaResponse>, Status> {
-        Ok(Response::new(self.0.people.quota(&request.get_ref().principal).await?))
+        let QuotaRequest { principal, address } = request.get_ref();
+        let mut quota = self.0.people.quota(principal).await?;
+        if !address.is_empty() {
+            let (most, used) = self.0.filters.challenges(address);
+            (quota.challenges, quota.challenges_used) = (Some(most.into()), used.into());
+        }
+        Ok(Response::new(quota))
     }
 }
 

@@ -58,8 +58,6 @@ pub struct Settings {
     /// Sign-ins and refused refreshes of one address (IPv6: the /64) per minute. Successful
     /// refreshes do not count.
     pub attempts_per_address: u32,
-    /// Challenges of one address (IPv6: the /64) per minute.
-    pub challenges_per_address: u32,
     /// Sign-ins of one wallet per minute.
     pub attempts_per_wallet: u32,
     /// How long a valid credential is cached without reading the database; "0s": not at all.
@@ -75,7 +73,8 @@ pub struct Settings {
     pub rules: Vec<Rule>,
     /// Quotas of each principal, by role: `viewer`, which everyone has, and `creator`. With several
     /// roles the largest limit applies; admins have no limits. An admin can override them for a
-    /// principal. Default: no limits.
+    /// principal. `anonymous` is for callers who are not signed in, by address (IPv6: the /64); it
+    /// may have `event_streams` and `challenges`. Default: no other limits than those below.
     pub quotas: BTreeMap<String, RoleQuota>,
     /// How long the one-time URL of the first admin is valid.
     pub setup_ttl: Duration,
@@ -108,7 +107,6 @@ impl Default for Settings {
             key_overlap: days(1),
             refresh_grace: Duration::secs(30),
             attempts_per_address: 60,
-            challenges_per_address: 300,
             attempts_per_wallet: 20,
             warm_for: Duration::secs(5),
             rules: Rule::defaults(),
@@ -133,4 +131,8 @@ pub struct RoleQuota {
     pub unfinished_uploads: Option<u64>,
     /// API keys. Without it: `max_keys`.
     pub api_keys: Option<u64>,
+    /// Open streams of live changes. Without it: 50.
+    pub event_streams: Option<u64>,
+    /// Sign-in challenges per minute, of `anonymous` only. Without it: 300.
+    pub challenges: Option<u64>,
 }

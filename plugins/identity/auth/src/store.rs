@@ -29,6 +29,7 @@ pub(crate) fn migrations() -> Migrations {
         ("0003_admin_link", include_str!("../migrations/0003_admin_link.sql")),
         ("0004_outbox", streamgate_contracts::outbox::TABLE),
         ("0005_quotas", include_str!("../migrations/0005_quotas.sql")),
+        ("0006_event_streams", include_str!("../migrations/0006_event_streams.sql")),
     ])
 }
 

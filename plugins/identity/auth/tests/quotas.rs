@@ -20,7 +20,7 @@ fn bounded() -> Settings {
 }
 
 async fn limits(life: &Life, principal: &str) -> QuotaResponse {
-    let request = QuotaRequest { principal: principal.into() };
+    let request = QuotaRequest { principal: principal.into(), ..QuotaRequest::default() };
     life.internal.clone().quota(request).await.unwrap().into_inner()
 }
 
@@ -44,6 +44,7 @@ async fn limits_are_those_of_the_roles_until_an_admin_sets_others_and_outlive_a_
         stored: Some(1 << 30),
         encodes: Some(2),
         api_keys: Some(1),
+        event_streams: Some(50),
         ..QuotaResponse::default()
     };
     assert_eq!(limits(&life, &id).await, by_role);
@@ -51,7 +52,7 @@ async fn limits_are_those_of_the_roles_until_an_admin_sets_others_and_outlive_a_
     assert_eq!((own.status, &own.json["limits"]["encodes"]), (200, &json!(2)), "{:?}", own.json);
     assert_eq!(own.json["override"], Value::Null);
 
-    let wanted = json!({ "stored": "unlimited", "encodes": 5, "encode_minutes": 60, "api_keys": null });
+    let wanted = json!({ "stored": "unlimited", "encodes": 5, "encode_minutes": 60, "event_streams": 9 });
     let set = life.call(&admin, "PUT", &path, Some(wanted)).await;
     assert_eq!(set.status, 200, "{:?}", set.json);
     assert_eq!(set.json["override"]["limits"]["stored"], "unlimited");
@@ -59,6 +60,7 @@ async fn limits_are_those_of_the_roles_until_an_admin_sets_others_and_outlive_a_
         encodes: Some(5),
         encode_minutes: Some(60),
         api_keys: Some(1),
+        event_streams: Some(9),
         ..QuotaResponse::default()
     };
     let life = world.live(bounded()).await;
@@ -142,4 +144,24 @@ async fn a_principal_makes_as_many_keys_as_their_quota_says() {
     assert_eq!((&over.json["limit"], &over.json["setting"]), (&json!(1), &json!("quotas.api_keys")));
     assert_eq!(life.call(&admin, "PUT", &path, Some(json!({ "api_keys": 2 }))).await.status, 200);
     assert_eq!(life.call(&token, "POST", "keys", key()).await.status, 201);
+}
+
+#[tokio::test]
+async fn callers_without_a_sign_in_have_quotas_of_their_own_and_an_address_sees_its_challenges() {
+    let world = World::new();
+    let anonymous = RoleQuota { event_streams: Some(3), challenges: Some(10), ..RoleQuota::default() };
+    let quotas = BTreeMap::from([("anonymous".to_owned(), anonymous)]);
+    let life = world.live(Settings { quotas, ..settings() }).await;
+    let nobody = QuotaResponse { event_streams: Some(3), ..QuotaResponse::default() };
+    assert_eq!(limits(&life, "").await, nobody);
+
+    let wallet = Wallet::ethereum(1);
+    let body = json!({ "kind": "ethereum", "address": wallet.address() });
+    let from = [("x-streamgate-client", "2001:db8::1")];
+    assert_eq!(life.send("POST", "challenge", &from, Some(body)).await.status, 200);
+    for (address, used) in [("2001:db8::2", 1), ("2001:db8:0:1::1", 0)] {
+        let request = QuotaRequest { principal: String::new(), address: address.into() };
+        let quota = life.internal.clone().quota(request).await.unwrap().into_inner();
+        assert_eq!((quota.challenges, quota.challenges_used), (Some(10), used), "{address}");
+    }
 }

@@ -364,7 +364,7 @@ async fn attempts_are_limited_by_address_and_by_wallet() {
 #[tokio::test]
 async fn a_network_has_its_share_of_challenges_and_none_of_those_of_others() {
     let world = World::new();
-    let life = world.live(Settings { challenges_per_address: 10, ..settings() }).await;
+    let life = world.live(Settings { quotas: challenges(Some(10)), ..settings() }).await;
     let wallet = Wallet::ethereum(1);
     let body = || Some(json!({ "kind": "ethereum", "address": wallet.address() }));
     let ask = async |address: &str| {
@@ -378,7 +378,7 @@ async fn a_network_has_its_share_of_challenges_and_none_of_those_of_others() {
     assert_eq!(refused.headers["retry-after"], "6");
     assert_eq!(
         (&refused.json["setting"], &refused.json["limit"]),
-        (&"challenges_per_address".into(), &10.into())
+        (&"quotas.anonymous.challenges".into(), &10.into())
     );
     for other in ["2001:db8:0:1::1", "192.0.2.1", "::ffff:192.0.2.2"] {
         assert_eq!(ask(other).await.status, 200, "{other}");
@@ -390,8 +390,7 @@ async fn a_network_has_its_share_of_challenges_and_none_of_those_of_others() {
 #[tokio::test]
 async fn many_requests_for_challenges_leave_no_state_and_keep_no_other_user_out() {
     let world = World::new();
-    let usual = Settings::default().challenges_per_address;
-    let limits = Settings { attempts_per_address: 1, challenges_per_address: usual, ..settings() };
+    let limits = Settings { attempts_per_address: 1, quotas: challenges(None), ..settings() };
     let life = world.live(limits).await;
     let wallets = [Wallet::ethereum(1), Wallet::solana(1)];
     let before = world.asked();

@@ -10,15 +10,12 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use streamgate_captions::{Captions, CaptionsError, MAX_BYTES};
-use streamgate_contracts::audit::By;
 use streamgate_contracts::catalogue::v1::{Content, Right};
 use streamgate_plugin_api::{Body, Problem, problems};
 
-use crate::captions::Editor;
 use crate::limits;
 use crate::patch::line;
-use crate::rights::Caller;
-use crate::routes::{Api, bad_fields, bad_query, content_response, etag, expected, json, parsed, query_of};
+use crate::routes::{Api, bad_fields, bad_query, content_response, etag, json, parsed, query_of};
 use crate::store::StoreError;
 use crate::texts::{self, About};
 use crate::view::CaptionView;
@@ -51,18 +48,12 @@ pub(crate) fn router() -> Router<Api> {
         .route("/api/v1/contents/{id}/chapters", put(set_chapters))
 }
 
-impl Editor {
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        Self { by: By::of(headers), caller: Caller::of(headers), expected: expected(headers) }
-    }
-}
-
 async fn list(
     State(api): State<Api>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, StoreError> {
-    let content = api.catalogue.seen(&id, &api.sight(&headers)).await?.content;
+    let content = api.catalogue.seen(&id, &api.sight(&headers).await).await?.content;
     let items = serde_json::json!({ "items": CaptionView::all(&content) });
     Ok(json(StatusCode::OK, items.to_string(), Some(etag(&content))))
 }
@@ -85,7 +76,7 @@ async fn add(
     if !says_language {
         about.language = limits::language(&captions.language);
     }
-    let added = api.catalogue.add_text(&id, &about, captions.vtt, &Editor::of(&headers)).await;
+    let added = api.catalogue.add_text(&id, &about, captions.vtt, &api.editor(&headers).await).await;
     let (content, name) = added.map_err(IntoResponse::into_response)?;
     let mut response = caption(StatusCode::CREATED, &content, &name).map_err(IntoResponse::into_response)?;
     let location = HeaderValue::try_from(format!("/api/v1/contents/{id}/captions/{name}"));
@@ -100,7 +91,7 @@ async fn show(
     Path((id, name)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let sight = api.sight(&headers);
+    let sight = api.sight(&headers).await;
     let seen = api.catalogue.seen(&id, &sight).await.map_err(IntoResponse::into_response)?;
     if !sight.is_sure(&seen.content) {
         return Err(not_here());
@@ -125,7 +116,7 @@ async fn replace(
 ) -> Result<Response, Response> {
     api.may_change(&id, request.headers()).await?;
     let (headers, captions) = captions_of(request).await?;
-    let replaced = api.catalogue.replace_text(&id, &name, captions.vtt, &Editor::of(&headers)).await;
+    let replaced = api.catalogue.replace_text(&id, &name, captions.vtt, &api.editor(&headers).await).await;
     let shown = replaced.and_then(|content| caption(StatusCode::OK, &content, &name));
     shown.map_err(IntoResponse::into_response)
 }
@@ -140,7 +131,7 @@ async fn change(
     let patch: Map<String, Value> = parsed(&body, "object").map_err(|problem| problem.into_response())?;
     let about = About::from_json(patch).map_err(bad_fields)?;
     api.may_change(&id, &parts.headers).await?;
-    let changed = api.catalogue.change_text(&id, &name, &about, &Editor::of(&parts.headers)).await;
+    let changed = api.catalogue.change_text(&id, &name, &about, &api.editor(&parts.headers).await).await;
     let shown = changed.and_then(|content| caption(StatusCode::OK, &content, &name));
     shown.map_err(IntoResponse::into_response)
 }
@@ -151,7 +142,7 @@ async fn remove(
     headers: HeaderMap,
 ) -> Result<StatusCode, StoreError> {
     api.held(&id, &headers, Right::Edit).await?;
-    api.catalogue.remove_text(&id, &name, &Editor::of(&headers)).await?;
+    api.catalogue.remove_text(&id, &name, &api.editor(&headers).await).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -165,11 +156,11 @@ async fn set_chapters(
     let list: Vec<Value> = parsed(&body, "list").map_err(|problem| problem.into_response())?;
     let chapters = texts::chapters(list).map_err(bad_fields)?;
     api.may_change(&id, &parts.headers).await?;
-    let set = api.catalogue.set_chapters(&id, &chapters, &Editor::of(&parts.headers)).await;
+    let set = api.catalogue.set_chapters(&id, &chapters, &api.editor(&parts.headers).await).await;
     Ok(content_response(
         StatusCode::OK,
         &set.map_err(IntoResponse::into_response)?,
-        &api.sight(&parts.headers),
+        &api.sight(&parts.headers).await,
     ))
 }
 

@@ -239,6 +239,12 @@ impl Catalogue {
         self.feed.policy(id);
     }
 
+    /// An event told that a principal is blocked from a content, or not any more.
+    pub(crate) fn bars_changed(&self, id: &str, principal: &str) {
+        self.policies.bars_changed(principal);
+        self.feed.bars(id);
+    }
+
     /// Updates the stored openness of all policies: events may be lost, and the default of `access` may have
     /// changed.
     pub(crate) async fn look_at_policies(&self) -> Result<(), StoreError> {

@@ -46,6 +46,8 @@ pub(crate) struct Notice {
     /// Everything up to here has been sent with this: the id of the server-sent event.
     pub(crate) told: i64,
     pub(crate) what: What,
+    /// Of the last change that took a share back; 0: none did.
+    pub(crate) taken: i64,
     /// The content's owner and shares.
     pub(crate) holders: Holders,
     pub(crate) others: Others,
@@ -85,6 +87,7 @@ impl Notice {
             content: content.id.clone(),
             position: entry.position,
             told,
+            taken: entry.taken,
             what: What::Changed { json: json(false), whole: json(true) },
             holders: content.into(),
             others,
@@ -97,7 +100,8 @@ impl Notice {
         let others = if grave.listed || was_hidden { Others::Same } else { Others::Nothing };
         let (content, holders) = (grave.id.clone(), grave.holders.clone());
         let (what, addressed) = (What::Deleted, Others::Same);
-        Self { content, position: grave.position, told, what, holders, others, addressed }
+        let Grave { position, taken, .. } = *grave;
+        Self { content, position, told, taken, what, holders, others, addressed }
     }
 }
 
@@ -108,6 +112,8 @@ struct Desk {
     urgent: HashSet<String>,
     /// Contents whose policy may have changed.
     policies: HashSet<String>,
+    /// Contents from which others are blocked than before.
+    bars: HashSet<String>,
 }
 
 /// The sender of changes, and the subscription for clients. Cheap to clone.
@@ -141,12 +147,18 @@ impl Feed {
         self.touch(id, Urgency::Now);
     }
 
+    /// Others are blocked from a content than before.
+    pub(crate) fn bars(&self, id: &str) {
+        self.desk().bars.insert(id.to_owned());
+        self.touch(id, Urgency::Now);
+    }
+
     /// A credential ended.
     pub(crate) fn end(&self, credential: String) {
         let what = What::Ended(credential);
         let (others, addressed) = (Others::Nothing, Others::Nothing);
         let (content, holders) = (String::new(), Holders::default());
-        self.notify(Notice { content, position: 0, told: 0, what, holders, others, addressed });
+        self.notify(Notice { content, position: 0, told: 0, taken: 0, what, holders, others, addressed });
     }
 
     fn desk(&self) -> std::sync::MutexGuard<'_, Desk> {
@@ -203,20 +215,34 @@ struct Show {
 impl Show {
     /// Reads the changes and sends what is due. Returns when there is more to do.
     async fn round(&mut self) -> Result<Option<Instant>, StoreError> {
-        // Taken before reading: whatever was notified by now was committed before.
-        let Desk { urgent, policies } = std::mem::take(&mut *self.feed.desk());
+        // Taken before it is read: whatever was touched by now was committed before.
+        let Desk { urgent, policies, mut bars } = std::mem::take(&mut *self.feed.desk());
         let mut left: Vec<String> = policies.into_iter().collect();
-        let done = match self.note_policies(&mut left).await {
+        let noted = match self.note_bars(&mut bars).await {
+            Ok(()) => self.note_policies(&mut left).await,
+            Err(error) => Err(error),
+        };
+        let done = match noted {
             Ok(()) => self.read(&urgent).await,
             Err(error) => Err(error),
         };
         let more = (!left.is_empty()).then_some(self.silent_until);
         self.feed.desk().policies.extend(left);
+        self.feed.desk().bars.extend(bars);
         if let Err(error) = done {
             self.feed.desk().urgent.extend(urgent);
             return Err(error);
         }
         Ok(self.tail.next().into_iter().chain(more).min())
+    }
+
+    /// Moves contents that are shared and from which others are blocked: those whom it is shared with are told.
+    async fn note_bars(&mut self, ids: &mut HashSet<String>) -> Result<(), StoreError> {
+        while let Some(id) = ids.iter().next().cloned() {
+            self.store.note_bars(&id).await?;
+            ids.remove(&id);
+        }
+        Ok(())
     }
 
     /// Stores the openness of some of these, which counts as a change for those without a stored one. The

@@ -33,6 +33,8 @@ pub struct Dependencies {
     pub access: Client,
     /// The `auth` capability, which keeps the audit log.
     pub auth: Client,
+    /// The `upload` capability, which knows what unfinished uploads take; none: there are no uploads.
+    pub upload: Option<Client>,
     /// The destination of events.
     pub bus: Bus,
 }
@@ -40,7 +42,12 @@ pub struct Dependencies {
 impl Dependencies {
     /// From the capabilities `storage`, `jobs`, `access` and `auth`, and the bus.
     pub fn new(storage: Client, jobs: Client, access: Client, auth: Client, bus: Bus) -> Self {
-        Self { storage, jobs: JobsClient::new(jobs), access, auth, bus }
+        Self { storage, jobs: JobsClient::new(jobs), access, auth, upload: None, bus }
+    }
+
+    /// With the capability `upload`.
+    pub fn with_upload(self, upload: Client) -> Self {
+        Self { upload: Some(upload), ..self }
     }
 }
 

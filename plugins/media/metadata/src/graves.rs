@@ -44,8 +44,8 @@ impl Store {
         let (now, id) = (now_ms(), content.id.as_str());
         let sql = format!(
             "INSERT INTO tombstones (id, deleted_at_ms, due_at_ms, sweeps, failures, clean, listed, owner, \
-             shares, unlisted_position, position) \
-             SELECT id, $2, $2, 0, 0, 0, listed, owner, shares, unlisted_position, {POSITION} FROM contents WHERE id = $1 \
+             shares, unlisted_position, taken_position, position) \
+             SELECT id, $2, $2, 0, 0, 0, listed, owner, shares, unlisted_position, taken_position, {POSITION} FROM contents WHERE id = $1 \
              ON CONFLICT (id) DO NOTHING"
         );
         let batch = self

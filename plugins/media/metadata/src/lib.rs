@@ -50,10 +50,9 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use streamgate_contracts::db::Db;
-use streamgate_contracts::events::{self, AccessChanged, CredentialEnded};
+use streamgate_contracts::events::{self, AccessChanged, AccessRevoked, CredentialEnded};
 use streamgate_contracts::outbox::{Bus, Outbox};
 use streamgate_plugin_api::command;
-use streamgate_plugin_api::fair::Places;
 use streamgate_plugin_api::{Client, Event, Host, Plugin, SettingsProblem, StartError, export_plugin};
 use tokio_util::sync::CancellationToken;
 
@@ -106,8 +105,8 @@ impl Metadata {
         let feed = Feed::new(usize::try_from(settings.event_backlog).unwrap_or(usize::MAX), last);
         let catalogue = Catalogue::new(store, feed, dependencies, policies, settings.replaced_captions.get());
         let count = |setting| usize::try_from(setting).unwrap_or(usize::MAX);
-        let places = Places::new(count(settings.max_event_clients), count(settings.event_streams_per_client));
-        let live = Live::new(places, settings.heartbeat.get(), shutdown);
+        let auth = catalogue.dependencies.auth.clone();
+        let live = Live::new(count(settings.max_event_clients), auth, settings.heartbeat.get(), shutdown);
         let (at_once, each) = (count(settings.max_searches), count(settings.searches_per_client));
         let searches = Searches::new(at_once, each, settings.search_timeout.get());
         let cors = Cors::new(settings.cors_origins, settings.cors_write_origins);
@@ -122,7 +121,7 @@ impl Metadata {
 
     /// The `catalogue` capability.
     pub fn internal(&self) -> axum::Router {
-        service::router(self.catalogue.clone())
+        service::router(self.catalogue.clone(), self.api.live.clone())
     }
 
     /// The command `fsck`.
@@ -144,6 +143,11 @@ impl Metadata {
             events::TYPE_ACCESS_CHANGED => {
                 event.parse::<AccessChanged>().map(|it| self.catalogue.policy_changed(&it.content))
             }
+            events::TYPE_ACCESS_REVOKED => event.parse::<AccessRevoked>().map(|it| {
+                if it.bar {
+                    self.catalogue.bars_changed(&it.content, &it.principal);
+                }
+            }),
             events::TYPE_CREDENTIAL_ENDED => {
                 event.parse::<CredentialEnded>().map(|it| self.catalogue.feed.end(it.credential))
             }
@@ -202,7 +206,8 @@ impl Plugin for Running {
     async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
         let (access, auth) = (host.service("access"), host.service("auth"));
         let dependencies =
-            Dependencies::new(host.service("storage"), host.service("jobs"), access, auth, Bus::of(&host));
+            Dependencies::new(host.service("storage"), host.service("jobs"), access, auth, Bus::of(&host))
+                .with_upload(host.service("upload"));
         let metadata =
             Metadata::open(host.service("database"), dependencies, settings, host.shutdown()).await?;
         host.provide("catalogue", metadata.internal())?;
@@ -255,7 +260,7 @@ export_plugin! {
         description: "The catalogue: contents, renditions and segments, their REST API and live changes",
         provides: ["catalogue", "command-fsck"],
         requires: ["database", "storage"],
-        uses: ["jobs", "access", "auth"],
+        uses: ["jobs", "access", "auth", "upload"],
         prefixes: ["/api/v1/contents"],
         publishes: ["content.*.changed", "content.*.deleted", "content.*.standing"],
         subscribes: ["access.>", "credential.*.ended"],

@@ -77,6 +77,9 @@ pub(crate) fn apply(content: &mut Content, update: &UpdateRequest) -> Result<(),
     if let Some(has_thumbnails) = update.has_thumbnails {
         content.has_thumbnails = has_thumbnails;
     }
+    let bound = |bytes: u64| bytes.min(limits::PICTURE_BYTES);
+    content.poster_bytes = update.poster_bytes.map_or(content.poster_bytes, bound);
+    content.thumbnail_bytes = update.thumbnail_bytes.map_or(content.thumbnail_bytes, bound);
     if let Some(title) = &update.default_title
         && content.title.is_empty()
     {

@@ -23,6 +23,9 @@ pub(crate) const SEGMENTS: u32 = 40_000;
 /// Sync points of one segment.
 pub(crate) const SYNC_POINTS: usize = 1_024;
 
+/// Bytes of the pictures of one content, as they are counted: 1 TiB.
+pub(crate) const PICTURE_BYTES: u64 = 1 << 40;
+
 /// Texts of one content.
 pub(crate) const TEXTS: usize = 64;
 /// Characters of the label of a text.

@@ -50,6 +50,19 @@ impl Store {
         }
     }
 
+    /// Moves a content that is shared: whom it is shown to is another question now. The revision stays.
+    pub(crate) async fn note_bars(&self, id: &str) -> Result<(), StoreError> {
+        let sql = format!(
+            "UPDATE contents SET taken_position = {POSITION}, position = {POSITION} \
+             WHERE id = $1 AND shares IS NOT NULL"
+        );
+        match self.change().push_expect(&sql, params![id], 1).run().await {
+            // It is shared with no one, or gone.
+            Ok(_) | Err(DbError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// The stored openness of contents after an id, in the order of their ids.
     pub(crate) async fn noted_listings(
         &self,

@@ -14,16 +14,19 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt as _};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use streamgate_contracts::auth::v1::QuotaRequest;
+use streamgate_contracts::auth::v1::auth_client::AuthClient;
 use streamgate_contracts::catalogue::v1::ContentState;
-use streamgate_plugin_api::Principal;
 use streamgate_plugin_api::fair::{Full, Holder, Place, Places};
+use streamgate_plugin_api::{Client as Plugin, Principal};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalogue::Catalogue;
 use crate::changes::{Notice, Others, What};
-use crate::policies::{Sight, Where};
+use crate::dependencies::answered;
+use crate::policies::{Policies, Sight, Where};
 use crate::positions::{Moved, Now};
 use crate::shares;
 use crate::store::{Entry, StoreError};
@@ -39,10 +42,15 @@ const LOST_LIVE: Duration = Duration::from_secs(60);
 const REMEMBERED_GONE: usize = 256;
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
+/// Streams of one caller while `auth` does not say how many they may have.
+const USUAL: usize = 50;
+
 /// Opens streams of live changes, up to a limit, which callers share fairly.
 #[derive(Debug, Clone)]
 pub(crate) struct Live {
     places: Places,
+    /// Says how many each caller may have.
+    auth: Plugin,
     heartbeat: Duration,
     shutdown: CancellationToken,
 }
@@ -53,18 +61,54 @@ pub(crate) struct Follower {
     sight: Sight,
     /// Of the principal; empty: not signed in.
     credential: String,
+    policies: Policies,
 }
 
 impl Live {
-    pub(crate) fn new(places: Places, heartbeat: Duration, shutdown: CancellationToken) -> Self {
-        Self { places, heartbeat, shutdown }
+    pub(crate) fn new(
+        at_once: usize,
+        auth: Plugin,
+        heartbeat: Duration,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self { places: Places::new(at_once, USUAL), auth, heartbeat, shutdown }
     }
 
-    /// A slot for the sender of a request, with its `sight`.
-    pub(crate) fn admit(&self, headers: &HeaderMap, sight: Sight) -> Result<Follower, Full> {
-        let place = self.places.take(Holder::of(headers))?;
+    /// How many streams of a principal are open.
+    pub(crate) fn open_of(&self, principal: &str) -> u64 {
+        self.places.held_by(&Holder::Principal(principal.to_owned())) as u64
+    }
+
+    /// How many streams this caller may have. Streams are for reading, so they open while `auth` is away.
+    async fn most(&self, holder: &Holder) -> usize {
+        let principal = match holder {
+            Holder::Principal(id) => id.clone(),
+            Holder::Address(_) | Holder::Unknown => String::new(),
+        };
+        let request = QuotaRequest { principal, ..QuotaRequest::default() };
+        match answered(AuthClient::new(self.auth.clone()).quota(request)).await {
+            Ok(quota) => {
+                quota.event_streams.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
+            }
+            Err(reason) => {
+                tracing::debug!(reason, "the quota of event streams is unknown");
+                USUAL
+            }
+        }
+    }
+
+    /// A place for the sender of a request, who may know of what `sight` says.
+    pub(crate) async fn admit(
+        &self,
+        headers: &HeaderMap,
+        sight: Sight,
+        policies: Policies,
+    ) -> Result<Follower, Full> {
+        let holder = Holder::of(headers);
+        let most = self.most(&holder).await;
+        let place = self.places.take_within(holder, most)?;
         let credential = Principal::of(headers).map(|principal| principal.credential).unwrap_or_default();
-        Ok(Follower { place, sight, credential })
+        Ok(Follower { place, sight, credential, policies })
     }
 
     /// The changes of one content, beginning with its current state.
@@ -169,7 +213,7 @@ async fn missed(catalogue: &Catalogue, since: i64, sight: &Sight) -> Result<Begi
         if one.position() > last {
             told.insert(one.id().to_owned(), one.position());
         }
-        if let Some(event) = missed_event(catalogue, &one, sight).await? {
+        if let Some(event) = missed_event(catalogue, &one, since, sight).await? {
             marked = one.first;
             first.push_back(event.id(marked.to_string()));
         }
@@ -183,6 +227,7 @@ async fn missed(catalogue: &Catalogue, since: i64, sight: &Sight) -> Result<Begi
 async fn missed_event(
     catalogue: &Catalogue,
     moved: &Moved,
+    since: i64,
     sight: &Sight,
 ) -> Result<Option<Event>, StoreError> {
     let is_gone = match &moved.now {
@@ -191,13 +236,13 @@ async fn missed_event(
         }
         Now::There(entry) => {
             let failed = entry.listed && entry.content.state() == ContentState::Failed;
-            moved.was_hidden() || failed || sight.caller.lost(&entry.content, LOST)
+            moved.was_hidden() || failed || (entry.taken > since && sight.caller.lost(&entry.content, LOST))
         }
         Now::Deleted(grave) => {
             grave.listed
                 || moved.was_hidden()
                 || sight.is_sure(&grave.holders)
-                || sight.caller.lost(&grave.holders, LOST)
+                || (grave.taken > since && sight.caller.lost(&grave.holders, LOST))
         }
     };
     Ok(is_gone.then(|| gone(moved.id())))
@@ -267,7 +312,10 @@ async fn next(mut client: Client) -> Option<(Result<Event, Infallible>, Client)>
         if client.only.as_ref().is_some_and(|only| *only != notice.content) || client.knows(&notice) {
             continue;
         }
-        let Some((event, gone)) = event_of(&notice, &client.follower.sight, client.only.is_some()) else {
+        if !client.follower.judge(&notice).await {
+            return None;
+        }
+        let Some((event, gone)) = event_of(&notice, &client) else {
             continue;
         };
         if !client.is_news(&notice.content, gone) {
@@ -281,14 +329,30 @@ async fn next(mut client: Client) -> Option<(Result<Event, Infallible>, Client)>
     None
 }
 
-/// The part of a notice for each audience, and whether the content is gone for it.
-fn event_of(notice: &Notice, sight: &Sight, only: bool) -> Option<(Event, bool)> {
-    let others = match only {
+impl Follower {
+    /// Brings up to date what the caller is blocked from, where that matters. False: it is unknown, and the caller has to
+    /// come back.
+    async fn judge(&mut self, notice: &Notice) -> bool {
+        let caller = &self.sight.caller;
+        if self.sight.all || !caller.is_named(&notice.holders) {
+            return true;
+        }
+        let bars = self.policies.bars(&caller.id).await;
+        let known = bars.is_some();
+        self.sight.caller = std::mem::take(&mut self.sight.caller).with_bars(bars);
+        known
+    }
+}
+
+/// What of a notice is for whom, and whether the content is gone for them.
+fn event_of(notice: &Notice, client: &Client) -> Option<(Event, bool)> {
+    let sight = &client.follower.sight;
+    // What was taken back before was told when they came back, or is not there for them to miss.
+    let lost = || notice.taken > client.begin.position && sight.caller.lost(&notice.holders, LOST_LIVE);
+    let others = match client.only.is_some() {
         _ if sight.is_sure(&notice.holders) => Others::Same,
         true => notice.addressed,
-        false if notice.others == Others::Nothing && sight.caller.lost(&notice.holders, LOST_LIVE) => {
-            Others::Gone
-        }
+        false if notice.others == Others::Nothing && lost() => Others::Gone,
         false => notice.others,
     };
     match (&notice.what, others) {

@@ -152,6 +152,6 @@ impl Holders {
         let shares = shares::unpacked(row.get("shares")?);
         let shares =
             shares.map_err(|error| DbError::Column { column: "shares".into(), reason: error.to_string() })?;
-        Ok(Self { owner: row.get("owner")?, shares })
+        Ok(Self { id: row.get("id")?, owner: row.get("owner")?, shares })
     }
 }

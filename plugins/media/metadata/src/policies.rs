@@ -5,17 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use streamgate_contracts::access::v1::access_client::AccessClient;
-use streamgate_contracts::access::v1::{Openness, PoliciesRequest, PolicyResponse};
+use streamgate_contracts::access::v1::{BarsRequest, Openness, PoliciesRequest, PolicyResponse};
 use streamgate_contracts::catalogue::v1::{Content, ContentState, Right};
 use streamgate_plugin_api::Client;
+use tonic::Code;
 
-use crate::rights::{Caller, Held};
+use crate::rights::{Bars, Caller, Held};
 use crate::store::StoreError;
 
 /// Number of cached contents.
 const CAPACITY: usize = 16_384;
+/// Principals and their blocks that are remembered, in all.
+const BARS: u64 = 1 << 18;
 /// Contents of one call to `access`.
 const AT_ONCE: usize = 100;
 /// How long `access` may take.
@@ -59,6 +63,8 @@ struct Shared {
     access: AccessClient<Client>,
     max_age: Duration,
     known: Cache<String, (Openness, Instant)>,
+    /// By principal.
+    barred: Cache<String, (Bars, Instant), Weight>,
     /// Counts the events: an answer to a request from before an event is dropped.
     changes: AtomicU64,
 }
@@ -68,7 +74,9 @@ impl Policies {
     pub(crate) fn new(access: Option<Client>, max_age: Duration) -> Self {
         Self(access.map(|access| {
             let access = AccessClient::new(access);
-            Arc::new(Shared { access, max_age, known: Cache::new(CAPACITY), changes: AtomicU64::new(0) })
+            let (known, changes) = (Cache::new(CAPACITY), AtomicU64::new(0));
+            let barred = Cache::with_weighter(CAPACITY, BARS, Weight);
+            Arc::new(Shared { access, max_age, known, barred, changes })
         }))
     }
 
@@ -77,9 +85,55 @@ impl Policies {
         self.0.is_some()
     }
 
-    /// The contents visible to the sender of a request.
-    pub(crate) fn sight(&self, caller: Caller) -> Sight {
-        Sight { all: self.0.is_none() || caller.is_admin(), caller }
+    /// What the sender of a request may know of.
+    pub(crate) async fn sight(&self, caller: Caller) -> Sight {
+        let all = self.0.is_none() || caller.is_admin();
+        let caller = match all || !caller.can_be_barred() {
+            true => caller,
+            false => {
+                let bars = self.bars(&caller.id).await;
+                caller.with_bars(bars)
+            }
+        };
+        Sight { caller, all }
+    }
+
+    /// What a principal is blocked from; none: `access` does not say.
+    pub(crate) async fn bars(&self, principal: &str) -> Option<Bars> {
+        let Some(shared) = &self.0 else { return Some(Bars::default()) };
+        let asked = Instant::now();
+        match shared.barred.get(principal) {
+            Some((bars, since)) if asked.duration_since(since) < shared.max_age => return Some(bars),
+            _ => {}
+        }
+        let changes = shared.changes.load(Ordering::SeqCst);
+        let mut access = shared.access.clone();
+        let asking = access.bars(BarsRequest { principal: principal.to_owned() });
+        let bars = match tokio::time::timeout(DEADLINE, asking).await {
+            Ok(Ok(answer)) => Bars::new(answer.into_inner().contents.into_iter().collect()),
+            // An `access` from before there was the question.
+            Ok(Err(status)) if status.code() == Code::Unimplemented => Bars::default(),
+            Ok(Err(status)) => {
+                tracing::warn!(principal, %status, "blocks are unknown, and shares with this principal do not count");
+                return None;
+            }
+            Err(_) => {
+                tracing::warn!(principal, "blocks are unknown, and shares with this principal do not count");
+                return None;
+            }
+        };
+        if shared.changes.load(Ordering::SeqCst) == changes {
+            shared.barred.insert(principal.to_owned(), (bars.clone(), asked));
+        }
+        Some(bars)
+    }
+
+    /// An event told that a principal is blocked from another set of contents.
+    pub(crate) fn bars_changed(&self, principal: &str) {
+        if let Some(shared) = &self.0 {
+            shared.changes.fetch_add(1, Ordering::SeqCst);
+            shared.barred.remove(principal);
+        }
     }
 
     /// The openness of a content.
@@ -158,6 +212,10 @@ impl Policies {
         sight: &Sight,
         place: Where,
     ) -> Result<Vec<bool>, StoreError> {
+        if !sight.all && contents.iter().any(|content| sight.caller.is_unsure_of(*content)) {
+            let reason = "`access` does not say what you are blocked from; try again";
+            return Err(StoreError::Unavailable(reason.into()));
+        }
         let depends = |content: &Content| !sight.is_sure(content) && is_presentable(content.state());
         let ids: Vec<&str> = contents.iter().filter(|it| depends(it)).map(|it| it.id.as_str()).collect();
         let mut openness = self.openness_of(&ids).await?.into_iter();
@@ -168,6 +226,16 @@ impl Policies {
             false => sight.is_sure(*content),
         };
         Ok(contents.iter().map(shows).collect())
+    }
+}
+
+/// How much of [`BARS`] the blocks of a principal take.
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<String, (Bars, Instant)> for Weight {
+    fn weight(&self, _: &String, (bars, _): &(Bars, Instant)) -> u64 {
+        bars.len() as u64 + 1
     }
 }
 

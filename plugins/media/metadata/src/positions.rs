@@ -18,7 +18,7 @@ use crate::store::{COLUMNS, Entry, Store, StoreError};
 /// The number of the batch's change, in its SQL.
 pub(crate) const POSITION: &str = "(SELECT last FROM positions)";
 
-const GRAVE: &str = "id, listed, owner, shares, position, unlisted_position";
+const GRAVE: &str = "id, listed, owner, shares, position, unlisted_position, taken_position";
 
 /// The range of the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub(crate) struct Grave {
     pub(crate) listed: bool,
     /// Of the last time that lists stopped showing it to everyone; 0: they never did.
     pub(crate) unlisted: i64,
+    /// Of the last change that took a share back; 0: none did.
+    pub(crate) taken: i64,
     pub(crate) holders: Holders,
 }
 
@@ -193,6 +195,7 @@ impl Grave {
             position: row.get("position")?,
             listed: row.get::<i64>("listed")? != 0,
             unlisted: row.get("unlisted_position")?,
+            taken: row.get("taken_position")?,
             holders: Holders::from_row(row)?,
         })
     }

@@ -1,6 +1,8 @@
 //! A content's owner and shares, and the rights that follow. `access` decides what the policy allows, see
 //! `policies.rs`.
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -21,22 +23,35 @@ pub(crate) struct Caller {
     reads: bool,
     writes: bool,
     admin: bool,
+    /// Contents that they are blocked from; none: `access` does not say, and no share counts.
+    bars: Option<Bars>,
 }
+
+/// Contents that somebody is blocked from.
+pub(crate) type Bars = Arc<HashSet<String>>;
 
 /// The current or former owner of a content, and its shares.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Holders {
+    /// Of the content.
+    pub(crate) id: String,
     pub(crate) owner: String,
     pub(crate) shares: Vec<Share>,
 }
 
 /// A right on a content.
 pub(crate) trait Held {
+    /// Of the content.
+    fn id(&self) -> &str;
     fn owner(&self) -> &str;
     fn shares(&self) -> &[Share];
 }
 
 impl Held for Holders {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
     fn owner(&self) -> &str {
         &self.owner
     }
@@ -47,6 +62,10 @@ impl Held for Holders {
 }
 
 impl Held for Content {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
     fn owner(&self) -> &str {
         &self.owner
     }
@@ -58,7 +77,8 @@ impl Held for Content {
 
 impl From<&Content> for Holders {
     fn from(content: &Content) -> Self {
-        Self { owner: content.owner.clone(), shares: content.shares.clone() }
+        let id = content.id.clone();
+        Self { id, owner: content.owner.clone(), shares: content.shares.clone() }
     }
 }
 
@@ -80,8 +100,28 @@ impl Caller {
             reads: scopes::has(scopes, scopes::READ),
             writes: scopes::has(scopes, scopes::WRITE),
             admin: scopes::over_all_contents(scopes),
+            bars: Some(Bars::default()),
             id,
         }
+    }
+
+    /// The same, blocked from these contents; none: it is not known.
+    pub(crate) fn with_bars(self, bars: Option<Bars>) -> Self {
+        Self { bars, ..self }
+    }
+
+    /// Whether it is not known if they may see a content that is shared with them.
+    pub(crate) fn is_unsure_of(&self, held: &impl Held) -> bool {
+        self.bars.is_none() && self.right_to(held) < Right::View && self.is_named(held)
+    }
+
+    /// Whether a block can keep them out of a content of somebody else.
+    pub(crate) fn can_be_barred(&self) -> bool {
+        !self.admin && !self.names().is_empty()
+    }
+
+    fn is_barred(&self, held: &impl Held) -> bool {
+        self.bars.as_ref().is_none_or(|bars| bars.contains(held.id()))
     }
 
     pub(crate) fn is_nobody(&self) -> bool {
@@ -98,6 +138,9 @@ impl Caller {
         if self.admin || (self.writes && theirs) {
             return Right::Own;
         }
+        if self.is_barred(held) {
+            return Right::None;
+        }
         let shares = held.shares().iter().filter(|share| self.names.contains(&share.name));
         let most = match (self.writes, self.reads) {
             (true, _) => Right::Edit,
@@ -107,11 +150,20 @@ impl Caller {
         shares.map(Share::right).max().map_or(Right::None, |right| right.min(most))
     }
 
+    /// Whether a content is shared with them, whether or not a block takes that away.
+    pub(crate) fn is_named(&self, held: &impl Held) -> bool {
+        let given = |share: &Share| share.right() >= Right::View && self.names.contains(&share.name);
+        !self.names().is_empty() && held.shares().iter().any(given)
+    }
+
     /// Whether a share of theirs was removed within this time: they are notified that it is gone.
     pub(crate) fn lost(&self, held: &impl Held, within: Duration) -> bool {
         let since_ms = now_ms() - millis(within);
         let named = |share: &&Share| self.names.contains(&share.name);
-        let lost = |share: &Share| share.right() < Right::View && share.since_ms >= since_ms;
+        let lost = |share: &Share| match share.right() < Right::View {
+            true => share.since_ms >= since_ms,
+            false => self.is_barred(held),
+        };
         self.right_to(held) < Right::View && held.shares().iter().filter(named).any(lost)
     }
 
@@ -144,13 +196,13 @@ mod tests {
     }
 
     fn of(owner: &str) -> Holders {
-        Holders { owner: owner.into(), shares: Vec::new() }
+        Holders { id: "film".into(), owner: owner.into(), shares: Vec::new() }
     }
 
     fn shared(with: &[(&str, Right)]) -> Holders {
         let share =
             |&(name, right): &(&str, Right)| Share { name: name.into(), right: right.into(), since_ms: 1 };
-        Holders { owner: "ann".into(), shares: with.iter().map(share).collect() }
+        Holders { id: "film".into(), owner: "ann".into(), shares: with.iter().map(share).collect() }
     }
 
     #[test]
@@ -200,7 +252,22 @@ mod tests {
     }
 
     #[test]
-    fn scopes_without_a_principal_give_no_right() {
+    fn a_block_takes_away_what_a_share_gives_and_nothing_else() {
+        let held = shared(&[("principal:bob", Right::Edit), ("role:viewer", Right::View)]);
+        let blocked =
+            |id: &str| caller(id, &[READ, WRITE]).with_bars(Some(Bars::new(["film".into()].into())));
+        assert_eq!(
+            (blocked("bob").right_to(&held), blocked("ann").right_to(&held)),
+            (Right::None, Right::Own)
+        );
+        assert!(blocked("bob").lost(&held, Duration::ZERO) && !blocked("ann").lost(&held, Duration::ZERO));
+        let other = caller("bob", &[READ]).with_bars(Some(Bars::new(["other".into()].into())));
+        assert_eq!(other.right_to(&held), Right::View);
+        assert_eq!(caller("bob", &[READ]).with_bars(None).right_to(&held), Right::None, "unknown is refused");
+    }
+
+    #[test]
+    fn scopes_without_a_principal_are_nobodys() {
         assert_eq!(caller("", &[WRITE, ADMIN]), Caller::default());
     }
 }

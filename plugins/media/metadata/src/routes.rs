@@ -25,7 +25,7 @@ use crate::catalogue::Catalogue;
 use crate::cors::Cors;
 use crate::cursor::{Cursor, Order};
 use crate::listing::Filter;
-use crate::live::Live;
+use crate::live::{Follower, Live};
 use crate::patch::{FieldError, Patch};
 use crate::policies::Sight;
 use crate::rights::Caller;
@@ -51,8 +51,14 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    pub(crate) fn sight(&self, headers: &HeaderMap) -> Sight {
-        self.catalogue.policies.sight(Caller::of(headers))
+    pub(crate) async fn sight(&self, headers: &HeaderMap) -> Sight {
+        self.catalogue.policies.sight(Caller::of(headers)).await
+    }
+
+    /// Who changes what they saw.
+    pub(crate) async fn editor(&self, headers: &HeaderMap) -> Editor {
+        let caller = self.sight(headers).await.caller;
+        Editor { by: By::of(headers), caller, expected: expected(headers) }
     }
 
     /// The content, if the sender of a request has this right.
@@ -62,7 +68,7 @@ impl Api {
         headers: &HeaderMap,
         right: Right,
     ) -> Result<Entry, StoreError> {
-        let sight = self.sight(headers);
+        let sight = self.sight(headers).await;
         match self.catalogue.held(id, &sight, right).await {
             Err(StoreError::NotYours(_)) if sight.caller.is_nobody() => Err(StoreError::NotSignedIn),
             held => held,
@@ -303,7 +309,7 @@ async fn list(
                      most once.";
         return Err(bad_query("", known.into()).into_response());
     };
-    let sight = api.sight(&headers);
+    let sight = api.sight(&headers).await;
     let filter = query.into_filter(&sight).map_err(|problem| problem.into_response())?;
     let searches = filter.text.is_some();
     let listing = api.catalogue.list(filter, &sight);
@@ -324,7 +330,7 @@ async fn show(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, StoreError> {
-    let sight = api.sight(&headers);
+    let sight = api.sight(&headers).await;
     let entry = api.catalogue.seen(&id, &sight).await?;
     let tag = HeaderValue::try_from(tag_of(&entry, &sight)).ok();
     if (Validators { etag: tag.as_ref(), modified: None }).judge(&headers) == Verdict::NotModified {
@@ -344,11 +350,11 @@ async fn change(
     let (parts, body) = read.map_err(IntoResponse::into_response)?;
     let patch: Map<String, Value> = parsed(&body, "object").map_err(|problem| problem.into_response())?;
     let patch = Patch::from_json(patch).map_err(bad_fields)?;
-    let sight = api.sight(&parts.headers);
+    let sight = api.sight(&parts.headers).await;
     api.held(&id, &parts.headers, Right::Edit).await.map_err(IntoResponse::into_response)?;
     let entry = api
         .catalogue
-        .patch(&id, &patch, &Editor::of(&parts.headers))
+        .patch(&id, &patch, &api.editor(&parts.headers).await)
         .await
         .map_err(IntoResponse::into_response)?;
     Ok(content_response(StatusCode::OK, &entry, &sight))
@@ -360,7 +366,7 @@ async fn remove(
     headers: HeaderMap,
 ) -> Result<StatusCode, StoreError> {
     api.held(&id, &headers, Right::Own).await?;
-    let editor = Editor::of(&headers);
+    let editor = api.editor(&headers).await;
     let may = |content: &Content| editor.may(Right::Own, content);
     if api.catalogue.delete(&id, &editor.by, may).await? {
         Ok(StatusCode::NO_CONTENT)
@@ -374,13 +380,13 @@ async fn retry(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, StoreError> {
-    let sight = api.sight(&headers);
+    let sight = api.sight(&headers).await;
     api.held(&id, &headers, Right::Edit).await?;
     Ok(content_response(StatusCode::ACCEPTED, &api.catalogue.retry(&id, &By::of(&headers)).await?, &sight))
 }
 
 async fn all_events(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Response> {
-    let follower = api.live.admit(&headers, api.sight(&headers)).map_err(no_place)?;
+    let follower = follower(&api, &headers).await?;
     api.live.all(&api.catalogue, &headers, follower).await.map_err(IntoResponse::into_response)
 }
 
@@ -389,13 +395,18 @@ async fn events(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let follower = api.live.admit(&headers, api.sight(&headers)).map_err(no_place)?;
+    let follower = follower(&api, &headers).await?;
     api.live.one(&api.catalogue, &id, follower).await.map_err(IntoResponse::into_response)
+}
+
+async fn follower(api: &Api, headers: &HeaderMap) -> Result<Follower, Response> {
+    let (sight, policies) = (api.sight(headers).await, api.catalogue.policies.clone());
+    api.live.admit(headers, sight, policies).await.map_err(no_place)
 }
 
 fn no_place(full: Full) -> Response {
     let (status, setting, limit) = match full {
-        Full::Share(most) => (StatusCode::TOO_MANY_REQUESTS, "event_streams_per_client", most),
+        Full::Share(most) => (StatusCode::TOO_MANY_REQUESTS, "plugins.auth.quotas: event_streams", most),
         Full::All(most) => (StatusCode::SERVICE_UNAVAILABLE, "max_event_clients", most),
     };
     Problem::of(problems::TOO_MANY_CLIENTS.with_status(status))

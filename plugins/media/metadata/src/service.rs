@@ -13,6 +13,7 @@ use streamgate_contracts::fence;
 use tonic::{Request, Response, Status};
 
 use crate::catalogue::Catalogue;
+use crate::live::Live;
 use crate::store::StoreError;
 
 impl From<StoreError> for Status {
@@ -42,14 +43,14 @@ impl From<StoreError> for Status {
 }
 
 /// The internal service as an axum router.
-pub(crate) fn router(catalogue: Catalogue) -> axum::Router {
-    let server = CatalogueServer::new(Service(catalogue))
+pub(crate) fn router(catalogue: Catalogue, live: Live) -> axum::Router {
+    let server = CatalogueServer::new(Service(catalogue, live))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     tonic::service::Routes::new(server).into_axum_router()
 }
 
-struct Service(Catalogue);
+struct Service(Catalogue, Live);
 
 #[tonic::async_trait]
 impl catalogue_server::Catalogue for Service {
@@ -120,6 +121,8 @@ impl catalogue_server::Catalogue for Service {
     }
 
     async fn usage(&self, request: Request<UsageRequest>) -> Result<Response<UsageResponse>, Status> {
-        Ok(Response::new(self.0.store.usage(&request.get_ref().owner).await?))
+        let owner = &request.get_ref().owner;
+        let usage = self.0.store.usage(owner).await?;
+        Ok(Response::new(UsageResponse { event_streams: self.1.open_of(owner), ..usage }))
     }
 }

@@ -29,12 +29,10 @@ pub struct Settings {
     pub searches_per_client: u32,
     /// How long a search may take, including waiting.
     pub search_timeout: Duration,
-    /// Maximum concurrent live-change streams (server-sent events). When all are taken, a new one
-    /// displaces the oldest stream of the client with the most.
+    /// Maximum concurrent live-change streams (server-sent events) of all clients. When all are
+    /// taken, a new one displaces the oldest stream of the client with the most. The limit of each client
+    /// is `event_streams` in `plugins.auth.quotas`.
     pub max_event_clients: u32,
-    /// Maximum live-change streams of one principal, or of one address without one; more are
-    /// answered 429.
-    pub event_streams_per_client: u32,
     /// How many changes a live-change client may be behind before it is disconnected. It reconnects
     /// and gets what it missed.
     pub event_backlog: u32,
@@ -68,7 +66,6 @@ impl Default for Settings {
             searches_per_client: 4,
             search_timeout: Duration::secs(5),
             max_event_clients: 1_000,
-            event_streams_per_client: 50,
             event_backlog: 1_024,
             heartbeat: Duration::secs(15),
             sweep_grace: Duration::secs(300),
@@ -93,7 +90,6 @@ pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
         outside("max_searches", settings.max_searches, 1, 1_000_000),
         outside("searches_per_client", settings.searches_per_client, 1, 1_000_000),
         outside("max_event_clients", settings.max_event_clients, 1, 1_000_000),
-        outside("event_streams_per_client", settings.event_streams_per_client, 1, 1_000_000),
         outside("event_backlog", settings.event_backlog, 16, 65_536),
         outside("heartbeat", settings.heartbeat, Duration::secs(1), Duration::secs(300)),
     ];
@@ -136,9 +132,8 @@ mod tests {
             max_searches: 0,
             searches_per_client: 0,
             max_event_clients: 0,
-            event_streams_per_client: 0,
             ..Settings::default()
         };
-        assert_eq!(check(&settings).len(), 13);
+        assert_eq!(check(&settings).len(), 12);
     }
 }

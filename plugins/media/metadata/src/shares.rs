@@ -52,6 +52,13 @@ pub(crate) fn in_force(content: &Content) -> impl Iterator<Item = &Share> {
     content.shares.iter().filter(|share| share.right() >= Right::View)
 }
 
+/// Whether a change takes a share back.
+pub(crate) fn takes(before: &Content, after: &Content) -> bool {
+    let stays = |share: &Share| in_force(after).any(|other| other.name == share.name);
+    let owned = !before.owner.is_empty() && before.owner != after.owner;
+    owned || in_force(before).any(|share| !stays(share))
+}
+
 /// Shares in their stored form; `None`: there are none.
 pub(crate) fn packed(shares: &[Share]) -> Option<Bytes> {
     let content = Content { shares: shares.to_vec(), ..Content::default() };

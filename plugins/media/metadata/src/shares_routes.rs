@@ -13,7 +13,6 @@ use streamgate_contracts::catalogue::v1::{Content, Right, Share};
 use streamgate_plugin_api::time::rfc3339;
 use streamgate_plugin_api::{Problem, problems};
 
-use crate::captions::Editor;
 use crate::routes::{Api, etag, json, parsed};
 use crate::shares;
 use crate::store::{Entry, StoreError};
@@ -148,7 +147,7 @@ async fn share(
     let (parts, body) = read.map_err(IntoResponse::into_response)?;
     api.held(&id, &parts.headers, Right::Own).await.map_err(IntoResponse::into_response)?;
     let Sharing { right } = parsed(&body, "object").map_err(|problem| problem.into_response())?;
-    let shared = api.catalogue.share(&id, &with, right.into(), &Editor::of(&parts.headers)).await;
+    let shared = api.catalogue.share(&id, &with, right.into(), &api.editor(&parts.headers).await).await;
     let Entry { content, .. } = shared.map_err(IntoResponse::into_response)?;
     Ok(api.shares_of(&content).await)
 }
@@ -159,7 +158,7 @@ async fn unshare(
     headers: HeaderMap,
 ) -> Result<StatusCode, StoreError> {
     api.held(&id, &headers, Right::Own).await?;
-    api.catalogue.unshare(&id, &with, &Editor::of(&headers)).await?;
+    api.catalogue.unshare(&id, &with, &api.editor(&headers).await).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -174,7 +173,7 @@ async fn hand_over(
     api.held(&id, &parts.headers, Right::Own).await.map_err(IntoResponse::into_response)?;
     let HandOver { owner, former } = parsed(&body, "object").map_err(|problem| problem.into_response())?;
     let former = former.map_or(Right::None, Right::from);
-    let handed = api.catalogue.hand_over(&id, &owner, former, &Editor::of(&parts.headers)).await;
+    let handed = api.catalogue.hand_over(&id, &owner, former, &api.editor(&parts.headers).await).await;
     handed.map_err(IntoResponse::into_response)?;
     Ok(StatusCode::NO_CONTENT)
 }

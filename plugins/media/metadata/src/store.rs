@@ -37,7 +37,7 @@ const READS: usize = 16;
 
 pub(crate) const COLUMNS: &str = "id, title, description, tags, state, reason, progress, duration_ms, source, has_poster, \
     has_thumbnails, unusable, texts, created_at_ms, updated_at_ms, revision, fence, listed, owner, shares, openness, position, \
-    unlisted_position";
+    unlisted_position, taken_position, poster_bytes, thumbnail_bytes";
 
 /// Why the catalogue failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -122,6 +122,8 @@ pub(crate) struct Entry {
     pub(crate) position: i64,
     /// Of the last time that lists stopped showing it to everyone; 0: they never did.
     pub(crate) unlisted: i64,
+    /// Of the last change that took a share back; 0: none did.
+    pub(crate) taken: i64,
 }
 
 /// The catalogue's namespace of the database.
@@ -151,6 +153,8 @@ pub(crate) fn migrations() -> Migrations {
         ("0014_usage", include_str!("../migrations/0014_usage.sql")),
         ("0015_shares", include_str!("../migrations/0015_shares.sql")),
         ("0016_texts_count", include_str!("../migrations/0016_texts_count.sql")),
+        ("0017_pictures", include_str!("../migrations/0017_pictures.sql")),
+        ("0018_taken", include_str!("../migrations/0018_taken.sql")),
     ])
 }
 
@@ -353,8 +357,9 @@ impl Store {
             let listed = row.get::<i64>("listed")? != 0;
             let openness = Openness::try_from(row.get::<i32>("openness")?).unwrap_or_default();
             let (position, unlisted) = (row.get("position")?, row.get("unlisted_position")?);
+            let taken = row.get("taken_position")?;
             let content = content_of(&row)?;
-            entries.push(Entry { content, rungs: Vec::new(), listed, openness, position, unlisted });
+            entries.push(Entry { content, rungs: Vec::new(), listed, openness, position, unlisted, taken });
         }
         Ok(entries)
     }
@@ -405,7 +410,9 @@ pub(crate) fn write_row(batch: Batch, before: &Content, after: &mut Content) -> 
         "UPDATE contents SET title = $3, description = $4, tags = $5, state = $6, reason = $7, progress = $8, \
          duration_ms = $9, source = $10, has_poster = $11, has_thumbnails = $12, search = $13, \
          updated_at_ms = $14, revision = $15, unusable = $16, title_key = $17, texts = $18, \
-         texts_due_at_ms = $19, fence = $20, owner = $21, shares = $22, position = {POSITION} WHERE id = $1 AND revision = $2"
+         texts_due_at_ms = $19, fence = $20, owner = $21, shares = $22, poster_bytes = $23, \
+         thumbnail_bytes = $24, \
+         taken_position = CASE WHEN $25 = 1 THEN {POSITION} ELSE taken_position END, position = {POSITION} WHERE id = $1 AND revision = $2"
     );
     let batch = batch.push_expect(
         &sql,
@@ -432,6 +439,9 @@ pub(crate) fn write_row(batch: Batch, before: &Content, after: &mut Content) -> 
             after.fence,
             &after.owner,
             shares::packed(&after.shares),
+            after.poster_bytes,
+            after.thumbnail_bytes,
+            shares::takes(before, after),
         ],
         1,
     );
@@ -495,7 +505,7 @@ pub(crate) fn content_of(row: &Row) -> Result<Content, DbError> {
     let source: Bytes = row.get("source")?;
     let texts: Option<Bytes> = row.get("texts")?;
     let texts = Content::decode(texts.unwrap_or_default()).map_err(|error| damaged("texts", &error))?;
-    let Holders { owner, shares } = Holders::from_row(row)?;
+    let Holders { owner, shares, .. } = Holders::from_row(row)?;
     Ok(Content {
         id: row.get("id")?,
         title: row.get("title")?,
@@ -516,6 +526,8 @@ pub(crate) fn content_of(row: &Row) -> Result<Content, DbError> {
         chapters: texts.chapters,
         texts_read: texts.texts_read,
         fence: row.get("fence")?,
+        poster_bytes: row.get("poster_bytes")?,
+        thumbnail_bytes: row.get("thumbnail_bytes")?,
         owner,
         shares,
     })

@@ -200,12 +200,19 @@ mod tests {
         if deleted {
             return Moved {
                 first,
-                now: Now::Deleted(Grave { id, position, listed, unlisted, holders: Holders::default() }),
+                now: Now::Deleted(Grave {
+                    id,
+                    position,
+                    listed,
+                    unlisted,
+                    taken: 0,
+                    holders: Holders::default(),
+                }),
             };
         }
         let content = Content { id, ..Content::default() };
         let openness = if listed { Openness::Public } else { Openness::Private };
-        let entry = Entry { content, rungs: Vec::new(), listed, openness, position, unlisted };
+        let entry = Entry { content, rungs: Vec::new(), listed, openness, position, unlisted, taken: 0 };
         Moved { first, now: Now::There(Box::new(entry)) }
     }
 

@@ -9,6 +9,8 @@ use streamgate_contracts::auth::v1::auth_client::AuthClient;
 use streamgate_contracts::catalogue::v1::{Content, ContentState, TextTrack, UsageResponse};
 use streamgate_contracts::db::{Batch, params};
 use streamgate_contracts::jobs::v1::ShareRequest;
+use streamgate_contracts::upload::v1::ReservedRequest;
+use streamgate_contracts::upload::v1::upload_client::UploadClient;
 
 use crate::catalogue::Catalogue;
 use crate::dependencies::{TRANSCODE, answered};
@@ -36,7 +38,7 @@ pub(crate) fn recount(batch: Batch, id: &str) -> Batch {
 pub(crate) fn count_file(batch: Batch, before: &Content, after: &Content) -> Batch {
     let same = before.state == after.state
         && before.source == after.source
-        && text_bytes(before) == text_bytes(after);
+        && side_bytes(before) == side_bytes(after);
     if same { batch } else { count(batch, Some(before), after) }
 }
 
@@ -48,10 +50,10 @@ pub(crate) fn fits(batch: Batch, id: &str, owner: &str, limit: u64) -> Batch {
 }
 
 fn push(batch: Batch, before: Option<&Content>, after: &Content, guard: &str) -> Batch {
-    let texts = text_bytes(after);
-    let more = texts - before.map_or(0, text_bytes);
+    let side = side_bytes(after);
+    let more = side - before.map_or(0, side_bytes);
     let own =
-        file_bytes(before, after).map(|file| i64::try_from(file).unwrap_or(i64::MAX).saturating_add(texts));
+        file_bytes(before, after).map(|file| i64::try_from(file).unwrap_or(i64::MAX).saturating_add(side));
     batch.push(&counting(guard), params![&after.id, own, more])
 }
 
@@ -74,10 +76,12 @@ fn file_bytes(before: Option<&Content>, after: &Content) -> Option<u64> {
     }
 }
 
-/// The bytes of all captions, including replaced ones that still exist.
-fn text_bytes(content: &Content) -> i64 {
+/// The bytes of all captions, those that were replaced and are still there too, and of the pictures.
+fn side_bytes(content: &Content) -> i64 {
     let earlier = |text: &TextTrack| text.earlier.iter().map(|it| i64::from(it.bytes)).sum::<i64>();
-    content.texts.iter().map(|text| i64::from(text.bytes) + earlier(text)).sum()
+    let texts: i64 = content.texts.iter().map(|text| i64::from(text.bytes) + earlier(text)).sum();
+    let pictures = content.poster_bytes.saturating_add(content.thumbnail_bytes);
+    texts.saturating_add(i64::try_from(pictures).unwrap_or(i64::MAX))
 }
 
 impl Catalogue {
@@ -86,7 +90,7 @@ impl Catalogue {
         if owner.is_empty() {
             return Ok(None);
         }
-        let request = QuotaRequest { principal: owner.to_owned() };
+        let request = QuotaRequest { principal: owner.to_owned(), ..QuotaRequest::default() };
         let quota = answered(AuthClient::new(self.dependencies.auth.clone()).quota(request)).await;
         let quota = quota.map_err(|reason| {
             StoreError::Unavailable(format!(
@@ -94,11 +98,26 @@ impl Catalogue {
             ))
         })?;
         let Some(limit) = quota.stored else { return Ok(None) };
-        let used = self.store.usage(owner).await?.bytes;
+        // In this order: an upload that ends in between counts twice, and never not at all.
+        let reserved = self.reserved(owner).await?;
+        let used = self.store.usage(owner).await?.bytes.saturating_add(reserved);
         match used.saturating_add(needed) > limit {
             true => Err(StoreError::NoRoom { limit, used, needed }),
-            false => Ok(Some(limit)),
+            false => Ok(Some(limit.saturating_sub(reserved))),
         }
+    }
+
+    /// The bytes that an owner's uploads take and the catalogue does not count yet.
+    async fn reserved(&self, owner: &str) -> Result<u64, StoreError> {
+        let Some(upload) = &self.dependencies.upload else { return Ok(0) };
+        let request = ReservedRequest { principal: owner.to_owned() };
+        let reserved = answered(UploadClient::new(upload.clone()).reserved(request)).await;
+        let reserved = reserved.map_err(|reason| {
+            StoreError::Unavailable(format!(
+                "`upload` does not say what unfinished uploads take: {reason}; try again"
+            ))
+        })?;
+        Ok(reserved.bytes)
     }
 
     /// Refuses if the owner's encoding quota of today is used up. If the queue does not answer, the job waits
@@ -131,7 +150,7 @@ impl Store {
             let row = self.db.query_one(sql, params![owner]).await?;
             let (contents, counted): (u64, u64) = (row.get("contents")?, row.get("counted")?);
             if contents == counted {
-                return Ok(UsageResponse { bytes: row.get("bytes")?, contents });
+                return Ok(UsageResponse { bytes: row.get("bytes")?, contents, event_streams: 0 });
             }
             self.count_more(owner).await?;
         }

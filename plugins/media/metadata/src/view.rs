@@ -266,7 +266,7 @@ mod tests {
         };
         let totals = Totals { segments: 1, bytes: 250_000, ticks: 180_000 };
         let rungs = vec![Rung { spec, totals }];
-        Entry { content, rungs, listed: true, openness: Openness::Public, position: 1, unlisted: 0 }
+        Entry { content, rungs, listed: true, openness: Openness::Public, position: 1, unlisted: 0, taken: 0 }
     }
 
     fn json(state: ContentState) -> serde_json::Value {

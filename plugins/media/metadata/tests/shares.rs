@@ -216,6 +216,24 @@ async fn a_hand_over_beyond_the_new_owners_quota_is_refused() {
 }
 
 #[tokio::test]
+async fn what_the_new_owner_is_uploading_leaves_no_room_for_what_is_handed_over() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    anns(&world, &life, 1).await;
+    let source = Some(Source { bytes: 800, ..Source::default() });
+    let facts = UpdateRequest { id: id(1), source, ..UpdateRequest::default() };
+    life.catalogue.clone().update(facts).await.unwrap();
+    world.reserved.lock().unwrap().insert("eve".into(), 300);
+    let owner = format!("/{}/owner", id(1));
+    let to_eve = r#"{"owner":"eve"}"#;
+    let (code, problem) = ask(&life, ANN, ("PUT", &owner, to_eve)).await;
+    assert_eq!(code, 507, "{problem}");
+    assert_eq!([&problem["limit"], &problem["used"], &problem["needed"]], [1_000, 300, 800]);
+    world.reserved.lock().unwrap().insert("eve".into(), 200);
+    assert_eq!(status(&life, ANN, "PUT", &owner, to_eve).await, 204);
+}
+
+#[tokio::test]
 async fn a_deleted_content_leaves_nothing_shared() {
     let world = World::new();
     let life = world.live(gated()).await;
@@ -264,6 +282,44 @@ async fn a_client_whose_share_was_removed_is_told_that_it_is_gone_now_or_on_reco
 }
 
 #[tokio::test]
+async fn who_was_told_that_a_content_is_gone_for_them_is_not_told_again_when_they_come_back() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    anns(&world, &life, 2).await;
+    for number in 1..=2 {
+        assert_eq!(give(&life, number, "bob", "view").await.0, 200);
+    }
+    let mut stream = life.send("GET", "/events", &fields(BOB), "").await.into_body();
+    let gone = format!(r#"{{"id":"{}"}}"#, id(1));
+    let unshare = format!("/{}/shares/bob", id(1));
+    assert_eq!(status(&life, ANN, "DELETE", &unshare, "").await, 204);
+    let seen = read(&mut stream, &gone).await;
+    let last = seen.lines().rev().find_map(|line| line.strip_prefix("id: ").or(line.strip_prefix("id:")));
+    let mut back = fields(BOB).to_vec();
+    back.push(("last-event-id", last.unwrap().trim().to_owned().leak()));
+    drop(stream);
+    // It changes while bob is away, and again when he is there.
+    let rename = async |number, title: &str| {
+        let body = json!({ "title": title }).to_string();
+        assert_eq!(status(&life, ANN, "PATCH", &format!("/{}", id(number)), &body).await, 200);
+    };
+    rename(1, "Away").await;
+    rename(2, "Away too").await;
+    let mut stream = life.send("GET", "/events", &back, "").await.into_body();
+    let seen = read(&mut stream, "Away too").await;
+    assert!(!seen.contains(&id(1)), "{seen}");
+    rename(1, "There").await;
+    rename(2, "There too").await;
+    let seen = read(&mut stream, "There too").await;
+    assert!(!seen.contains(&id(1)), "{seen}");
+    // Nor is who never had it, or who deletes it, a reason to tell.
+    assert_eq!(status(&life, ANN, "DELETE", &format!("/{}", id(1)), "").await, 204);
+    rename(2, "Last").await;
+    let seen = read(&mut stream, "Last").await;
+    assert!(!seen.contains(&id(1)), "{seen}");
+}
+
+#[tokio::test]
 async fn a_standing_counts_shares_by_principal_and_by_role() {
     let world = World::new();
     let life = world.live(gated()).await;
@@ -278,4 +334,59 @@ async fn a_standing_counts_shares_by_principal_and_by_role() {
     };
     let rights = life.catalogue.clone().standing(request).await.unwrap().into_inner().rights;
     assert_eq!(rights, [Right::View, Right::View, Right::None].map(i32::from));
+}
+
+#[tokio::test]
+async fn whom_access_blocks_has_no_share_in_lists_at_addresses_and_in_live_changes_until_it_is_lifted() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    anns(&world, &life, 2).await;
+    give(&life, 1, "bob", "edit").await;
+    give(&life, 1, "role:viewer", "view").await;
+    give(&life, 2, "bob", "view").await;
+    let (path, gone) = (format!("/{}", id(1)), format!(r#"{{"id":"{}"}}"#, id(1)));
+    let mut all = life.send("GET", "/events", &fields(BOB), "").await.into_body();
+    let mut one = life.send("GET", &format!("{path}/events"), &fields(BOB), "").await.into_body();
+    let mut other = life.send("GET", "/events", &fields(VIEWER), "").await.into_body();
+    assert_eq!(titles(&life, BOB, "?sort=title").await, ["ann 1", "ann 2"]);
+
+    world.bars.lock().unwrap().push(("bob".into(), id(1)));
+    life.bars_changed(&id(1), "bob");
+    read(&mut all, &gone).await;
+    read(&mut one, &gone).await;
+    assert_eq!(titles(&life, BOB, "").await, ["ann 2"]);
+    assert_eq!(titles(&life, BOB, "?shared=me").await, ["ann 2"]);
+    for (method, path, body) in [
+        ("GET", path.clone(), ""),
+        ("PATCH", path.clone(), r#"{"title":"Mine"}"#),
+        ("GET", format!("{path}/events"), ""),
+    ] {
+        assert_eq!(status(&life, BOB, method, &path, body).await, 404, "{method} {path}");
+    }
+    // What changes of it is not theirs to see; who is not blocked sees it all the same.
+    assert_eq!(status(&life, ANN, "PATCH", &path, r#"{"title":"Secret"}"#).await, 200);
+    assert_eq!(status(&life, ANN, "PATCH", &format!("/{}", id(2)), r#"{"title":"Known"}"#).await, 200);
+    let seen = read(&mut all, "Known").await;
+    assert!(!seen.contains(&id(1)), "{seen}");
+    let seen = read(&mut other, "Secret").await;
+    assert!(!seen.contains("deleted"), "{seen}");
+
+    world.bars.lock().unwrap().clear();
+    life.bars_changed(&id(1), "bob");
+    read(&mut all, "Secret").await;
+    assert_eq!(status(&life, BOB, "GET", &path, "").await, 200);
+}
+
+#[tokio::test]
+async fn while_access_does_not_say_whom_it_blocks_shares_are_unknown_and_what_is_ones_own_is_not() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    anns(&world, &life, 1).await;
+    add(&world, &life, 2, "bob", Openness::Private).await;
+    give(&life, 1, "bob", "view").await;
+    world.dumb.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(status(&life, BOB, "GET", &format!("/{}", id(1)), "").await, 503);
+    assert_eq!(status(&life, BOB, "GET", &format!("/{}", id(2)), "").await, 200);
+    world.dumb.store(false, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(status(&life, BOB, "GET", &format!("/{}", id(1)), "").await, 200);
 }

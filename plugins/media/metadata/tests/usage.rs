@@ -12,7 +12,8 @@ const OTHER: &str = "0190163d-8694-739b-aea5-966c26f8ad92";
 
 async fn usage(life: &Life, owner: &str) -> (u64, u64) {
     let request = UsageRequest { owner: owner.into() };
-    let UsageResponse { bytes, contents } = life.catalogue.clone().usage(request).await.unwrap().into_inner();
+    let UsageResponse { bytes, contents, .. } =
+        life.catalogue.clone().usage(request).await.unwrap().into_inner();
     (bytes, contents)
 }
 
@@ -52,6 +53,32 @@ async fn a_content_counts_its_file_once_it_is_uploaded_and_its_renditions_as_the
     assert_eq!(usage(&life, "ann").await.0, with_renditions);
     assert_eq!(usage(&life, "bob").await, (0, 0));
 
+    life.catalogue.clone().delete(DeleteRequest { id: ID.into() }).await.unwrap();
+    assert_eq!(usage(&life, "ann").await, (0, 0));
+}
+
+#[tokio::test]
+async fn pictures_count_as_they_are_made_and_go_with_the_content() {
+    let world = World::new();
+    let life = world.live(Settings::default()).await;
+    begin(&life, ID, "ann", 1_000).await;
+    uploaded(&life, ID, 1_000).await;
+    life.encode(ID).await;
+    let segments = 3 * u64::from(segment(0).bytes);
+    let pictures = async |poster_bytes, thumbnail_bytes| {
+        let update =
+            UpdateRequest { id: ID.into(), poster_bytes, thumbnail_bytes, ..UpdateRequest::default() };
+        life.catalogue.clone().update(update).await.unwrap();
+        usage(&life, "ann").await.0
+    };
+    assert_eq!(pictures(Some(70), None).await, 1_070);
+    life.segments(ID, "720p", 0..3, true).await.unwrap();
+    assert_eq!(pictures(None, Some(500)).await, 1_570 + segments);
+    // A picture that is made again takes the place of the one before.
+    assert_eq!(pictures(Some(60), Some(500)).await, 1_560 + segments);
+    life.step(ID, ContentState::Ready).await.unwrap();
+    world.execute("UPDATE contents SET bytes = NULL, source_bytes = NULL").await;
+    assert_eq!(usage(&life, "ann").await.0, 1_560 + segments);
     life.catalogue.clone().delete(DeleteRequest { id: ID.into() }).await.unwrap();
     assert_eq!(usage(&life, "ann").await, (0, 0));
 }

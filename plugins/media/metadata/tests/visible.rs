@@ -179,7 +179,8 @@ async fn a_stream_ends_with_the_credential_that_opened_it() {
 #[tokio::test]
 async fn a_crowd_of_followers_keeps_no_newcomer_out() {
     let world = World::new();
-    let settings = Settings { max_event_clients: 4, event_streams_per_client: 3, ..gated() };
+    let settings = Settings { max_event_clients: 4, ..gated() };
+    world.streams.lock().unwrap().insert(String::new(), 3);
     let life = world.live(settings).await;
     let crowd = [("x-streamgate-client", "192.0.2.1")];
     world.policies.lock().unwrap().insert(id(1), Openness::Public);
@@ -193,7 +194,7 @@ async fn a_crowd_of_followers_keeps_no_newcomer_out() {
     }
     let refused = life.send("GET", "/events", &crowd, "").await;
     assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (429, &"10".parse().unwrap()));
-    read(&mut refused.into_body(), r#""setting":"event_streams_per_client""#).await;
+    read(&mut refused.into_body(), r#""setting":"plugins.auth.quotas: event_streams""#).await;
     let other = life.send("GET", "/events", &[("x-streamgate-client", "192.0.2.2")], "").await;
     assert_eq!(other.status(), 200);
     let creator = life.send("GET", "/events", &CREATOR, "").await;
@@ -202,6 +203,45 @@ async fn a_crowd_of_followers_keeps_no_newcomer_out() {
     assert!(streams[0].frame().await.is_none());
     life.as_creator("PATCH", &format!("/{}", id(1)), r#"{"title":"Still told"}"#).await;
     read(&mut streams[1], "Still told").await;
+}
+
+#[tokio::test]
+async fn event_streams_are_as_many_as_the_quota_of_each_caller_says_and_the_usual_many_while_auth_is_away() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    world.streams.lock().unwrap().extend([("ann".to_owned(), 2), (String::new(), 1)]);
+    let nobody = [("x-streamgate-client", "2001:db8::1")];
+    let neighbour = [("x-streamgate-client", "2001:db8::2")];
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut stream = life.send("GET", "/events", &CREATOR, "").await.into_body();
+        read(&mut stream, "open").await;
+        open.push(stream);
+    }
+    open.push(life.send("GET", "/events", &nobody, "").await.into_body());
+    for (caller, limit) in [(&CREATOR[..], 2), (&neighbour[..], 1)] {
+        let refused = life.send("GET", "/events", caller, "").await;
+        assert_eq!(refused.status(), 429);
+        read(&mut refused.into_body(), &format!(r#""limit":{limit}"#)).await;
+    }
+    let used = async || {
+        let request = UsageRequest { owner: "ann".into() };
+        life.catalogue.clone().usage(request).await.unwrap().into_inner().event_streams
+    };
+    assert_eq!(used().await, 2);
+    // An admin gave her more; what is closed is free again.
+    world.streams.lock().unwrap().insert("ann".into(), 3);
+    open.push(life.send("GET", "/events", &CREATOR, "").await.into_body());
+    assert_eq!(used().await, 3);
+    open.clear();
+    assert_eq!(used().await, 0);
+    world.dumb.store(true, Ordering::SeqCst);
+    for _ in 0..50 {
+        let stream = life.send("GET", "/events", &CREATOR, "").await;
+        assert_eq!(stream.status(), 200);
+        open.push(stream.into_body());
+    }
+    assert_eq!(life.send("GET", "/events", &CREATOR, "").await.status(), 429);
 }
 
 #[tokio::test]

@@ -255,6 +255,8 @@ pub(crate) struct Publisher {
     segments: HashMap<String, usize>,
     watch: Vec<String>,
     playable: bool,
+    /// Of the sheets of thumbnails that no index names yet.
+    sheet_bytes: u64,
     notes: Vec<String>,
 }
 
@@ -280,6 +282,7 @@ impl Publisher {
             rows: HashMap::new(),
             segments: HashMap::new(),
             watch: Vec::new(),
+            sheet_bytes: 0,
             notes: Vec::new(),
         };
         for row in &timeline.renditions {
@@ -348,10 +351,18 @@ impl Publisher {
                     }
                 }
                 Outcome::Image(name, data) => {
+                    let bytes = data.len() as u64;
                     match name.as_str() {
-                        "poster.jpg" => update.get_or_insert_default().has_poster = Some(true),
-                        "thumbnails.vtt" => update.get_or_insert_default().has_thumbnails = Some(true),
-                        _ => {}
+                        "poster.jpg" => {
+                            let update = update.get_or_insert_default();
+                            (update.has_poster, update.poster_bytes) = (Some(true), Some(bytes));
+                        }
+                        "thumbnails.vtt" => {
+                            let update = update.get_or_insert_default();
+                            let all = std::mem::take(&mut self.sheet_bytes) + bytes;
+                            (update.has_thumbnails, update.thumbnail_bytes) = (Some(true), Some(all));
+                        }
+                        _ => self.sheet_bytes += bytes,
                     }
                     writes.push((name, data));
                 }

@@ -8,6 +8,7 @@ use streamgate_contracts::auth::v1::{FindRequest, QuotaRequest, QuotaResponse};
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
 use streamgate_contracts::catalogue::v1::{
     Content, ContentState, CreateRequest, DeleteRequest, GetRequest, Source, UpdateRequest, UsageRequest,
+    UsageResponse,
 };
 use streamgate_contracts::jobs::v1::jobs_client::JobsClient;
 use streamgate_contracts::jobs::v1::{EnqueueRequest, ShareRequest, ShareResponse};
@@ -104,7 +105,12 @@ impl Dependencies {
 
     /// The quota of a principal. An `auth` without quotas has none.
     pub(crate) async fn quota(&self, principal: &str) -> Result<QuotaResponse, Status> {
-        let request = QuotaRequest { principal: principal.to_owned() };
+        self.quota_at(principal, String::new()).await
+    }
+
+    /// The same, with the sign-in challenges of a client's address; empty: without them.
+    pub(crate) async fn quota_at(&self, principal: &str, address: String) -> Result<QuotaResponse, Status> {
+        let request = QuotaRequest { principal: principal.to_owned(), address };
         match soon(AuthClient::new(self.auth.clone()).quota(request)).await {
             Err(status) if status.code() == Code::Unimplemented => Ok(QuotaResponse::default()),
             answer => answer,
@@ -118,10 +124,10 @@ impl Dependencies {
         found.map_or(true, |found| found.people.iter().any(|person| person.principal == principal))
     }
 
-    /// The bytes that a principal's contents use.
-    pub(crate) async fn usage(&self, principal: &str) -> Result<u64, Status> {
+    /// The bytes that the contents of a principal take, and their open event streams.
+    pub(crate) async fn usage(&self, principal: &str) -> Result<UsageResponse, Status> {
         let request = UsageRequest { owner: principal.to_owned() };
-        soon(self.catalogue.clone().usage(request)).await.map(|usage| usage.bytes)
+        soon(self.catalogue.clone().usage(request)).await
     }
 
     /// A principal's use of the encoders, and its limits.

@@ -21,6 +21,7 @@ mod owner;
 mod protocol;
 mod quota;
 mod routes;
+mod service;
 mod settings;
 mod store;
 mod sweeper;
@@ -111,6 +112,11 @@ impl Upload {
         routes::router(self.api.clone()).merge(usage::router(self.api.uploads.clone()))
     }
 
+    /// The `upload` capability.
+    pub fn internal(&self) -> axum::Router {
+        service::router(self.api.uploads.pump.store.clone())
+    }
+
     /// Repeats unfinished hand-overs and removes expired and ended uploads, until it is dropped. `report`
     /// receives the last problem after each round, if any.
     pub fn sweep(&self, report: impl Fn(Option<&str>) + Send + 'static) -> BoxFuture<'static, ()> {
@@ -194,6 +200,7 @@ impl Plugin for Running {
         let dependencies = Dependencies::new(storage, catalogue, jobs, auth, Bus::of(&host));
         let upload = Upload::open(service("database"), dependencies, settings).await?;
 
+        host.provide("upload", upload.internal())?;
         let mut deletions = host.subscribe(CONTENT_DELETED_ANY)?;
         let listener = upload.clone();
         let listen = async move {

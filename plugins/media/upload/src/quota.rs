@@ -223,7 +223,7 @@ impl Pump {
         let Some(limit) = quota.stored else { return Ok(None) };
         let since_ms = now_ms();
         let usage = self.dependencies.usage(principal).await;
-        let contents = usage.map_err(|status| unknown("the catalogue", &status))?;
+        let contents = usage.map_err(|status| unknown("the catalogue", &status))?.bytes;
         Ok(Some(Stored { limit, contents, since_ms }))
     }
 

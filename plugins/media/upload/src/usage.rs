@@ -16,7 +16,7 @@ use streamgate_contracts::jobs::v1::ShareResponse;
 use streamgate_contracts::scopes;
 use streamgate_plugin_api::fair::Holder;
 use streamgate_plugin_api::time::{now_ms, rfc3339};
-use streamgate_plugin_api::{Principal, Problem, problems};
+use streamgate_plugin_api::{Principal, Problem, address, problems};
 use tonic::Status;
 
 use crate::store;
@@ -49,11 +49,13 @@ async fn show(
     let caller = Principal::of(&headers);
     let own = caller.as_ref().map(|caller| caller.id.clone());
     let principal = whose(query, caller).map_err(|problem| *problem)?;
-    if own.as_ref() != Some(&principal) && !uploads.pump.dependencies.knows(&principal).await {
+    let own = own.as_ref() == Some(&principal);
+    if !own && !uploads.pump.dependencies.knows(&principal).await {
         return Err(Problem::of(problems::NOT_FOUND).detail("There is no such principal."));
     }
-    let mut response =
-        (StatusCode::OK, Box::pin(uploads.used_by(&principal)).await.to_string()).into_response();
+    let address = address::client(&headers).filter(|_| own).map(|address| address.to_string());
+    let view = Box::pin(uploads.used_by(&principal, address.unwrap_or_default())).await;
+    let mut response = (StatusCode::OK, view.to_string()).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -84,12 +86,13 @@ fn whose(
 }
 
 impl Uploads {
-    async fn used_by(&self, principal: &str) -> Value {
+    /// `address`: of the principal's client; empty: it is not known.
+    async fn used_by(&self, principal: &str, address: String) -> Value {
         let owner = store::owner(&Holder::Principal(principal.to_owned()));
         let dependencies = &self.pump.dependencies;
         let since_ms = now_ms();
-        let (quota, contents, share, unfinished, reserved) = tokio::join!(
-            part("auth", dependencies.quota(principal)),
+        let (quota, catalogue, share, unfinished, reserved) = tokio::join!(
+            part("auth", dependencies.quota_at(principal, address)),
             part("the catalogue", dependencies.usage(principal)),
             part("the job queue", dependencies.share(principal)),
             part("the database", self.pump.store.unfinished(&owner)),
@@ -97,9 +100,13 @@ impl Uploads {
         );
         let mut view = Map::new();
         view.insert("principal".into(), principal.into());
-        if let (Some(contents), Some(reserved)) = (contents, reserved) {
+        if let (Some(catalogue), Some(reserved)) = (catalogue, reserved) {
             let limit = quota.as_ref().map(|quota| quota.stored);
-            view.insert("stored".into(), bounded(limit, contents.saturating_add(reserved)));
+            view.insert("stored".into(), bounded(limit, catalogue.bytes.saturating_add(reserved)));
+        }
+        if let Some(catalogue) = catalogue {
+            let limit = quota.as_ref().map(|quota| quota.event_streams);
+            view.insert("event_streams".into(), bounded(limit, catalogue.event_streams));
         }
         if let Some(used) = unfinished {
             let each = |quota: &QuotaResponse| quota.unfinished_uploads.unwrap_or(self.unfinished.each);
@@ -107,7 +114,7 @@ impl Uploads {
             view.insert("unfinished_uploads".into(), bounded(limit, used));
         }
         view.extend(share.into_iter().flat_map(encodes));
-        view.extend(quota.as_ref().and_then(api_keys));
+        view.extend(quota.iter().flat_map(of_auth));
         view.into()
     }
 }
@@ -134,9 +141,15 @@ fn encodes(share: ShareResponse) -> [(String, Value); 2] {
     ]
 }
 
-fn api_keys(quota: &QuotaResponse) -> Option<(String, Value)> {
-    let limit = quota.api_keys?;
-    Some(("api_keys".into(), json!({ "limit": limit, "used": quota.api_keys_held })))
+/// What `auth` counts itself.
+fn of_auth(quota: &QuotaResponse) -> impl Iterator<Item = (String, Value)> {
+    let parts = [
+        ("api_keys", quota.api_keys, quota.api_keys_held),
+        ("challenges", quota.challenges, quota.challenges_used),
+    ];
+    parts.into_iter().filter_map(|(name, limit, used)| {
+        limit.map(|limit| (name.to_owned(), json!({ "limit": limit, "used": used })))
+    })
 }
 
 /// An answer; `None` after a failure, which is logged.

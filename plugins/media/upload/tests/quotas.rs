@@ -10,6 +10,8 @@ use futures_util::future::join_all;
 use http::{Response, StatusCode};
 use serde_json::Value;
 use streamgate_auth::RoleQuota;
+use streamgate_contracts::upload::v1::ReservedRequest;
+use streamgate_contracts::upload::v1::upload_client::UploadClient;
 use streamgate_plugin_api::settings::ByteSize;
 use streamgate_plugin_api::{Body, Client, Principal};
 use streamgate_upload::Settings;
@@ -266,6 +268,8 @@ async fn usage_is_visible_to_its_principal_and_admins_and_a_part_without_an_answ
     assert_eq!(view["principal"], "ann");
     assert_eq!(view["stored"]["limit"], 1_000);
     assert_eq!(view["api_keys"], serde_json::json!({ "limit": 50, "used": 0 }));
+    assert_eq!(view["event_streams"], serde_json::json!({ "limit": 50, "used": 0 }));
+    assert_eq!(view["challenges"], serde_json::json!({ "limit": 300, "used": 0 }));
     // The queue of these tests knows no owners.
     assert!(view.get("encodes").is_none() && view.get("encode_minutes").is_none(), "{view}");
 
@@ -275,7 +279,22 @@ async fn usage_is_visible_to_its_principal_and_admins_and_a_part_without_an_answ
     life.sender = Some(Principal { id: "root".into(), scopes, ..Principal::default() });
     let (status, view) = ask(&life, "?principal=ann").await;
     assert_eq!((status, &view["stored"]["used"]), (200, &700.into()));
+    assert!(view.get("challenges").is_none(), "where ann is, an admin does not know: {view}");
     assert_eq!(ask(&life, "?principal=gone").await.0, 404);
     life.sender = None;
     assert_eq!(ask(&life, "").await.0, 401);
+}
+
+#[tokio::test]
+async fn the_catalogue_learns_what_the_uploads_of_a_principal_take() {
+    let (_world, ann) = of_bytes(1_000).await;
+    let reserved = async |principal: &str| {
+        let upload = UploadClient::new(Client::from_service(ann.upload.internal()));
+        let request = ReservedRequest { principal: principal.into() };
+        upload.clone().reserved(request).await.unwrap().into_inner().bytes
+    };
+    ann.create(600).await;
+    let open = deferred(&ann).await;
+    assert_eq!(ann.patch(&open, 0, bytes(50), &[]).await.status(), StatusCode::NO_CONTENT);
+    assert_eq!((reserved("ann").await, reserved("bob").await), (650, 0));
 }

@@ -39,8 +39,7 @@ impl Limiter {
         let mut buckets = self.buckets.lock();
         let known = buckets.young.get(key).or_else(|| buckets.old.get(key)).copied();
         let mut bucket = known.unwrap_or(Bucket { tokens: self.per_minute, at_ms: now_ms });
-        let passed = now_ms.saturating_sub(bucket.at_ms).max(0) as f64 / 60_000.0;
-        bucket.tokens = (bucket.tokens + passed * self.per_minute).min(self.per_minute);
+        bucket.tokens = self.tokens(&bucket, now_ms);
         bucket.at_ms = now_ms;
         let taken = if bucket.tokens >= 1.0 {
             bucket.tokens -= 1.0;
@@ -53,6 +52,18 @@ impl Limiter {
         }
         buckets.young.insert(key.to_owned(), bucket);
         taken
+    }
+
+    /// How many attempts of `key` are used up and have not come back yet.
+    pub(crate) fn used(&self, key: &str, now_ms: i64) -> u32 {
+        let buckets = self.buckets.lock();
+        let known = buckets.young.get(key).or_else(|| buckets.old.get(key));
+        known.map_or(0, |bucket| (self.per_minute - self.tokens(bucket, now_ms)).ceil() as u32)
+    }
+
+    fn tokens(&self, bucket: &Bucket, now_ms: i64) -> f64 {
+        let passed = now_ms.saturating_sub(bucket.at_ms).max(0) as f64 / 60_000.0;
+        (bucket.tokens + passed * self.per_minute).min(self.per_minute)
     }
 
     #[cfg(test)]
@@ -81,6 +92,8 @@ mod tests {
         assert!((0..6).all(|_| limiter.attempt("a", 0).is_ok()));
         assert_eq!(limiter.attempt("a", 0), Err(10));
         assert_eq!(limiter.attempt("b", 0), Ok(()));
+        let used = |key, now_ms| limiter.used(key, now_ms);
+        assert_eq!((used("a", 0), used("a", 20_000), used("b", 0), used("c", 0)), (6, 4, 1, 0));
         assert_eq!(limiter.attempt("a", 10_000), Ok(()));
         assert!(limiter.attempt("a", 10_000).is_err());
         assert!((0..6).all(|_| limiter.attempt("a", 10_000_000).is_ok()));

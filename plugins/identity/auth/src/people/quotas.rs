@@ -18,15 +18,24 @@ use crate::principal::{Role, rights};
 use crate::settings::RoleQuota;
 use crate::store::Store;
 
-/// The kinds of limits, and the maximum of each.
-const KINDS: [(&str, u64); 5] = [
+/// The kinds of limits, and the most that each may be.
+const KINDS: [(&str, u64); 6] = [
     ("stored", 1 << 60),
     ("encodes", 10_000),
     ("encode_minutes", 1_000_000_000),
     ("unfinished_uploads", 1_000_000),
     ("api_keys", 1_000),
+    ("event_streams", 1_000_000),
 ];
 const API_KEYS: usize = 4;
+const EVENT_STREAMS: usize = 5;
+/// Open event streams where no quota says how many.
+const USUAL_EVENT_STREAMS: u64 = 50;
+/// Sign-in challenges of an address per minute where no quota says how many, and the most that it may say.
+const USUAL_CHALLENGES: u32 = 300;
+const MOST_CHALLENGES: u64 = 1_000_000;
+/// The role of callers who are not signed in.
+const ANONYMOUS: &str = "anonymous";
 /// An unlimited value, in JSON and in the database.
 const UNLIMITED: &str = "unlimited";
 const UNLIMITED_ROW: i64 = -1;
@@ -51,8 +60,9 @@ struct Set {
 
 impl RoleQuota {
     fn limits(&self) -> Limits {
-        let Self { stored, encodes, encode_minutes, unfinished_uploads, api_keys } = self;
-        [stored.map(ByteSize::get), *encodes, *encode_minutes, *unfinished_uploads, *api_keys]
+        let Self { stored, encodes, encode_minutes, unfinished_uploads, api_keys, event_streams, .. } = self;
+        let stored = stored.map(ByteSize::get);
+        [stored, *encodes, *encode_minutes, *unfinished_uploads, *api_keys, *event_streams]
     }
 }
 
@@ -81,18 +91,46 @@ impl Amount {
 pub(crate) fn check(quotas: &BTreeMap<String, RoleQuota>) -> Vec<(String, String)> {
     let mut wrong = Vec::new();
     for (role, quota) in quotas {
-        if !matches!(Role::parse(role), Some(Role::Viewer | Role::Creator)) {
-            let text = format!("`{role}` has no quota; write `viewer` or `creator`: admins have no limits");
+        let anonymous = role == ANONYMOUS;
+        if !anonymous && !matches!(Role::parse(role), Some(Role::Viewer | Role::Creator)) {
+            let text = format!(
+                "`{role}` has no quota; write `viewer`, `creator` or `{ANONYMOUS}`: admins have no limits"
+            );
             wrong.push((format!("quotas.{role}"), text));
         }
+        wrong.extend(wrong_challenges(role, quota.challenges));
         for ((kind, most), limit) in KINDS.iter().zip(quota.limits()) {
-            if let Some(limit) = limit.filter(|limit| limit > most) {
+            if anonymous && limit.is_some() && *kind != KINDS[EVENT_STREAMS].0 {
+                let text = "callers who are not signed in have `event_streams` and `challenges` only";
+                wrong.push((format!("quotas.{role}.{kind}"), text.to_owned()));
+            } else if let Some(limit) = limit.filter(|limit| limit > most) {
                 let text = format!("{limit} is out of bounds; it must be at most {most}");
                 wrong.push((format!("quotas.{role}.{kind}"), text));
             }
         }
     }
     wrong
+}
+
+fn wrong_challenges(role: &str, challenges: Option<u64>) -> Option<(String, String)> {
+    let challenges = challenges?;
+    let text = match role == ANONYMOUS {
+        true if (1..=MOST_CHALLENGES).contains(&challenges) => return None,
+        true => format!("{challenges} is out of bounds; it must be between 1 and {MOST_CHALLENGES}"),
+        false => format!("challenges are counted before sign-in, by address; write `quotas.{ANONYMOUS}`"),
+    };
+    Some((format!("quotas.{role}.challenges"), text))
+}
+
+/// Sign-in challenges of one address per minute.
+pub(crate) fn challenges(quotas: &BTreeMap<String, RoleQuota>) -> u32 {
+    let most = quotas.get(ANONYMOUS).and_then(|quota| quota.challenges);
+    most.and_then(|most| u32::try_from(most).ok()).unwrap_or(USUAL_CHALLENGES)
+}
+
+/// Open event streams of one address without a principal.
+fn anonymous_streams(quotas: &BTreeMap<String, RoleQuota>) -> u64 {
+    quotas.get(ANONYMOUS).and_then(|quota| quota.event_streams).unwrap_or(USUAL_EVENT_STREAMS)
 }
 
 /// The limits of these roles: the largest of those set. Admins have none.
@@ -107,6 +145,7 @@ fn by_role(quotas: &BTreeMap<String, RoleQuota>, granted: &BTreeSet<Role>) -> Li
             *limit = (*limit).max(own);
         }
     }
+    limits[EVENT_STREAMS].get_or_insert(USUAL_EVENT_STREAMS);
     limits
 }
 
@@ -211,11 +250,24 @@ impl People {
 
     /// The limits of a principal, for other plugins.
     pub(crate) async fn quota(&self, principal: &str) -> Result<QuotaResponse, DbError> {
-        let ([stored, encodes, encode_minutes, unfinished_uploads, api_keys], _) =
+        if principal.is_empty() {
+            let event_streams = Some(anonymous_streams(&self.settings.quotas));
+            return Ok(QuotaResponse { event_streams, ..QuotaResponse::default() });
+        }
+        let ([stored, encodes, encode_minutes, unfinished_uploads, api_keys, event_streams], _) =
             self.limits(principal).await?;
         let api_keys = Some(api_keys.unwrap_or_else(|| self.settings.max_keys.into()));
         let api_keys_held = self.store.keys_held(principal).await?;
-        Ok(QuotaResponse { stored, encodes, encode_minutes, unfinished_uploads, api_keys, api_keys_held })
+        Ok(QuotaResponse {
+            stored,
+            encodes,
+            encode_minutes,
+            unfinished_uploads,
+            api_keys,
+            api_keys_held,
+            event_streams,
+            ..QuotaResponse::default()
+        })
     }
 
     /// How many API keys a principal may have, and the setting of that limit.
@@ -248,15 +300,23 @@ impl People {
         self.known(principal).await?;
         let amounts = amounts(body)?;
         let now_ms = self.clock.now_ms();
-        let [stored, encodes, encode_minutes, unfinished_uploads, api_keys] =
+        let [stored, encodes, encode_minutes, unfinished_uploads, api_keys, event_streams] =
             amounts.map(|amount| amount.map(Amount::row));
         let batch = self.store.db.batch().push(
-            "INSERT INTO quotas (principal, stored, encodes, encode_minutes, unfinished_uploads, api_keys, set_by, \
-             set_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (principal) DO UPDATE SET \
-             stored = $2, encodes = $3, encode_minutes = $4, unfinished_uploads = $5, api_keys = $6, set_by = $7, \
-             set_at_ms = $8",
+            "INSERT INTO quotas (principal, stored, encodes, encode_minutes, unfinished_uploads, api_keys, \
+             event_streams, set_by, set_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+             ON CONFLICT (principal) DO UPDATE SET stored = $2, encodes = $3, encode_minutes = $4, \
+             unfinished_uploads = $5, api_keys = $6, event_streams = $7, set_by = $8, set_at_ms = $9",
             params![
-                principal, stored, encodes, encode_minutes, unfinished_uploads, api_keys, by, now_ms
+                principal,
+                stored,
+                encodes,
+                encode_minutes,
+                unfinished_uploads,
+                api_keys,
+                event_streams,
+                by,
+                now_ms
             ],
         );
         let words = KINDS.iter().zip(amounts).filter_map(|((kind, _), amount)| {
@@ -303,8 +363,11 @@ mod tests {
             ("viewer".to_owned(), RoleQuota { api_keys: Some(2), encodes: Some(1), ..RoleQuota::default() }),
             ("creator".to_owned(), RoleQuota { encodes: Some(4), ..RoleQuota::default() }),
         ]);
-        assert_eq!(by_role(&quotas, &BTreeSet::new()), [None, Some(1), None, None, Some(2)]);
-        assert_eq!(by_role(&quotas, &BTreeSet::from([Role::Creator])), [None, Some(4), None, None, Some(2)]);
+        assert_eq!(by_role(&quotas, &BTreeSet::new()), [None, Some(1), None, None, Some(2), Some(50)]);
+        assert_eq!(
+            by_role(&quotas, &BTreeSet::from([Role::Creator])),
+            [None, Some(4), None, None, Some(2), Some(50)]
+        );
         assert_eq!(by_role(&quotas, &BTreeSet::from([Role::Creator, Role::Admin])), Limits::default());
     }
 }

@@ -1,6 +1,7 @@
 //! A server's sign-in on a real database, with a clock that tests set, and wallets that sign.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,7 +11,7 @@ use ed25519_dalek::Signer as _;
 use http::Request;
 use k256::ecdsa::SigningKey;
 use serde_json::{Value, json};
-use streamgate_auth::{Auth, ContractWallets, NoContractWallets, Settings};
+use streamgate_auth::{Auth, ContractWallets, NoContractWallets, RoleQuota, Settings};
 use streamgate_contracts::auth::v1::auth_client::AuthClient;
 use streamgate_contracts::auth::v1::authenticate_response::Outcome;
 use streamgate_contracts::auth::v1::{AuthenticateRequest, Identity, Refusal};
@@ -56,9 +57,14 @@ pub fn settings() -> Settings {
         origins: vec!["http://localhost:8080".into()],
         attempts_per_address: 1_000_000,
         attempts_per_wallet: 1_000_000,
-        challenges_per_address: 1_000_000,
+        quotas: challenges(Some(1_000_000)),
         ..Settings::default()
     }
+}
+
+/// Quotas with as many sign-in challenges of an address per minute.
+pub fn challenges(challenges: Option<u64>) -> BTreeMap<String, RoleQuota> {
+    BTreeMap::from([("anonymous".to_owned(), RoleQuota { challenges, ..RoleQuota::default() })])
 }
 
 /// A refresh token that is used twice ends its session at once.

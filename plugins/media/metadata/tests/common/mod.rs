@@ -15,7 +15,8 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use streamgate_contracts::access::v1::access_server::{self, AccessServer};
 use streamgate_contracts::access::v1::{
-    DecideRequest, Decision, Openness, PoliciesRequest, PoliciesResponse, PolicyRequest, PolicyResponse,
+    BarsRequest, BarsResponse, DecideRequest, Decision, Openness, PoliciesRequest, PoliciesResponse,
+    PolicyRequest, PolicyResponse,
 };
 use streamgate_contracts::auth::v1::{Person, Role};
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
@@ -25,6 +26,8 @@ use streamgate_contracts::database::v1::database_client::DatabaseClient;
 use streamgate_contracts::events;
 use streamgate_contracts::jobs::v1::ShareResponse;
 use streamgate_contracts::outbox::Bus;
+use streamgate_contracts::upload::v1::upload_server::{self, UploadServer};
+use streamgate_contracts::upload::v1::{ReservedRequest, ReservedResponse};
 use streamgate_metadata::{Dependencies, Metadata, OpenError, Settings};
 use streamgate_plugin_api::settings::ByteSize;
 use streamgate_plugin_api::{Body, Client, Event};
@@ -54,10 +57,16 @@ pub struct World {
     pub broken: Arc<AtomicBool>,
     /// The answers of `access`; missing ones: private.
     pub policies: Arc<Mutex<HashMap<String, Openness>>>,
+    /// Principals and the contents that they are blocked from, as `access` says.
+    pub bars: Arc<Mutex<Vec<(String, String)>>>,
     /// The entries of the audit log: action, principal, subject, detail and address.
     pub log: Arc<Mutex<Vec<[String; 5]>>>,
     /// The first admin according to `auth`; empty: none yet.
     pub first_admin: Arc<Mutex<String>>,
+    /// The event streams that `auth` lets principals have; empty: callers without one. Of whom is not here: any number.
+    pub streams: Arc<Mutex<HashMap<String, u64>>>,
+    /// Bytes that the uploads of principals take.
+    pub reserved: Arc<Mutex<HashMap<String, u64>>>,
     /// `access` and `auth` do not answer.
     pub dumb: Arc<AtomicBool>,
     /// How often `access` was called.
@@ -100,8 +109,11 @@ impl World {
             events: Arc::default(),
             broken,
             policies: Arc::default(),
+            bars: Arc::default(),
             log: Arc::default(),
             first_admin: Arc::default(),
+            streams: Arc::default(),
+            reserved: Arc::default(),
             dumb: Arc::default(),
             calls: Arc::default(),
             engine,
@@ -116,21 +128,29 @@ impl World {
             let (enqueued, share) = (enqueued.clone(), *share.lock().unwrap());
             async move { Ok::<_, std::convert::Infallible>(enqueue(request, &enqueued, share).await) }
         }));
-        let access =
-            Door { policies: self.policies.clone(), dumb: self.dumb.clone(), calls: self.calls.clone() };
+        let access = Door {
+            policies: self.policies.clone(),
+            bars: self.bars.clone(),
+            dumb: self.dumb.clone(),
+            calls: self.calls.clone(),
+        };
         let access = tonic::service::Routes::new(AccessServer::new(access)).into_axum_router();
         let access = Client::from_service(access);
         let (log, dumb, first_admin) = (self.log.clone(), self.dumb.clone(), self.first_admin.clone());
+        let streams = self.streams.clone();
         let auth = Client::from_service(tower::service_fn(move |request: Request<Body>| {
             let (log, dumb) = (log.clone(), dumb.load(Ordering::SeqCst));
-            let first = first_admin.lock().unwrap().clone();
-            async move { Ok::<_, std::convert::Infallible>(auth(request, &log, first, dumb).await) }
+            let (first, streams) = (first_admin.lock().unwrap().clone(), streams.lock().unwrap().clone());
+            async move { Ok::<_, std::convert::Infallible>(auth(request, &log, first, &streams, dumb).await) }
         }));
         let bus = Bus::new(move |event| {
             events.lock().unwrap().push(event);
             std::future::ready(Ok(()))
         });
-        let dependencies = Dependencies::new(self.storage.clone(), jobs, access, auth, bus);
+        let upload = UploadServer::new(Uploads(self.reserved.clone(), self.dumb.clone()));
+        let upload = Client::from_service(tonic::service::Routes::new(upload).into_axum_router());
+        let dependencies =
+            Dependencies::new(self.storage.clone(), jobs, access, auth, bus).with_upload(upload);
         let shutdown = CancellationToken::new();
         let database = Client::from_service(self.engine.router());
         let metadata = Metadata::open(database, dependencies, settings, shutdown.clone()).await.unwrap();
@@ -247,6 +267,7 @@ async fn auth(
     request: Request<Body>,
     log: &Mutex<Vec<[String; 5]>>,
     first_admin: String,
+    streams: &HashMap<String, u64>,
     dumb: bool,
 ) -> Response<Body> {
     use prost::Message as _;
@@ -277,8 +298,10 @@ async fn auth(
         }
         // Eve has room for a thousand bytes.
         "/streamgate.auth.v1.Auth/Quota" => {
-            let stored = (QuotaRequest::decode(body).unwrap().principal == "eve").then_some(1_000);
-            QuotaResponse { stored, ..QuotaResponse::default() }.encode_to_vec()
+            let principal = QuotaRequest::decode(body).unwrap().principal;
+            let stored = (principal == "eve").then_some(1_000);
+            let event_streams = streams.get(&principal).copied();
+            QuotaResponse { stored, event_streams, ..QuotaResponse::default() }.encode_to_vec()
         }
         other => panic!("{other}"),
     };
@@ -304,6 +327,7 @@ fn person(name: &str) -> Person {
 /// The `access` capability by hand.
 struct Door {
     policies: Arc<Mutex<HashMap<String, Openness>>>,
+    bars: Arc<Mutex<Vec<(String, String)>>>,
     dumb: Arc<AtomicBool>,
     calls: Arc<AtomicUsize>,
 }
@@ -334,11 +358,40 @@ impl access_server::Access for Door {
         Ok(tonic::Response::new(PoliciesResponse { policies }))
     }
 
+    async fn bars(
+        &self,
+        request: tonic::Request<BarsRequest>,
+    ) -> Result<tonic::Response<BarsResponse>, tonic::Status> {
+        if self.dumb.load(Ordering::SeqCst) {
+            return Err(tonic::Status::unavailable("not now"));
+        }
+        let (bars, principal) = (self.bars.lock().unwrap(), request.into_inner().principal);
+        let theirs = bars.iter().filter(|(who, _)| *who == principal);
+        Ok(tonic::Response::new(BarsResponse { contents: theirs.map(|(_, id)| id.clone()).collect() }))
+    }
+
     async fn decide(
         &self,
         _: tonic::Request<DecideRequest>,
     ) -> Result<tonic::Response<Decision>, tonic::Status> {
         Err(tonic::Status::unimplemented("the catalogue decides nothing"))
+    }
+}
+
+/// The `upload` capability by hand.
+struct Uploads(Arc<Mutex<HashMap<String, u64>>>, Arc<AtomicBool>);
+
+#[tonic::async_trait]
+impl upload_server::Upload for Uploads {
+    async fn reserved(
+        &self,
+        request: tonic::Request<ReservedRequest>,
+    ) -> Result<tonic::Response<ReservedResponse>, tonic::Status> {
+        if self.1.load(Ordering::SeqCst) {
+            return Err(tonic::Status::unavailable("not now"));
+        }
+        let bytes = self.0.lock().unwrap().get(&request.get_ref().principal).copied().unwrap_or(0);
+        Ok(tonic::Response::new(ReservedResponse { bytes }))
     }
 }
 
@@ -373,6 +426,19 @@ impl Life {
         let status = answer.status().as_u16();
         let body = answer.into_body().collect_bytes(1 << 20).await.unwrap();
         (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    /// `access` tells that a principal is blocked from a content, or not any more.
+    pub fn bars_changed(&self, id: &str, principal: &str) {
+        let change = events::AccessRevoked {
+            content: id.to_owned(),
+            principal: principal.to_owned(),
+            generation: 2,
+            bar: true,
+            reason: "because".into(),
+        };
+        let subject = events::access_revoked(id);
+        self.metadata.take(&Event::json(subject, events::TYPE_ACCESS_REVOKED, &change).unwrap());
     }
 
     /// `access` publishes a changed policy.

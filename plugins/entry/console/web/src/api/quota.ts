@@ -2,8 +2,19 @@
 
 import { api, at, json, query, withJson, withSignal } from "./client";
 
-export const KINDS = ["stored", "unfinished_uploads", "encodes", "encode_minutes", "api_keys"] as const;
+export const KINDS = [
+  "stored",
+  "unfinished_uploads",
+  "encodes",
+  "encode_minutes",
+  "api_keys",
+  "event_streams",
+] as const;
 export type Kind = (typeof KINDS)[number];
+
+/** What is shown: challenges are counted by address, so they are set for no principal. */
+export const SHOWN = [...KINDS, "challenges"] as const;
+export type Shown = (typeof SHOWN)[number];
 
 /** The usage of one kind. */
 export interface Part {
@@ -17,7 +28,7 @@ export interface Part {
 }
 
 /** A part whose plugin does not answer is missing. */
-export type Usage = { principal: string } & Partial<Record<Kind, Part>>;
+export type Usage = { principal: string } & Partial<Record<Shown, Part>>;
 
 /** null: the limit of the roles. */
 export type Amount = number | "unlimited" | null;

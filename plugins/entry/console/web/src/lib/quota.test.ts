@@ -6,6 +6,8 @@ describe("quotas", () => {
     expect(partText("stored", { limit: 100e9, used: 4.2e9 })).toBe("4.2 GB of 100 GB");
     expect(partText("stored", { limit: null, used: 4.2e9 })).toBe("4.2 GB");
     expect(partText("encodes", { limit: 2, used: 2, waiting: 3 })).toBe("2 of 2, 3 waiting");
+    expect(partText("event_streams", { limit: 50, used: 2 })).toBe("2 of 50");
+    expect(partText("challenges", { limit: 300, used: 4 })).toBe("4 of 300 a minute");
     const until = "2026-12-01T00:00:00.000Z";
     expect(partText("encode_minutes", { limit: 60, used: 42, until })).toBe("42 min of 60 min");
     expect(partText("encode_minutes", { limit: 60, used: 61, until })).toContain(

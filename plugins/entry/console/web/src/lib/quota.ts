@@ -1,31 +1,34 @@
 // Quotas as text, shown and typed.
 
-import type { Amount, Kind, Part } from "../api/quota";
+import type { Amount, Kind, Part, Shown } from "../api/quota";
 import { bytes, dateTime } from "./format";
 
 const GIGABYTE = 1e9;
 
-/** The label of a kind, and the unit in which its limit is typed. */
-export const NAMES: Record<Kind, { label: string; typed: string }> = {
+/** What a kind is called, and in what its limit is typed. */
+export const NAMES: Record<Shown, { label: string; typed: string }> = {
   stored: { label: "Storage", typed: "Storage, GB" },
   unfinished_uploads: { label: "Unfinished uploads", typed: "Unfinished uploads" },
   encodes: { label: "Encoding at once", typed: "Encoding at once" },
   encode_minutes: { label: "Encoded today", typed: "Encoded a day, minutes" },
   api_keys: { label: "API keys", typed: "API keys" },
+  event_streams: { label: "Live streams open", typed: "Live streams open" },
+  challenges: { label: "Sign-in challenges of your network", typed: "Sign-in challenges" },
 };
 
-const UNITS: Partial<Record<Kind, (value: number) => string>> = {
+const UNITS: Partial<Record<Shown, (value: number) => string>> = {
   stored: bytes,
   encode_minutes: (minutes) => `${minutes} min`,
 };
 
 /** `4.2 GB of 100 GB`, `2 of 2, 3 waiting`. */
-export function partText(kind: Kind, part: Part): string {
+export function partText(kind: Shown, part: Part): string {
   const unit = UNITS[kind] ?? String;
   const of = typeof part.limit === "number" ? ` of ${unit(part.limit)}` : "";
   const waiting = part.waiting ? `, ${part.waiting} waiting` : "";
   const until = isFull(part) && part.until ? `, again from ${dateTime(part.until)}` : "";
-  return `${unit(part.used)}${of}${waiting}${until}`;
+  const each = kind === "challenges" ? " a minute" : "";
+  return `${unit(part.used)}${of}${each}${waiting}${until}`;
 }
 
 /** Whether it is used up. */

@@ -2,7 +2,7 @@
 
 import { type FormEvent, useState } from "react";
 import { wholeMessageOf } from "../api/client";
-import { type Amount, KINDS, type Kind, type QuotaView, quota, type Usage } from "../api/quota";
+import { type Amount, KINDS, type Kind, type QuotaView, quota, SHOWN, type Usage } from "../api/quota";
 import { ago, dateTime } from "../lib/format";
 import { amountOf, isFull, NAMES, partText, typed } from "../lib/quota";
 import { Failure } from "../ui/failure";
@@ -49,7 +49,7 @@ export function Quota({ principal, name }: { principal: string; name: string }) 
 function Parts({ usage }: { usage: Usage }) {
   return (
     <dl className="mt-2 grid grid-cols-[auto_1fr] gap-x-4 gap-y-1" data-testid="usage">
-      {KINDS.map((kind) => {
+      {SHOWN.map((kind) => {
         const part = usage[kind];
         if (!part) return null;
         return (

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use streamgate_contracts::access::v1::access_server::{Access, AccessServer};
 use streamgate_contracts::access::v1::{
-    DecideRequest, Decision, Openness, PoliciesRequest, PoliciesResponse, PolicyRequest, PolicyResponse,
-    Verdict,
+    BarsRequest, BarsResponse, DecideRequest, Decision, Openness, PoliciesRequest, PoliciesResponse,
+    PolicyRequest, PolicyResponse, Verdict,
 };
 use streamgate_contracts::auth::v1::auth_server::{Auth, AuthServer};
 use streamgate_contracts::auth::v1::authenticate_response::Outcome;
@@ -56,6 +56,10 @@ impl Access for Doorman {
 
     async fn policies(&self, _: Call<PoliciesRequest>) -> Result<Reply<PoliciesResponse>, Status> {
         Err(Status::unimplemented("streaming asks for one at a time"))
+    }
+
+    async fn bars(&self, _: Call<BarsRequest>) -> Result<Reply<BarsResponse>, Status> {
+        Err(Status::unimplemented("streaming asks for decisions"))
     }
 
     async fn decide(&self, call: Call<DecideRequest>) -> Result<Reply<Decision>, Status> {
@@ -246,6 +250,7 @@ impl House {
             content: ID.into(),
             principal: principal.into(),
             generation,
+            bar: false,
             reason: "The token went to another wallet.".into(),
         });
     }

@@ -100,6 +100,10 @@ impl World {
         assert_eq!(inner.content.state(), ContentState::Ready, "{}", inner.content.reason);
         assert_eq!(inner.content.progress, 1.0);
         assert!(inner.content.has_poster && inner.content.has_thumbnails);
+        let size = |name: &str| inner.objects[&format!("{ID}/{name}")].len() as u64;
+        let thumbnails = size("thumbnails-0.jpg") + size("thumbnails.vtt");
+        let counted = (inner.content.poster_bytes, inner.content.thumbnail_bytes);
+        assert_eq!(counted, (size("poster.jpg"), thumbnails), "pictures are counted as they are");
         let newest = inner.renditions.values().map(|it| it.generation).max().unwrap();
         let of_newest = inner.renditions.values().filter(|it| it.generation == newest);
         let names: Vec<_> = of_newest.clone().map(|it| it.name.as_str()).collect();
@@ -237,6 +241,8 @@ impl Catalogue for World {
         content.duration_ms = update.duration_ms.unwrap_or(content.duration_ms);
         content.has_poster |= update.has_poster.unwrap_or(false);
         content.has_thumbnails |= update.has_thumbnails.unwrap_or(false);
+        content.poster_bytes = update.poster_bytes.unwrap_or(content.poster_bytes);
+        content.thumbnail_bytes = update.thumbnail_bytes.unwrap_or(content.thumbnail_bytes);
         if update.source.is_some() {
             content.source = update.source;
         }
