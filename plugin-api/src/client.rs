@@ -17,6 +17,7 @@ use crate::deadline::{self, Deadline, Timer};
 use crate::drain::{Open, Requests};
 use crate::guard::{self, Guarded};
 use crate::trace::{self, TraceContext};
+use crate::upgrade::{self, Upgrading};
 use crate::{Body, Problem, abi, grpc, panics, problems};
 
 /// A handle to a service of another plugin: a tower service, and so a channel for tonic clients.
@@ -61,6 +62,7 @@ impl Client {
         if let Some(context) = context {
             context.put_on(&mut parts.headers);
         }
+        upgrade::put_on(&mut parts);
         let timer = Timer::new(Deadline::pass_on(&mut parts.headers));
         let head = abi::RequestHead::encode(&parts);
         let body = to_abi(body, context, None);
@@ -193,10 +195,14 @@ where
         let Some(service) = self.service.clone() else {
             return std::future::ready(panicked("its service is gone")).into_ffi();
         };
+        let is_upgrade = upgrade::is_one(&parts);
         let request = Some(http::Request::from_parts(parts, Body::crossed(request.body)));
         let open = self.requests.as_ref().map(Open::new);
-        let answer = Answer { state: State::Asked { service, request }, context, timer, open };
-        Guarded::new(context, answer, |message| panicked(&message)).into_ffi()
+        if is_upgrade {
+            let state = State::Asked { service: Arc::new(Upgrading(service)), request };
+            return Answer { state, context, timer, open }.guarded();
+        }
+        Answer { state: State::Asked { service, request }, context, timer, open }.guarded()
     }
 }
 
@@ -209,6 +215,22 @@ pin_project_lite::pin_project! {
         context: Option<TraceContext>,
         timer: Timer,
         open: Option<Open>,
+    }
+}
+
+impl<S, B> Answer<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn guarded(self) -> FfiFuture<abi::Response> {
+        Guarded::new(self.context, self, |message| panicked(&message)).into_ffi()
     }
 }
 

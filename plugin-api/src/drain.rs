@@ -1,6 +1,6 @@
 //! How many requests of others one run is answering, their bodies included: what the host waits for
-//! before it stops a plugin that another one has replaced. It would wait in vain for the streams of
-//! events, which end of themselves for nobody: they are ended as the drain begins.
+//! before it stops a plugin that another one has replaced. It would wait in vain for streams of events and
+//! for WebSockets, which do not end by themselves: they are ended as the drain begins.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -13,6 +13,8 @@ use http::header::CONTENT_TYPE;
 use http_body::Frame;
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use crate::upgrade;
 
 /// The media type of server-sent events (WHATWG HTML §9.2).
 const EVENT_STREAM: &str = "text/event-stream";
@@ -61,8 +63,8 @@ impl Drop for Waiting<'_> {
 }
 
 pin_project_lite::pin_project! {
-    /// A stream of events, which ends between two of its pieces once its plugin is drained: whoever
-    /// reads it comes back, to the run that has taken over.
+    /// A stream of events or a WebSocket, which ends between two of its pieces once its plugin is drained: its
+    /// client comes back, to the run that has taken over.
     pub(crate) struct Events<B> {
         #[pin]
         events: B,
@@ -94,15 +96,16 @@ impl Requests {
         Self { draining: shutdown.child_token(), open, waiting, idle }
     }
 
-    /// The body of an answer with these headers, if it is a stream of events.
+    /// The body of an answer with these headers, if it is a stream of events or a WebSocket.
     pub(crate) fn events<B>(&self, headers: &HeaderMap, body: B) -> Result<Events<B>, B> {
         let kind = headers.get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
-        match kind.get(..EVENT_STREAM.len()) {
-            Some(kind) if kind.eq_ignore_ascii_case(EVENT_STREAM.as_bytes()) => {
-                Ok(Events { events: body, draining: self.draining.clone().cancelled_owned() })
-            }
-            _ => Err(body),
+        let kind = kind.get(..EVENT_STREAM.len());
+        if upgrade::is_taken_up(headers)
+            || kind.is_some_and(|kind| kind.eq_ignore_ascii_case(EVENT_STREAM.as_bytes()))
+        {
+            return Ok(Events { events: body, draining: self.draining.clone().cancelled_owned() });
         }
+        Err(body)
     }
 
     /// Waits until none is open.
@@ -139,7 +142,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_of_events_ends_when_the_drain_begins_or_the_run_does_and_nothing_else_is_touched() {
+    async fn a_stream_of_events_or_a_websocket_ends_when_the_drain_begins_or_the_run_does_and_nothing_else_is_touched()
+     {
         for begins in ["drain", "shutdown"] {
             let shutdown = CancellationToken::new();
             let requests = Requests::new(&shutdown);
@@ -158,6 +162,9 @@ mod tests {
             for mut body in events {
                 assert!(body.frame().await.is_none(), "{begins}");
             }
+            let socket = HeaderMap::from_iter([(upgrade::PROTOCOL, "websocket".parse().unwrap())]);
+            let Ok(body) = requests.events(&socket, endless()) else { panic!("a WebSocket") };
+            assert!(Box::pin(body).frame().await.is_none(), "{begins}");
             for kind in ["text/plain", "text/event", "video/mp4"] {
                 assert!(requests.events(&of_kind(kind), endless()).is_err(), "{kind}");
             }

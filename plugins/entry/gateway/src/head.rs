@@ -84,7 +84,7 @@ pub(crate) struct Survey {
     pub(crate) hosts: u32,
     cookies: u32,
     /// A field for the connection alone, by its own name or in `Connection`.
-    hop_by_hop: bool,
+    pub(crate) hop_by_hop: bool,
     /// A field that says where the request came from.
     pub(crate) origin: bool,
     pub(crate) expect: bool,

@@ -58,7 +58,7 @@ impl Progress {
     }
 
     /// Comes when somebody else has its place.
-    async fn displaced(&self) {
+    pub(crate) async fn displaced(&self) {
         match &self.place {
             Some(place) => place.displaced().await,
             None => std::future::pending().await,

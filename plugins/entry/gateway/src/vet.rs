@@ -3,9 +3,11 @@
 use http::header::{EXPECT, HOST};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Version};
+use hyper::ext::Protocol;
 use streamgate_plugin_api::{Problem, problems};
 
 use crate::head::Survey;
+use crate::websocket::is_websocket;
 
 /// Fields that ask for another method than the one that was sent. The first is that of tus 1.0 §Requests; frameworks
 /// obey the others.
@@ -66,7 +68,12 @@ pub(crate) fn vet(parts: &Parts, survey: &Survey, limits: &HeadLimits) -> Result
         let text = format!("At most {} fields of {} bytes in all are taken.", limits.fields, limits.bytes);
         return refused(problems::HEADER_TOO_LARGE, text);
     }
-    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+    if matches!(parts.method, Method::CONNECT | Method::TRACE) && !is_websocket(parts) {
+        if let Some(protocol) = parts.extensions.get::<Protocol>() {
+            let protocol: String = protocol.as_str().chars().take(32).collect();
+            let text = format!("The protocol `{protocol}` is not served here; `websocket` is.");
+            return refused(problems::PROTOCOL_NOT_IMPLEMENTED, text);
+        }
         let text = format!("{} is not served here.", parts.method);
         return refused(problems::METHOD_NOT_IMPLEMENTED, text);
     }
@@ -213,6 +220,13 @@ mod tests {
         let mut trace = request(&[("host", "h")]);
         trace.method = Method::TRACE;
         assert_eq!(status(&trace), Some(501));
+        let mut connect = request(&[("host", "h")]);
+        connect.method = Method::CONNECT;
+        assert_eq!(status(&connect), Some(501));
+        for (protocol, expected) in [("websocket", None), ("connect-udp", Some(501))] {
+            connect.extensions.insert(Protocol::from(protocol));
+            assert_eq!(status(&connect), expected, "{protocol}");
+        }
         for path in
             ["/a/../b", "/a/..", "/./a", "/%2e%2e/a", "/a/%2E./b", "/a%00", "/a/..\\b", "/a\\..\\b", "/%2e"]
         {

@@ -33,6 +33,7 @@ export const PROBLEMS = {
     title: "Malformed body",
     advice: "Frame the body as RFC 9112 section 7.1 says.",
   },
+  "invalid-handshake": { title: "Malformed request", advice: "Correct what the detail names." },
   "not-signed-in": {
     title: "Sign-in required",
     advice: "Sign in, or send an access token or an API key.",
@@ -178,6 +179,10 @@ export const PROBLEMS = {
   },
   locked: { title: "Locked", advice: "Try again in a moment." },
   "append-session-busy": { title: "Locked", advice: "Try again in a moment." },
+  "websocket-version": {
+    title: "Unsupported version of WebSocket",
+    advice: "Send `Sec-WebSocket-Version: 13`.",
+  },
   "too-many-attempts": { title: "Limit reached", advice: "Wait for `Retry-After`." },
   "too-many-sessions": { title: "Limit reached", advice: "Stop another player." },
   "too-many-addresses": { title: "Limit reached", advice: "Start the player again." },
@@ -201,6 +206,11 @@ export const PROBLEMS = {
     advice: "Look whether the change was made before making it again.",
   },
   "method-not-implemented": { title: "Method not implemented", advice: "Use another method." },
+  "no-websocket": {
+    title: "Protocol not implemented",
+    advice: "Send a plain request to this address.",
+  },
+  "protocol-not-implemented": { title: "Protocol not implemented", advice: "Use `websocket`." },
   "bad-gateway": { title: "Bad gateway", advice: "Look at the server's log." },
   "plugin-died": { title: "Bad gateway", advice: "Try again; look at the server's log." },
   unavailable: { title: "Service unavailable", advice: "Try again after `Retry-After`." },
@@ -222,6 +232,7 @@ export const PROBLEMS = {
     advice: "Close a stream of live changes, or try again.",
   },
   "too-many-searches": { title: "Service unavailable", advice: "Try again, or list without `q`." },
+  "too-many-sockets": { title: "Service unavailable", advice: "Close a WebSocket, or try again." },
   "too-many-uploads": { title: "Service unavailable", advice: "Try again after `Retry-After`." },
   "no-answer": { title: "Gateway timeout", advice: "Try again; look at the plugin's health." },
   "insufficient-storage": { title: "Insufficient storage", advice: "Make room on the disk." },
