@@ -16,6 +16,7 @@ use crate::deadline::{self, Deadline, Timer};
 use crate::drain::{Open, Requests};
 use crate::guard::{self, Guarded};
 use crate::trace::{self, TraceContext};
+use crate::upgrade::{self, Upgrading};
 use crate::{Body, Problem, abi, grpc, panics, problems};
 
 /// A handle to a service of another plugin: a tower service, and so a channel for tonic clients.
@@ -60,6 +61,7 @@ impl Client {
         if let Some(context) = context {
             context.put_on(&mut parts.headers);
         }
+        upgrade::put_on(&mut parts);
         let timer = Timer::new(Deadline::pass_on(&mut parts.headers));
         let head = abi::RequestHead::encode(&parts);
         let body = to_abi(body, context, None);
@@ -183,18 +185,10 @@ where
             return std::future::ready(panicked("its service was dropped")).into_ffi();
         };
         let open = self.requests.as_ref().map(Open::new);
-        // In one expression: each function in between would move it once more.
-        FfiFuture::new(Guarded {
-            inner: Some(Answer {
-                state: State::Asked { service },
-                request: Some(request),
-                context: None,
-                timer: Timer::Never,
-                open,
-            }),
-            context: None,
-            on_panic: |message: String| panicked(&message),
-        })
+        if request.head.is_connect() {
+            return answer(Arc::new(Upgrading(service)), request, open);
+        }
+        answer(service, request, open)
     }
 }
 
@@ -217,6 +211,31 @@ pin_project_lite::pin_project! {
             this.state.set(State::Over);
         }
     }
+}
+
+/// The answer of a service. In one expression: each function in between would move it once more.
+fn answer<S, B>(service: Arc<S>, request: abi::Request, open: Option<Open>) -> FfiFuture<abi::Response>
+where
+    S: Service<http::Request<Body>, Response = http::Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    FfiFuture::new(Guarded {
+        inner: Some(Answer {
+            state: State::Asked { service },
+            request: Some(request),
+            context: None,
+            timer: Timer::Never,
+            open,
+        }),
+        context: None,
+        on_panic: |message: String| panicked(&message),
+    })
 }
 
 pin_project_lite::pin_project! {

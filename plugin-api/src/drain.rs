@@ -13,6 +13,8 @@ use http_body::Frame;
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use crate::upgrade;
+
 /// The media type of server-sent events (WHATWG HTML §9.2).
 const EVENT_STREAM: &str = "text/event-stream";
 
@@ -96,12 +98,13 @@ impl Requests {
     /// The body of a response with these headers, if it is an event stream.
     pub(crate) fn events<B>(&self, headers: &HeaderMap, body: B) -> Result<Events<B>, B> {
         let kind = headers.get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
-        match kind.get(..EVENT_STREAM.len()) {
-            Some(kind) if kind.eq_ignore_ascii_case(EVENT_STREAM.as_bytes()) => {
-                Ok(Events { events: body, draining: self.draining.clone().cancelled_owned() })
-            }
-            _ => Err(body),
+        let kind = kind.get(..EVENT_STREAM.len());
+        if upgrade::is_taken_up(headers)
+            || kind.is_some_and(|kind| kind.eq_ignore_ascii_case(EVENT_STREAM.as_bytes()))
+        {
+            return Ok(Events { events: body, draining: self.draining.clone().cancelled_owned() });
         }
+        Err(body)
     }
 
     /// Waits until none is open.
@@ -138,7 +141,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_of_events_ends_when_the_drain_begins_or_the_run_does_and_nothing_else_is_touched() {
+    async fn a_stream_of_events_or_a_websocket_ends_when_the_drain_begins_or_the_run_does_and_nothing_else_is_touched()
+     {
         for begins in ["drain", "shutdown"] {
             let shutdown = CancellationToken::new();
             let requests = Requests::new(&shutdown);
@@ -157,6 +161,9 @@ mod tests {
             for mut body in events {
                 assert!(body.frame().await.is_none(), "{begins}");
             }
+            let socket = HeaderMap::from_iter([(upgrade::PROTOCOL, "websocket".parse().unwrap())]);
+            let Ok(body) = requests.events(&socket, endless()) else { panic!("a WebSocket") };
+            assert!(Box::pin(body).frame().await.is_none(), "{begins}");
             for kind in ["text/plain", "text/event", "video/mp4"] {
                 assert!(requests.events(&of_kind(kind), endless()).is_err(), "{kind}");
             }

@@ -88,6 +88,7 @@ pub mod slots;
 pub mod tempo;
 pub mod time;
 pub mod trace;
+pub mod upgrade;
 
 use std::sync::OnceLock;
 

@@ -62,6 +62,7 @@ problems! {
     400 BODY_ABORTED "body-aborted" "Incomplete body" "Resume from the offset in the answer.";
     400 BODY_BROKE_OFF "body-broke-off" "Incomplete body" "Resume the upload from its current offset.";
     400 MALFORMED_BODY "malformed-body" "Malformed body" "Frame the body as RFC 9112 section 7.1 says.";
+    400 INVALID_HANDSHAKE "invalid-handshake" "Malformed request" "Correct what the detail names.";
     401 NOT_SIGNED_IN "not-signed-in" "Sign-in required" "Sign in, or send an access token or an API key.";
     401 INVALID_TOKEN "invalid-token" "Invalid credential" "Sign in again, or send another key.";
     401 TOKEN_EXPIRED "token-expired" "Credential expired" "Refresh the session, or sign in again.";
@@ -126,6 +127,7 @@ problems! {
     422 NO_SUCH_PERSON "no-such-person" "No such person" "Name a person who has signed in here before.";
     423 LOCKED "locked" "Locked" "Try again in a moment.";
     423 APPEND_SESSION_BUSY "append-session-busy" "Locked" "Try again in a moment.";
+    426 WEBSOCKET_VERSION "websocket-version" "Unsupported version of WebSocket" "Send `Sec-WebSocket-Version: 13`.";
     429 TOO_MANY_ATTEMPTS "too-many-attempts" "Limit reached" "Wait for `Retry-After`.";
     429 TOO_MANY_SESSIONS "too-many-sessions" "Limit reached" "Stop another player.";
     429 TOO_MANY_ADDRESSES "too-many-addresses" "Limit reached" "Start the player again.";
@@ -140,6 +142,8 @@ problems! {
     500 BOUNDARY "boundary" "Internal error" "Update the plugin.";
     500 OUTCOME_UNKNOWN "outcome-unknown" "Outcome unknown" "Check whether the change was made before repeating it.";
     501 METHOD_NOT_IMPLEMENTED "method-not-implemented" "Method not implemented" "Use another method.";
+    501 NO_WEBSOCKET "no-websocket" "Protocol not implemented" "Send a plain request to this address.";
+    501 PROTOCOL_NOT_IMPLEMENTED "protocol-not-implemented" "Protocol not implemented" "Use `websocket`.";
     502 BAD_GATEWAY "bad-gateway" "Bad gateway" "Check the server's log.";
     502 PLUGIN_DIED "plugin-died" "Bad gateway" "Try again; check the server's log.";
     503 UNAVAILABLE "unavailable" "Service unavailable" "Try again after `Retry-After`.";
@@ -152,6 +156,7 @@ problems! {
     503 TOO_MANY_CONNECTIONS "too-many-connections" "Service unavailable" "Try again after `Retry-After`.";
     503 TOO_MANY_CLIENTS "too-many-clients" "Service unavailable" "Close a stream of live changes, or try again.";
     503 TOO_MANY_SEARCHES "too-many-searches" "Service unavailable" "Try again, or list without `q`.";
+    503 TOO_MANY_SOCKETS "too-many-sockets" "Service unavailable" "Close a WebSocket, or try again.";
     503 TOO_MANY_UPLOADS "too-many-uploads" "Service unavailable" "Try again after `Retry-After`.";
     504 NO_ANSWER "no-answer" "Gateway timeout" "Try again; check the plugin's health.";
     507 INSUFFICIENT_STORAGE "insufficient-storage" "Insufficient storage" "Make room on the disk.";

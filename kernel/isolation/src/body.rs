@@ -8,8 +8,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use futures_util::stream::{self, StreamExt as _};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::StreamBody;
 use hyper::body::Incoming;
 use streamgate_plugin_api::abi;
 
@@ -29,6 +31,11 @@ enum Inner {
 impl Outgoing {
     pub(crate) fn crossed(body: abi::Body) -> Self {
         Self(Inner::Crossed(body))
+    }
+
+    /// One direction of a stream: it ends once the other one has.
+    pub(crate) fn until(mut body: abi::Body, end: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self::messages(StreamBody::new(stream::poll_fn(move |cx| body.poll_frame(cx)).take_until(end)))
     }
 
     pub(crate) fn full(data: impl Into<Bytes>) -> Self {

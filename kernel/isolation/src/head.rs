@@ -3,14 +3,22 @@
 
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request, response};
+use streamgate_plugin_api::upgrade::PROTOCOL;
 
 const ORIGIN: HeaderName = HeaderName::from_static("streamgate-origin");
+const METHOD: HeaderName = HeaderName::from_static("streamgate-method");
 const VERSION: HeaderName = HeaderName::from_static("streamgate-version");
 
 /// Addresses a request. The error states why it cannot be sent.
 pub(crate) fn request_out(parts: &mut request::Parts, to: &Authority) -> Result<(), &'static str> {
+    parts.headers.remove(METHOD);
+    // Sent as what has a body: hyper takes CONNECT for the end of HTTP on a stream.
     if parts.method == Method::CONNECT {
-        return Err("CONNECT does not cross to another process");
+        if !parts.headers.contains_key(PROTOCOL) {
+            return Err("CONNECT without a protocol does not cross to another process");
+        }
+        parts.headers.insert(METHOD, HeaderValue::from_static("CONNECT"));
+        parts.method = Method::POST;
     }
     let uri = std::mem::take(&mut parts.uri).into_parts();
     // Only this side sets the addressee.
@@ -41,6 +49,9 @@ pub(crate) fn request_in(parts: &mut request::Parts) -> Option<Authority> {
         own.authority = authority.parse().ok();
     }
     parts.uri = Uri::from_parts(own).ok()?;
+    if parts.headers.remove(METHOD).is_some() {
+        parts.method = Method::CONNECT;
+    }
     parts.version = take_version(&mut parts.headers);
     uri.authority
 }
@@ -98,6 +109,27 @@ mod tests {
             assert_eq!(request_in(&mut sent).unwrap(), to);
             assert_eq!((sent.uri, sent.version), (parts.uri, parts.version));
             assert!(sent.headers.is_empty());
+        }
+    }
+
+    #[test]
+    fn an_extended_connect_is_sent_as_a_request_with_a_body() {
+        let to = Authority::from_static("public");
+        let mut headers = HeaderMap::from_iter([(METHOD, HeaderValue::from_static("CONNECT"))]);
+        for (method, protocol) in [(Method::POST, false), (Method::CONNECT, true), (Method::CONNECT, false)] {
+            let (mut parts, ()) = http::Request::new(()).into_parts();
+            if protocol {
+                headers.insert(PROTOCOL, HeaderValue::from_static("websocket"));
+            }
+            (parts.method, parts.headers) = (method.clone(), headers.clone());
+            headers.remove(PROTOCOL);
+            let sent = request_out(&mut parts, &to);
+            assert_eq!(sent.is_ok(), method == Method::POST || protocol, "{method}");
+            if sent.is_ok() {
+                assert_eq!(parts.method, Method::POST);
+                request_in(&mut parts).unwrap();
+                assert_eq!((parts.method, parts.headers.len()), (method, usize::from(protocol)));
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use streamgate_plugin_api::trace::{CROSSINGS, TRACEPARENT, TraceContext, crossings};
 use streamgate_plugin_api::{Problem, abi, problems};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::body::{Gone, Outgoing, is_of_one_request, to_abi};
 use crate::head;
@@ -163,20 +164,27 @@ impl Peer {
         if !parts.headers.contains_key(TRACEPARENT) {
             parts.headers.insert(TRACEPARENT, TraceContext::random().to_header());
         }
+        let is_stream = parts.method == Method::CONNECT;
         if let Err(reason) = head::request_out(&mut parts, &to) {
             return garbled(reason);
         }
         if let Some(field) = field {
             parts.headers.insert(crate::wire::MOUNT_FIELD, field);
         }
-        let request = Request::from_parts(parts, Outgoing::crossed(request.body));
+        let answered = CancellationToken::new();
+        let body = match is_stream {
+            false => Outgoing::crossed(request.body),
+            true => Outgoing::until(request.body, answered.clone().cancelled_owned()),
+        };
+        let request = Request::from_parts(parts, body);
+        let held = Box::new((under_way, answered.drop_guard()));
         match self.sender.clone().send_request(request).await {
             Ok(response) => {
                 let (mut parts, body) = response.into_parts();
                 head::response_in(&mut parts);
                 abi::Response {
                     head: abi::ResponseHead::encode(&parts),
-                    body: to_abi(body, &self.obituary, Some(Box::new(under_way))),
+                    body: to_abi(body, &self.obituary, Some(held)),
                 }
             }
             // It was never sent.

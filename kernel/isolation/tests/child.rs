@@ -10,13 +10,14 @@ use std::time::Duration;
 use async_ffi::FutureExt;
 use bytes::Bytes;
 use http_body_util::{BodyExt, StreamBody};
+use hyper::ext::Protocol;
 use parking_lot::Mutex;
 use streamgate_isolation::{ChildSpec, Limits, Started, start};
 use streamgate_plugin_api::abi::{
     Event, EventSource, Extra, FfiFuture, HealthState, HostApi, HostHandle, LogRecord, Mounts, RResult,
     RString, Service, StartArgs, SubscribeOptions, Subscription,
 };
-use streamgate_plugin_api::{Body, Client, HttpService};
+use streamgate_plugin_api::{Body, Client, HttpService, upgrade};
 use tokio::sync::mpsc;
 
 /// What the plugin has sent to its host, a line each.
@@ -242,6 +243,65 @@ async fn what_crosses_the_boundary_crosses_to_another_process_too() {
     assert!(exit.expected, "{exit:?}");
     assert_eq!(exit.code, Some(0));
     assert!(!runs(started.pid));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_both_directions_crosses_and_each_end_hears_of_the_others() {
+    let (scene, host) = scene();
+    let started = scene.start(host).await.unwrap();
+    let open = async || {
+        let (pieces, body) = pieces_of_a_body();
+        let mut request = http::Request::connect("http://host/socket");
+        request.extensions_mut().unwrap().insert(Protocol::from_static("websocket"));
+        let request = request.body(body).unwrap();
+        let response = scene.told.client("public").send(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert!(upgrade::is_taken_up(response.headers()));
+        (pieces, response.into_body())
+    };
+    let (pieces, mut back) = open().await;
+    for n in 0..100_u8 {
+        let sent = Bytes::from(vec![n; 100_000]);
+        pieces.try_send(Ok(http_body::Frame::data(sent.clone()))).unwrap();
+        let mut got = Vec::new();
+        while got.len() < sent.len() {
+            got.extend(back.frame().await.unwrap().unwrap().into_data().unwrap());
+        }
+        assert_eq!(got, sent);
+    }
+    drop(pieces);
+    assert!(back.frame().await.is_none(), "the plugin has ended too");
+    scene.told.wait_for("log 3 the stream has ended bytes=10000000").await;
+
+    let (pieces, back) = open().await;
+    drop(back);
+    scene.told.wait_for("log 3 the stream has ended bytes=0").await;
+    drop(pieces);
+
+    let (_pieces, mut back) = open().await;
+    let (last, ()) = tokio::join!(back.frame(), started.instance.drain());
+    assert!(last.is_none(), "a drain does not wait for it");
+    started.instance.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadline_and_what_a_plugin_counts_cross_to_another_process() {
+    let (scene, host) = scene();
+    let started = scene.start(host).await.unwrap();
+    let ask = async |path: &str, timeout: &str| {
+        let request = http::Request::get(path).header("grpc-timeout", timeout).body(Body::empty()).unwrap();
+        scene.told.client("public").send(request).await.unwrap()
+    };
+    let left = ask("/left", "10S").await.into_body().collect_bytes(100).await.unwrap();
+    let left: u64 = std::str::from_utf8(&left).unwrap().parse().unwrap();
+    assert!((5_000..=10_000).contains(&left), "{left} ms");
+    let began = std::time::Instant::now();
+    assert_eq!(ask("/left/wait", "500m").await.status(), 504);
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(500) && took < Duration::from_secs(5), "{took:?}");
+    let metrics = started.instance.metrics().await;
+    assert!(metrics.contains("subject_asked_total 2"), "{metrics}");
+    started.instance.stop().await;
 }
 
 /// Like a body from another connection, whose end is a separate frame.

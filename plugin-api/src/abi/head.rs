@@ -104,6 +104,14 @@ impl RequestHead {
         Some(())
     }
 
+    /// Whether the method is CONNECT.
+    pub(crate) fn is_connect(&self) -> bool {
+        const CONNECT: &[u8] = b"CONNECT";
+        let bytes = self.bytes.as_slice();
+        bytes.get(1..5) == Some(&(CONNECT.len() as u32).to_le_bytes())
+            && bytes.get(9..).is_some_and(|rest| rest.starts_with(CONNECT))
+    }
+
     /// The head as [`http::request::Parts`], whose values share the buffer's memory.
     ///
     /// # Errors

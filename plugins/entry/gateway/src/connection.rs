@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use crate::gateway::{Gateway, busy, slow};
 use crate::head::Peer;
 use crate::socket::{Socket, Watched};
 use crate::streams::{MAX_STREAMS, Streams};
+use crate::tunnel::Tunnel;
 use crate::turns::Turns;
 use crate::watch::{InFlight, Patience, Verdict, Watch};
 
@@ -69,7 +70,8 @@ impl Protocols {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(2 * self.max_header_bytes)
             .max_send_buf_size(1 << 20)
-            .max_frame_size(64 << 10);
+            .max_frame_size(64 << 10)
+            .enable_connect_protocol();
         http2
     }
 
@@ -88,7 +90,9 @@ impl Protocols {
             told = timeout(self.patience.header, is_http2(&tcp)) => told,
             () = farewell(&stop) => return,
         };
-        let serve = Serve { gateway, peer: Arc::new(peer), watch: watch.clone(), turns, streams: None };
+        let switched = Switched::default();
+        let serve =
+            Serve { gateway, peer: Arc::new(peer), watch: watch.clone(), turns, streams: None, switched };
         match told {
             Ok(Some(true)) => self.serve_http2(tcp, serve, stop).await,
             Ok(Some(false)) => self.serve_http1(tcp, serve, stop).await,
@@ -98,6 +102,7 @@ impl Protocols {
 
     async fn serve_http1(&self, tcp: TcpStream, serve: Serve, stop: CancellationToken) {
         let (watch, gateway) = (serve.watch.clone(), serve.gateway.clone());
+        let switched = serve.switched.clone();
         let socket = Socket::new(tcp);
         let io = TokioIo::new(Watched::new(socket.clone(), watch.clone()));
         let mut connection = self.http1.serve_connection(io, serve);
@@ -150,6 +155,10 @@ impl Protocols {
             })
             .await
         };
+        if let Some(tunnel) = switched.take().filter(|_| end.is_none()) {
+            let http1::Parts { io, read_buf, .. } = connection.into_parts();
+            return tunnel.run(io.into_inner(), read_buf).await;
+        }
         drop(connection);
         let Some(mut tcp) = socket.into_inner() else { return };
         match end {
@@ -274,8 +283,26 @@ fn reset(tcp: &TcpStream) {
     let _ = socket2::SockRef::from(tcp).set_linger(Some(Duration::ZERO));
 }
 
-/// Passes each request of a connection to the gateway.
-#[derive(Debug, Clone)]
+/// The WebSocket that a connection of HTTP/1.1 becomes with its last response.
+#[derive(Clone, Default)]
+pub(crate) struct Switched(Arc<Mutex<Option<Tunnel>>>);
+
+impl Switched {
+    fn lock(&self) -> MutexGuard<'_, Option<Tunnel>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn put(&self, tunnel: Tunnel) {
+        *self.lock() = Some(tunnel);
+    }
+
+    fn take(&self) -> Option<Tunnel> {
+        self.lock().take()
+    }
+}
+
+/// Hands each request of a connection to the gateway.
+#[derive(Clone)]
 struct Serve {
     gateway: Arc<Gateway>,
     peer: Arc<Peer>,
@@ -283,6 +310,8 @@ struct Serve {
     turns: Turns,
     /// Of HTTP/2.
     streams: Option<Streams>,
+    /// Of HTTP/1.1.
+    switched: Switched,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Serve {
@@ -304,6 +333,6 @@ impl hyper::service::Service<Request<Incoming>> for Serve {
             return Box::pin(async move { Ok(busy.map(|body| ResponseBody::new(body, in_flight))) });
         }
         let turns = (!in_flight.is_alone()).then(|| self.turns.clone());
-        Box::pin(gateway.handle(request, peer, in_flight, turns))
+        Box::pin(gateway.handle(request, peer, in_flight, turns, self.switched.clone()))
     }
 }

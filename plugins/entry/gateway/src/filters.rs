@@ -85,8 +85,20 @@ impl Filters {
     /// # Errors
     /// The response to the client, from the first stage that refuses.
     pub(crate) async fn judge(&self, parts: &mut Parts) -> Result<(), Box<Response<Body>>> {
+        self.ask_stages(parts, Stage::Limit).await
+    }
+
+    /// The same of a request that has passed once and goes on: it is not one more.
+    ///
+    /// # Errors
+    /// As of [`judge`](Self::judge).
+    pub(crate) async fn judge_again(&self, parts: &mut Parts) -> Result<(), Box<Response<Body>>> {
+        self.ask_stages(parts, Stage::Authorize).await
+    }
+
+    async fn ask_stages(&self, parts: &mut Parts, last: Stage) -> Result<(), Box<Response<Body>>> {
         let is_own = self.is_own(parts);
-        for (stage, service) in &self.stages {
+        for (stage, service) in self.stages.iter().filter(|(stage, _)| *stage <= last) {
             let skipped = match stage {
                 Stage::Authenticate => is_own || !has_credentials(&parts.headers),
                 Stage::Authorize => is_own,

@@ -9,27 +9,35 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 use streamgate_plugin_api::deadline::Deadline;
 use streamgate_plugin_api::fair::{Full, Holder, Place, Places};
-use streamgate_plugin_api::{Body, Problem, problems};
+use streamgate_plugin_api::{Body, ClientError, Principal, Problem, problems, upgrade};
 use tokio_util::sync::CancellationToken;
 
 use crate::access_log::Log;
 use crate::body::{Content, Cut, Cuts, Pace, RequestBody, ResponseBody};
 use crate::compress::{Compressor, Decision};
+use crate::connection::Switched;
 use crate::figures::Figures;
 use crate::filters::Filters;
 use crate::head::{self, Peer, Survey};
 use crate::health::{Health, Report};
 use crate::settings::{Network, Settings};
+use crate::sockets::Sockets;
 use crate::table::Table;
+use crate::tunnel::{self, Tunnel};
 use crate::turns::Turns;
 use crate::vet::{self, HeadLimits};
 use crate::watch::InFlight;
+use crate::websocket::{Close, Opening};
 
 /// How much longer a plugin's deadline is than the gateway's, so that the 504 comes from the gateway.
 const GRACE: Duration = Duration::from_secs(1);
@@ -84,6 +92,7 @@ pub(crate) struct Gateway {
     /// Slots of HTTP/2 streams: one connection may have a hundred, and each costs memory for as long as its
     /// client wants.
     streams: Places,
+    pub(crate) sockets: Sockets,
     pub(crate) proxies: Arc<[Network]>,
     /// Whether the warning about an untrusted proxy was logged.
     warned_of_proxy: AtomicBool,
@@ -113,6 +122,7 @@ impl Gateway {
             pace: Pace { patience: settings.body_timeout.get(), rate: settings.min_body_rate.get() },
             answer_timeout: settings.answer_timeout.get(),
             streams: Places::new(settings.max_connections, settings.max_connections),
+            sockets: Sockets::new(settings),
             proxies: settings.trusted_proxies.iter().filter_map(|proxy| Network::parse(proxy)).collect(),
             warned_of_proxy: AtomicBool::new(false),
             stopping: Stopping::default(),
@@ -134,6 +144,7 @@ impl Gateway {
         peer: Arc<Peer>,
         in_flight: InFlight,
         turns: Option<Turns>,
+        switched: Switched,
     ) -> Result<Response<ResponseBody>, Infallible> {
         if let Some(turns) = turns {
             turns.take(peer.network).await;
@@ -156,6 +167,7 @@ impl Gateway {
         // A request with both a length and chunked framing is ambiguous; hyper reads the chunks, as RFC 9112
         // §6.3 requires, and the connection closes after it, so that no second request can be smuggled.
         let mut close = one_at_a_time && survey.chunked;
+        let opening = Opening::of(&mut parts, &survey);
         let vetted = settled.and_then(|()| vet::vet(&parts, &survey, &self.limits));
         // Fields of a HEAD response under a method whose response has a body: the client would wait for that
         // length.
@@ -165,6 +177,7 @@ impl Gateway {
             Some(compressor) if survey.accept_encoding => compressor.wish(&parts),
             _ => None,
         };
+        let mut open = None;
         let response = match vetted {
             Err(problem) => {
                 close = true;
@@ -172,7 +185,17 @@ impl Gateway {
             }
             Ok(()) => match self.health.answer(&parts.method, parts.uri.path()) {
                 Some(response) => response,
-                None => self.forward(parts, incoming, has_body, &mut close).await,
+                None => match opening {
+                    Ok(None) => self.forward(parts, incoming, has_body, &mut close).await,
+                    Err(problem) => problem.into_http(),
+                    Ok(Some(opening)) => match Box::pin(self.clone().open(parts)).await {
+                        Ok((response, tunnel)) => {
+                            open = Some((opening, tunnel));
+                            response
+                        }
+                        Err(response) => response,
+                    },
+                },
             },
         };
         let mut response = match &self.compressor {
@@ -186,7 +209,13 @@ impl Gateway {
         if no_length {
             response.headers_mut().remove(CONTENT_LENGTH);
         }
-        if close || (one_at_a_time && self.stopping.has_begun()) {
+        if let Some((opening, tunnel)) = open {
+            opening.say(&mut response);
+            match opening {
+                Opening::Switch(_) => switched.put(tunnel),
+                Opening::Stream(upgrade) => drop(tokio::spawn(stream(upgrade, tunnel, in_flight.also()))),
+            }
+        } else if close || (one_at_a_time && self.stopping.has_begun()) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         self.figures.answered(response.status(), began.map(|began| began.elapsed()));
@@ -210,7 +239,7 @@ impl Gateway {
     /// Has the plugin of the path answer, if the filters let the request pass.
     async fn forward(
         &self,
-        mut parts: http::request::Parts,
+        mut parts: Parts,
         incoming: Incoming,
         has_body: bool,
         close: &mut bool,
@@ -227,9 +256,8 @@ impl Gateway {
         // The route is released before any await: a long response must not hold the table.
         let answer = {
             let Some(route) = self.table.find(parts.uri.path()) else {
-                let text = format!("No plugin serves the path {}.", parts.uri.path());
                 *close |= has_body;
-                return Problem::of(problems::NO_ROUTE).detail(text).into_http();
+                return no_route(&parts);
             };
             if has_body {
                 let limit = if route.unlimited { u64::MAX } else { self.max_body };
@@ -249,12 +277,7 @@ impl Gateway {
         };
         let Some(answered) = self.in_time(answer, &cuts).await else {
             *close |= has_body;
-            let limit = self.answer_timeout;
-            return Problem::of(problems::NO_ANSWER)
-                .detail(format!(
-                    "The plugin that serves this path did not begin its response within {limit:?}."
-                ))
-                .into_http();
+            return self.no_answer();
         };
         if let Some(cut) = cuts.get() {
             // Whatever the plugin answered to a body that was cut off here, the response states the reason.
@@ -270,13 +293,63 @@ impl Gateway {
             }
             .into_http();
         }
-        match answered {
-            Ok(response) => explained(response, head_only),
-            Err(error) => {
-                tracing::error!(%error, "a plugin's response could not be read");
-                Problem::of(problems::BAD_GATEWAY)
-                    .detail("The plugin's response could not be read.")
-                    .into_http()
+        answered.map_or_else(unreadable, |response| explained(response, head_only))
+    }
+
+    /// Lets the plugin of the path take a WebSocket up, once the filters have let its handshake pass.
+    async fn open(self: Arc<Self>, mut parts: Parts) -> Result<(Response<Body>, Tunnel), Response<Body>> {
+        Opening::shape(&mut parts);
+        let asked = parts.clone();
+        let listening = self.sockets.listen();
+        if self.filters.apply(&parts) {
+            self.filters.judge(&mut parts).await.map_err(|refusal| explained(*refusal, false))?;
+        }
+        let credential = Principal::of(&parts.headers).map(|principal| principal.credential);
+        let place = self.sockets.take(&parts.headers).map_err(|problem| problem.into_http())?;
+        let (to_plugin, body) = tunnel::channel();
+        let answer = {
+            let route = self.table.find(parts.uri.path()).ok_or_else(|| no_route(&parts))?;
+            Deadline::within(self.answer_timeout + GRACE).put_on(&mut parts.headers);
+            route.service.send(Request::from_parts(parts, body))
+        };
+        let answered = self.in_time(answer, &Cuts::default()).await.ok_or_else(|| self.no_answer())?;
+        let mut response = answered.map_err(unreadable)?;
+        if !upgrade::is_taken_up(response.headers()) {
+            return Err(match response.status().is_success() {
+                true => Problem::of(problems::NO_WEBSOCKET)
+                    .detail(format!("{} takes no WebSocket.", asked.uri.path()))
+                    .into_http(),
+                false => explained(response, false),
+            });
+        }
+        response.headers_mut().remove(upgrade::PROTOCOL);
+        let from_plugin = std::mem::take(response.body_mut());
+        let pace = self.sockets.pace;
+        let ended = Box::pin(async move {
+            let credential = credential.unwrap_or_default();
+            tokio::select! {
+                () = self.stopping.token.cancelled() => Close::GoingAway,
+                () = place.displaced() => Close::TryAgain,
+                () = listening.end_of(&credential) => Close::Policy,
+                () = self.refused(&asked, &credential) => Close::Policy,
+            }
+        });
+        Ok((response, Tunnel { to_plugin, from_plugin, ended, pace }))
+    }
+
+    /// Comes when a request that goes on would not be let pass any more, or not as sent by the same caller.
+    async fn refused(&self, asked: &Parts, credential: &str) {
+        if credential.is_empty() {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(self.sockets.recheck).await;
+            let mut parts = asked.clone();
+            let passes = self.filters.judge_again(&mut parts).await.is_ok();
+            if !passes
+                || Principal::of(&parts.headers).is_none_or(|principal| principal.credential != credential)
+            {
+                return;
             }
         }
     }
@@ -299,10 +372,42 @@ impl Gateway {
         }
     }
 
+    fn no_answer(&self) -> Response<Body> {
+        let limit = self.answer_timeout;
+        Problem::of(problems::NO_ANSWER)
+            .detail(format!("The plugin that serves this path did not begin its response within {limit:?}."))
+            .into_http()
+    }
+
     fn too_large(&self) -> Problem {
         Problem::of(problems::BODY_TOO_LARGE)
             .detail(format!("Bodies have at most {} bytes here.", self.max_body))
             .with("max_bytes", self.max_body)
+    }
+}
+
+fn no_route(parts: &Parts) -> Response<Body> {
+    let text = format!("No plugin serves the path {}.", parts.uri.path());
+    Problem::of(problems::NO_ROUTE).detail(text).into_http()
+}
+
+fn unreadable(error: ClientError) -> Response<Body> {
+    tracing::error!(%error, "a plugin's response could not be read");
+    Problem::of(problems::BAD_GATEWAY).detail("The plugin's response could not be read.").into_http()
+}
+
+/// Runs a WebSocket on a stream of HTTP/2, until it ends or somebody else has the stream's place.
+async fn stream(upgrade: OnUpgrade, tunnel: Tunnel, in_flight: InFlight) {
+    let Ok(upgraded) = upgrade.await else { return };
+    let displaced = async {
+        match in_flight.progress() {
+            Some(progress) => progress.displaced().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = tunnel.run(TokioIo::new(upgraded), Bytes::new()) => {}
+        () = displaced => {}
     }
 }
 

@@ -84,9 +84,9 @@ pub(crate) struct Survey {
     pub(crate) bytes: usize,
     pub(crate) hosts: u32,
     cookies: u32,
-    /// A hop-by-hop field, by its own name or in `Connection`.
-    hop_by_hop: bool,
-    /// A field that states where the request came from.
+    /// A field for the connection alone, by its own name or in `Connection`.
+    pub(crate) hop_by_hop: bool,
+    /// A field that says where the request came from.
     pub(crate) origin: bool,
     pub(crate) expect: bool,
     /// A field that only the gateway may set.

@@ -19,11 +19,14 @@ mod health;
 mod server;
 mod settings;
 mod socket;
+mod sockets;
 mod streams;
 mod table;
+mod tunnel;
 mod turns;
 mod vet;
 mod watch;
+mod websocket;
 
 use std::sync::Arc;
 
@@ -35,12 +38,17 @@ pub use crate::handover::Handover;
 pub use crate::health::Report;
 pub use crate::server::{ListenError, Listener, Server};
 pub use crate::settings::{AccessLog, Listen, Settings};
+pub use crate::sockets::Endings;
 pub use crate::table::{Route, Table};
+
+/// What the plugin behind the filters publishes when a credential ends before its time.
+const ENDED: &str = "credential.*.ended";
 
 /// The plugin.
 pub struct GatewayPlugin {
     server: Server,
-    mounting: tokio::task::JoinHandle<()>,
+    /// They follow the mounts and the ends of credentials.
+    tasks: [tokio::task::JoinHandle<()>; 2],
 }
 
 impl Plugin for GatewayPlugin {
@@ -70,7 +78,15 @@ impl Plugin for GatewayPlugin {
         }
         host.health("listener").healthy();
         let mounting = host.spawn(follow(host.clone(), table, generation));
-        Ok(Self { server, mounting })
+        let mut ended = host.subscribe(ENDED)?;
+        let endings = server.endings().clone();
+        let ending = host.spawn(async move {
+            while let Some(event) = ended.next().await {
+                let credential = event.subject.strip_prefix("credential.");
+                endings.end(credential.and_then(|rest| rest.strip_suffix(".ended")).unwrap_or_default());
+            }
+        });
+        Ok(Self { server, tasks: [mounting, ending] })
     }
 
     async fn drain(&self) {
@@ -79,7 +95,7 @@ impl Plugin for GatewayPlugin {
 
     async fn stop(self) {
         self.server.stop().await;
-        self.mounting.abort();
+        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }
 
@@ -89,6 +105,7 @@ export_plugin! {
         description: "HTTP/1.1 and HTTP/2 in front of what the plugins serve",
         provides: ["ingress"],
         uses: ["authenticate", "authorize", "limit"],
+        subscribes: ["credential.*.ended"],
         ingress: true,
     }
 }

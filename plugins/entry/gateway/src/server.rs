@@ -24,6 +24,7 @@ use crate::handover::Handover;
 use crate::head::Peer;
 use crate::health::Report;
 use crate::settings::Settings;
+use crate::sockets::Endings;
 use crate::table::Table;
 use crate::turns::Turns;
 use crate::watch::Patience;
@@ -178,6 +179,11 @@ impl Server {
     /// Cancelled when it begins to stop.
     pub fn stopping(&self) -> CancellationToken {
         self.gateway.stopping.token()
+    }
+
+    /// Tells it which credentials end.
+    pub fn endings(&self) -> &Endings {
+        self.gateway.sockets.endings()
     }
 
     /// Stops accepting, answers what is in flight (announcing that the connection closes), and returns when

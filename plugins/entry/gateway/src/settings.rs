@@ -42,6 +42,17 @@ pub struct Settings {
     /// How long an idle connection is kept. HTTP/2 PINGs do not keep it. A client that reads the
     /// end of an HTTP/2 response in pieces below 1 KiB counts as idle.
     pub keep_alive: Duration,
+    /// Maximum concurrent WebSockets. When all are taken, a new one displaces the oldest of the caller
+    /// (principal, or address) with the most; a caller that itself has the most gets 503.
+    pub max_sockets: usize,
+    /// Maximum concurrent WebSockets of one caller; more get 429.
+    pub sockets_per_client: usize,
+    /// After how much silence of its client a WebSocket is sent a ping; after as much again without
+    /// an answer it is closed.
+    pub socket_ping: Duration,
+    /// How often the filters judge an open WebSocket again. One whose credential has expired by then
+    /// is closed; a sign-out or a revocation closes it at once.
+    pub socket_recheck: Duration,
     /// How long running requests may continue when the gateway stops.
     pub drain_timeout: Duration,
     /// Maximum size of a request's head, all fields together.
@@ -87,6 +98,10 @@ impl Default for Settings {
             answer_timeout: Duration::secs(120),
             write_timeout: Duration::secs(30),
             keep_alive: Duration::secs(75),
+            max_sockets: 1_000,
+            sockets_per_client: 50,
+            socket_ping: Duration::secs(30),
+            socket_recheck: Duration::secs(60),
             drain_timeout: Duration::secs(20),
             max_header_bytes: ByteSize::kib(32),
             max_headers: 80,
@@ -212,6 +227,13 @@ impl Settings {
         if self.max_connections == 0 {
             problem("max_connections", "is 0, which refuses every connection".into());
         }
+        for (key, value) in
+            [("max_sockets", self.max_sockets), ("sockets_per_client", self.sockets_per_client)]
+        {
+            if value == 0 {
+                problem(key, "is 0, which refuses every WebSocket; give a number such as 50".into());
+            }
+        }
         for (key, value) in [
             ("header_timeout", self.header_timeout),
             ("body_timeout", self.body_timeout),
@@ -219,6 +241,8 @@ impl Settings {
             ("write_timeout", self.write_timeout),
             ("keep_alive", self.keep_alive),
             ("filter_timeout", self.filter_timeout),
+            ("socket_ping", self.socket_ping),
+            ("socket_recheck", self.socket_recheck),
         ] {
             if value.is_zero() {
                 problem(key, "is 0, which closes every connection; set a duration such as \"30s\"".into());
@@ -289,7 +313,9 @@ mod tests {
             listen: Listen(vec!["nowhere".into()]),
             max_headers: 0,
             max_connections: 0,
+            max_sockets: 0,
             keep_alive: Duration::secs(0),
+            socket_ping: Duration::secs(0),
             unlimited_bodies: vec!["files".into()],
             trusted_proxies: vec!["10.0.0.0/33".into()],
             filters: vec![Stage::Authorize, Stage::Authorize],
@@ -303,7 +329,9 @@ mod tests {
                 "max_headers",
                 "listen",
                 "max_connections",
+                "max_sockets",
                 "keep_alive",
+                "socket_ping",
                 "unlimited_bodies",
                 "own_authentication",
                 "filters",

@@ -58,8 +58,8 @@ impl Progress {
         self.waits_since.store(0, Relaxed);
     }
 
-    /// Resolves when its slot was given to another stream.
-    async fn displaced(&self) {
+    /// Comes when somebody else has its place.
+    pub(crate) async fn displaced(&self) {
         match &self.place {
             Some(place) => place.displaced().await,
             None => std::future::pending().await,

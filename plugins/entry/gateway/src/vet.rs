@@ -4,9 +4,11 @@
 use http::header::{EXPECT, HOST};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Version};
+use hyper::ext::Protocol;
 use streamgate_plugin_api::{Problem, problems};
 
 use crate::head::Survey;
+use crate::websocket::is_websocket;
 
 /// Method override fields. The first is that of tus 1.0 §Requests; frameworks obey the others.
 const METHOD_OVERRIDES: [HeaderName; 3] = [
@@ -67,7 +69,12 @@ pub(crate) fn vet(parts: &Parts, survey: &Survey, limits: &HeadLimits) -> Result
             format!("At most {} fields with {} bytes in total are accepted.", limits.fields, limits.bytes);
         return refused(problems::HEADER_TOO_LARGE, text);
     }
-    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+    if matches!(parts.method, Method::CONNECT | Method::TRACE) && !is_websocket(parts) {
+        if let Some(protocol) = parts.extensions.get::<Protocol>() {
+            let protocol: String = protocol.as_str().chars().take(32).collect();
+            let text = format!("The protocol `{protocol}` is not supported; `websocket` is.");
+            return refused(problems::PROTOCOL_NOT_IMPLEMENTED, text);
+        }
         let text = format!("The method {} is not supported.", parts.method);
         return refused(problems::METHOD_NOT_IMPLEMENTED, text);
     }
@@ -215,6 +222,13 @@ mod tests {
         let mut trace = request(&[("host", "h")]);
         trace.method = Method::TRACE;
         assert_eq!(status(&trace), Some(501));
+        let mut connect = request(&[("host", "h")]);
+        connect.method = Method::CONNECT;
+        assert_eq!(status(&connect), Some(501));
+        for (protocol, expected) in [("websocket", None), ("connect-udp", Some(501))] {
+            connect.extensions.insert(Protocol::from(protocol));
+            assert_eq!(status(&connect), expected, "{protocol}");
+        }
         for path in
             ["/a/../b", "/a/..", "/./a", "/%2e%2e/a", "/a/%2E./b", "/a%00", "/a/..\\b", "/a\\..\\b", "/%2e"]
         {

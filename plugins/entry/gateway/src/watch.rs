@@ -213,6 +213,12 @@ impl InFlight {
         self.alone
     }
 
+    /// The same request, for as long as this lives too.
+    pub(crate) fn also(&self) -> Self {
+        self.watch.in_flight.fetch_add(1, Relaxed);
+        Self { watch: self.watch.clone(), progress: self.progress.clone(), alone: false }
+    }
+
     /// The same, with the clock of its stream.
     pub(crate) fn on(mut self, progress: Arc<Progress>) -> Self {
         self.progress = Some(progress);
