@@ -1,5 +1,5 @@
 //! The number of requests that one run is answering, bodies included: the host waits for it before it stops a
-//! replaced plugin. Event streams never end on their own: they are ended when the drain begins.
+//! replaced plugin. Event streams and WebSockets never end on their own: they are ended when the drain begins.
 
 use std::future::Future as _;
 use std::pin::Pin;

@@ -1,5 +1,5 @@
 //! Heads between the boundary and HTTP/2. The authority of a request is its addressee on the other side; its
-//! original authority, and the version, travel as extra fields.
+//! original authority, the method CONNECT and the version travel as extra fields.
 
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request, response};

@@ -44,3 +44,4 @@ mod tus_clients;
 mod uploads;
 mod wallet;
 mod webhook;
+mod websockets;

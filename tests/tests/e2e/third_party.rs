@@ -80,7 +80,7 @@ fn the_examples_build_against_the_published_files_alone() {
     }
     assert_eq!(published.len(), PUBLISHED.len(), "{published:?}");
     let _built = BUILT.blocking_lock();
-    for name in ["hello", "webhook"] {
+    for name in ["hello", "webhook", "chat"] {
         let folder = home.path().join(name);
         run(Command::new("cp").arg("-r").arg(repository().join("examples").join(name)).arg(&folder))
             .expect("it is copied");

@@ -169,6 +169,7 @@ mod tests {
         assert!(asked("POST", "https://a.example", "same-origin"));
         assert!(asked("POST", "https://a.example", ""));
         assert!(asked("DELETE", "", "same-origin"));
+        assert!(asked("CONNECT", "https://a.example", ""));
         assert!(asked("GET", "https://evil.example", "cross-site"));
         for (origin, site) in [
             ("https://evil.example", "cross-site"),
@@ -183,6 +184,8 @@ mod tests {
         ] {
             assert!(!asked("POST", origin, site), "{origin} {site}");
             assert!(!asked("", origin, site), "{origin} {site}");
+            // A WebSocket: browsers open one from any page, with cookies and without asking first.
+            assert!(!asked("CONNECT", origin, site), "{origin} {site}");
         }
     }
 
