@@ -171,7 +171,7 @@ mod tests {
                 "in the name of every plugin (`*.*.deleted`)",
             ),
             (serde_json::json!({ "subscribes": [">"] }), "receives the events of every plugin"),
-            (serde_json::json!({ "ingress": true, "requires": ["database"] }), "calls `database` besides"),
+            (serde_json::json!({ "ingress": true, "requires": ["database"] }), "also calls `database`"),
             (serde_json::json!({ "ingress": true, "isolated": true }), "untrusted data"),
             (serde_json::json!({ "uses": ["a", "b", "c", "d", "e", "f", "g", "h", "i"] }), "9 capabilities"),
         ] {
