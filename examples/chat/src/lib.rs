@@ -1,4 +1,4 @@
-//! A room at `/chat`: each client has a WebSocket, and everybody hears what one says.
+//! A chat room at `/chat`: each client has a WebSocket and receives the messages of all.
 
 use axum::Router;
 use axum::extract::State;
@@ -7,13 +7,14 @@ use axum::response::Response;
 use axum::routing::any;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use streamgate_plugin_api::settings::outside;
 use streamgate_plugin_api::{Host, Plugin, SettingsProblem, StartError, export_plugin};
 use tokio::sync::broadcast;
 
-/// The most bytes that one may say at once.
+/// Maximum size of a message, in bytes.
 const LONGEST: usize = 64 << 10;
 
-/// What `plugins.toml` may say under `[plugins.chat]`.
+/// The settings under `[plugins.chat]` in `plugins.toml`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Settings {
@@ -35,9 +36,7 @@ impl Plugin for Chat {
     type Settings = Settings;
 
     fn check(settings: &Settings) -> Vec<SettingsProblem> {
-        let sound = (1..=1_000).contains(&settings.backlog);
-        let problem = || SettingsProblem::new("backlog", format!("{} is not from 1 to 1,000", settings.backlog));
-        if sound { Vec::new() } else { vec![problem()] }
+        outside("backlog", settings.backlog, 1, 1_000).into_iter().collect()
     }
 
     async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
@@ -55,7 +54,7 @@ async fn join(State(room): State<Room>, upgrade: WebSocketUpgrade) -> Response {
     upgrade.max_message_size(LONGEST).on_upgrade(|socket| talk(socket, room))
 }
 
-/// Until the client leaves, is too slow, or the server ends the socket.
+/// Relays messages until the client leaves, is too slow, or the server closes the socket.
 async fn talk(mut socket: WebSocket, room: Room) {
     let mut others = room.subscribe();
     loop {

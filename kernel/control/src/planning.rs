@@ -69,7 +69,7 @@ mod tests {
             assert_eq!(planning.look(ready(()), look).await, Err("streamgate stops".to_owned()));
         }
         let refused = planning.look(pending(), || 1).await.unwrap_err();
-        assert!(refused.starts_with("8 looks at the configuration hang"), "{refused}");
+        assert!(refused.starts_with("8 checks of the configuration hang"), "{refused}");
         hanging.clear();
         while planning.look(pending(), || 1).await != Ok(1) {
             tokio::task::yield_now().await;
