@@ -274,7 +274,7 @@ where
             }
         };
         if rare.traceparent {
-            *this.context = TraceContext::of(&parts.headers);
+            *this.context = TraceContext::of_head(&parts.headers, rare.crossings);
         }
         if rare.grpc_timeout {
             *this.timer = Timer::new(Deadline::of(&parts.headers));

@@ -57,8 +57,14 @@ impl TraceContext {
 
     /// The trace context of a request with these fields, if it has one.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
+        Self::of_head(headers, true)
+    }
+
+    /// The same, if these fields may have [`CROSSINGS`] or cannot.
+    pub(crate) fn of_head(headers: &HeaderMap, crossed: bool) -> Option<Self> {
         let context = Self::from_bytes(headers.get(TRACEPARENT)?.as_bytes()).ok()?;
-        Some(Self { crossings: crossings(headers), ..context })
+        let crossings = if crossed { crossings(headers) } else { 0 };
+        Some(Self { crossings, ..context })
     }
 
     /// As a header's value.

@@ -35,6 +35,9 @@ impl Pattern {
 
     /// Whether an event on this subject matches.
     pub fn matches(&self, subject: &str) -> bool {
+        if self.0 == subject {
+            return true;
+        }
         let mut tokens = subject.split('.');
         for want in self.0.split('.') {
             match tokens.next() {
@@ -65,13 +68,19 @@ impl Pattern {
     }
 }
 
+/// In one pass, because it runs for every event.
 pub(crate) fn check_subject(subject: &str) -> Result<(), BusError> {
-    let token = |token: &str| token_ok(token) && !token.contains(['*', '>']);
-    if subject.len() <= MAX_SUBJECT && subject.split('.').all(token) {
-        Ok(())
-    } else {
-        Err(BusError::Subject(subject.to_owned()))
-    }
+    let mut in_token = false;
+    let ok = subject.len() <= MAX_SUBJECT
+        && subject.chars().all(|c| {
+            let was_in_token = std::mem::replace(&mut in_token, c != '.');
+            match c {
+                '.' => was_in_token,
+                '*' | '>' => false,
+                c => !c.is_whitespace() && !c.is_control(),
+            }
+        });
+    if ok && in_token { Ok(()) } else { Err(BusError::Subject(subject.to_owned())) }
 }
 
 #[cfg(test)]
@@ -109,6 +118,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_subject_is_a_pattern_without_wildcards(text in r"[a\u{e9}.*> \n]{0,8}") {
+            let plain = Pattern::parse(&text).is_ok() && !text.contains(['*', '>']);
+            prop_assert_eq!(check_subject(&text).is_ok(), plain);
+        }
+
         #[test]
         fn what_a_covered_pattern_matches_the_wider_one_matches_too(
             wide in r"([ab*]\.){0,2}[ab*>]", narrow in r"([ab*]\.){0,2}[ab*>]", subject in r"([abc]\.){0,3}[abc]",

@@ -279,6 +279,7 @@ fn version_from_u8(version: u8) -> Result<Version, HeadError> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Rare {
     pub(crate) traceparent: bool,
+    pub(crate) crossings: bool,
     pub(crate) grpc_timeout: bool,
 }
 
@@ -366,6 +367,7 @@ impl<'a> Reader<'a> {
                 }
             };
             self.rare.traceparent |= number == names::TRACEPARENT;
+            self.rare.crossings |= number == names::CROSSINGS;
             self.rare.grpc_timeout |= number == names::GRPC_TIMEOUT;
             let is_caller = number == names::CALLER;
             let value_len = self.u32()?;
@@ -485,7 +487,7 @@ mod tests {
         let mut head = RequestHead::from_bytes(bytes.into());
         head.stamp(&Stamp::new("prowler", false));
         let (parts, rare) = head.decode_rare().unwrap();
-        assert_eq!(rare, Rare { traceparent: true, grpc_timeout: true });
+        assert_eq!(rare, Rare { traceparent: true, crossings: false, grpc_timeout: true });
         assert_eq!(parts.headers.get_all(CALLER).iter().collect::<Vec<_>>(), ["prowler"]);
         assert_eq!(parts.headers["traceparent"], "a");
     }

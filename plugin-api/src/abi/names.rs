@@ -30,11 +30,13 @@ names! {
     "transfer-encoding" "upgrade-insecure-requests" "user-agent" "vary" "via" "www-authenticate"
     "x-content-type-options" "x-forwarded-for" "x-forwarded-host" "x-forwarded-proto" "x-frame-options"
     "x-real-ip" "x-request-id" "x-streamgate-caller"
+    "x-streamgate-crossings"
 }
 
 /// Numbers that are looked for.
 pub(super) const TRACEPARENT: u8 = of("traceparent");
 pub(super) const GRPC_TIMEOUT: u8 = of("grpc-timeout");
+pub(super) const CROSSINGS: u8 = of("x-streamgate-crossings");
 pub(super) const CALLER: u8 = of("x-streamgate-caller");
 
 /// The number of one of the texts, which it must be.
