@@ -127,7 +127,7 @@ try {
     await gone(admin, 'dialog');
     await press(admin, 'Revoke');
     await press(admin, 'Revoke now');
-    await alert(admin, /“somebody” is no id of a principal/);
+    await alert(admin, /“somebody” is not the id of a principal/);
   });
 
   await step('access is revoked from a decision on, and its viewer is blocked with the reason', async () => {
@@ -191,7 +191,7 @@ try {
     await see(admin, 'No subscriptions.');
     await fill(admin, 'Plan', 'Gold!');
     await press(admin, 'Grant');
-    await alert(admin, /A plan's name is/);
+    await alert(admin, /A plan's name must be/);
     await fill(admin, 'Plan', 'gold');
     await pickTime(admin, '[data-testid=subscriptions] input[type=datetime-local]', '2096-12-24T18:00');
     await press(admin, 'Grant');

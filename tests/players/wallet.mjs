@@ -96,7 +96,7 @@ try {
     personWallet.rejects = false;
     personWallet.signs = account(3);
     await choose(person);
-    await alert(person, /Another wallet signed/);
+    await alert(person, /A different wallet signed/);
     personWallet.signs = null;
   });
 
