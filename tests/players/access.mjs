@@ -231,7 +231,7 @@ try {
         await press(page, 'Check');
         await page.waitForSelector('[data-testid=preview] [data-verdict]');
         // The editor looks up the contract meanwhile, and its answer moves what is below.
-        await see(page, 'Ethereum cannot be asked');
+        await see(page, 'Ethereum cannot be queried');
       }
       const place = page === admin ? '[data-testid=preview]' : '[data-testid=refused]';
       const name = await page.waitForSelector(`${place} button[title="${KITTIES}"]`);
