@@ -22,7 +22,7 @@ const open = (page) =>
       new Promise((resolve) => {
         window.heard = [];
         window.socket = new WebSocket(url);
-        window.closed = new Promise((done) => {
+        window.socketClosed = new Promise((done) => {
           window.socket.onclose = ({ code }) => {
             done(code);
             resolve(code);
@@ -71,7 +71,7 @@ try {
 
   assert.equal(await post(own, 'logout', {}), 204);
   for (const page of [own, other]) {
-    assert.equal(await page.evaluate(() => window.closed), 1008, 'the session has ended');
+    assert.equal(await page.evaluate(() => window.socketClosed), 1008, 'the session has ended');
   }
   assert.equal(await open(own), 1006, 'and with it the right to open another one');
 } finally {

@@ -83,7 +83,13 @@ const PRESETS: [&str; 9] =
 impl Settings {
     /// All problems beyond the types.
     pub(crate) fn problems(&self) -> Vec<SettingsProblem> {
+        let preset = self.preset.as_str();
+        let no_preset = || {
+            let text = format!("`{preset}` is not an x264 preset; choose one of {}", PRESETS.join(", "));
+            SettingsProblem::new("preset", text)
+        };
         let bounds = [
+            (!PRESETS.contains(&preset)).then(no_preset),
             outside("quality", self.quality, 1, 50),
             outside("nice", self.nice, 0, 19),
             outside("max_sound_tracks", self.max_sound_tracks, 1, 32),
@@ -96,12 +102,6 @@ impl Settings {
                 problems.push(SettingsProblem::new(key, message));
             }
         };
-        let preset = self.preset.as_str();
-        check(
-            PRESETS.contains(&preset),
-            "preset",
-            format!("`{preset}` is not an x264 preset; choose one of {}", PRESETS.join(", ")),
-        );
         check(self.jobs <= 64, "jobs", format!("{} is more than 64", self.jobs));
         check(
             self.encoder_threads <= 128,
