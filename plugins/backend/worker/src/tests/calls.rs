@@ -496,7 +496,7 @@ async fn hostile_requests_are_refused_with_what_is_wrong() {
     let fixture = Fixture::new().await;
     let jobs = &fixture.jobs;
     for (bad, hint) in [
-        (job_for("No.Queue"), "no queue"),
+        (job_for("No.Queue"), "not a valid queue name"),
         (Enqueue { payload: vec![0; 300 * 1024].into(), ..job_for("q") }, "max_payload"),
         (Enqueue { dedupe_key: "k".repeat(300), ..job_for("q") }, "dedupe_key"),
         (Enqueue { max_attempts: u32::MAX, ..job_for("q") }, "max_attempts"),

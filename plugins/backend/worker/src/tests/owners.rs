@@ -244,7 +244,7 @@ async fn a_job_says_what_it_waits_for() {
         jobs.push(fixture.jobs.get(id).await.unwrap());
     }
     let waits = fixture.jobs.waits(&jobs).await.unwrap();
-    let wait = "1 of 1 of its owner are running; it starts when one ends";
+    let wait = "1 of 1 jobs of its owner are running; it starts when one ends";
     assert_eq!(waits, [Some(wait.to_owned()), None, None]);
 }
 
